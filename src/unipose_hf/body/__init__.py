@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The body: its 22-joint skeleton, forward kinematics, the bundled mesh and the door for SMPL-family files."""
+
+from .joints import JOINT_NAMES, MIRROR, NUM_JOINTS, PARENTS
+from .kinematics import forward_kinematics, mirror_pose, remove_yaw
+
+__all__ = ["JOINT_NAMES", "MIRROR", "NUM_JOINTS", "PARENTS", "forward_kinematics", "mirror_pose", "remove_yaw"]

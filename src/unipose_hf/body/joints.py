@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The skeleton every part of the package shares: the 22 SMPL body joints, in SMPL order.
+
+Constants only. Lengths and places belong to a body (`BodyModel.rest_joints`), not to the skeleton.
+"""
+
+JOINT_NAMES: tuple[str, ...] = (
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+)
+
+NUM_JOINTS = len(JOINT_NAMES)
+
+# Index of each joint's parent; -1 marks the root. A parent always comes before its children.
+PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+
+# MIRROR[i] is the joint that takes the place of joint i when left and right change sides (its own inverse).
+MIRROR: tuple[int, ...] = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
