@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configurations of the pose tokenizer and of UniPose (UniPose, CVPR 2025, sections 3.1-3.3 and supplement B)."""
+
+import math
+from dataclasses import field
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from .blazepose_unipose import BlazePoseConfig
+
+# Sub-configurations are found by `model_type`, also when this file runs as remote code without the package.
+AutoConfig.register(BlazePoseConfig.model_type, BlazePoseConfig, exist_ok=True)
+
+
+@strict
+class PoseTokenizerConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`PoseTokenizerModel`]; the defaults are the published sizes (supplement B.1).
+
+    The encoder convolves over the joint axis: an input layer on 22 joints, one layer on each length of
+    `encoder_lengths` (nearest up-sampling before it), `num_downsamples` halvings, residual blocks, an output layer. Every
+    position of the result is split into `codes_per_position` codes. The decoder runs the other way over `decoder_lengths`.
+    With `kernel_size=1` and no lengths every joint has codes of its own that mean the same rotation for every joint.
+
+    Args:
+        num_joints (`int`, *optional*, defaults to 22): joints of a pose, SMPL order, the root included.
+        hidden_size (`int`, *optional*, defaults to 512): channels of the convolutions.
+        code_dim (`int`, *optional*, defaults to 256): width of one code vector.
+        codebook_size (`int`, *optional*, defaults to 2048): number of codes.
+        kernel_size (`int`, *optional*, defaults to 3): odd width of the convolutions over the joint axis.
+        encoder_lengths (`list[int]`, *optional*, defaults to `[40, 80, 160]`): lengths the encoder up-samples to.
+        num_downsamples (`int`, *optional*, defaults to 1): stride-2 convolutions after them.
+        decoder_lengths (`list[int]`, *optional*, defaults to `[65, 51, 36, 22]`): lengths the decoder resamples to.
+        num_residual_blocks (`int`, *optional*, defaults to 2): residual blocks in encoder and decoder, dilations falling
+            by powers of three down to one.
+        codes_per_position (`int`, *optional*, defaults to 1): codes cut from the channels of one position.
+        quantizer (`"ema"` or `"fsq"`, *optional*, defaults to `"ema"`): an exponentially averaged codebook as published,
+            or a finite scalar quantiser (Mentzer et al., ICLR 2024) on `fsq_levels`.
+        fsq_levels (`list[int]`, *optional*): levels of each code dimension; their product is `codebook_size`, their
+            number `code_dim`.
+        codebook_decay (`float`, *optional*, defaults to 0.99): decay of the averaged codebook.
+        dead_code_threshold (`float`, *optional*, defaults to 1.0): codes with a smaller running count are re-seeded.
+        joint_noise (`bool`, *optional*, defaults to `True`): disturb one limb of half of each training batch.
+    """
+
+    model_type = "unipose_pose_tokenizer"
+    base_config_key = "pose_config"
+
+    num_joints: int = 22
+    hidden_size: int = 512
+    code_dim: int = 256
+    codebook_size: int = 2048
+    kernel_size: int = 3
+    encoder_lengths: list[int] | tuple[int, ...] = (40, 80, 160)
+    num_downsamples: int = 1
+    decoder_lengths: list[int] | tuple[int, ...] = (65, 51, 36, 22)
+    num_residual_blocks: int = 2
+    codes_per_position: int = 1
+    quantizer: Literal["ema", "fsq"] = "ema"
+    fsq_levels: list[int] | tuple[int, ...] | None = None
+    codebook_decay: float = 0.99
+    dead_code_threshold: float = 1.0
+    joint_noise: bool = True
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.quantizer == "fsq":
+            levels = list(self.fsq_levels or [])
+            if math.prod(levels) != self.codebook_size or len(levels) != self.code_dim:
+                raise ValueError(
+                    f"fsq_levels {levels} must hold code_dim={self.code_dim} numbers whose product is "
+                    f"codebook_size={self.codebook_size}."
+                )
+        if (self.decoder_lengths or [self.num_joints])[-1] != self.num_joints:
+            raise ValueError(f"decoder_lengths {self.decoder_lengths} must end with num_joints={self.num_joints}.")
+        if not self.decoder_lengths and self.code_positions != self.num_joints:
+            raise ValueError(
+                f"Without decoder_lengths the codes must stand on {self.num_joints} positions, but they stand on "
+                f"{self.code_positions}."
+            )
+
+    @property
+    def code_positions(self) -> int:
+        """Length of the encoder's output along the joint axis."""
+        return (self.encoder_lengths or [self.num_joints])[-1] // 2**self.num_downsamples
+
+    @property
+    def num_codes(self) -> int:
+        """Tokens of one pose."""
+        return self.code_positions * self.codes_per_position
+
+    def to_dict(self):
+        output = super().to_dict()
+        # "Tokenizer" in the class name makes transformers write auto_map entries as (slow, fast) pairs of a text tokenizer.
+        if isinstance(output.get("auto_map"), dict):
+            output["auto_map"] = {
+                name: entry[0] if isinstance(entry, list | tuple) else entry for name, entry in output["auto_map"].items()
+            }
+        return output
+
+
+@strict
+class UniPoseConfig(PreTrainedConfig):
+    r"""
+    Configuration of [`UniPoseForConditionalGeneration`]. The defaults are the published model: CLIP ViT-L/14-336, the ViT-H
+    pose encoder, a pose tokenizer of 80 codes; the language model is a Llama unless `text_config` says otherwise.
+
+    Token ids default to the published vocabulary order: text, codes, begin, end. Codes are contiguous from
+    `pose_code_offset`.
+
+    Args:
+        text_config (`dict` or `PreTrainedConfig`, *optional*): any causal language model of transformers.
+        vision_config (`dict`, `PreTrainedConfig` or `None`): the general vision encoder, CLIP by default; `None` for none.
+        pose_vision_config (`dict`, `PreTrainedConfig` or `None`): the pose encoder, `VitPoseBackbone` by default or
+            BlazePose by `{"model_type": "unipose_blazepose"}`; `None` for none.
+        pose_config (`dict` or [`PoseTokenizerConfig`], *optional*): the pose tokenizer.
+        image_token_id, pose_token_id, pose_start_token_id, pose_end_token_id, pose_query_token_id (`int`): placeholders of
+            image features and of prompt poses, the marks round a pose, and the placeholder of an answer's queries.
+        pose_code_offset (`int`): vocabulary id of code 0.
+        vision_feature_layer (`int`, *optional*, defaults to -2): hidden state of the general encoder; its class token is dropped.
+        vision_feature_size (`int`, *optional*): side of the grid that both maps are resampled to; by default the general
+            encoder's own, or the pose encoder's map as it is where there is no general encoder.
+        image_seq_length (`int`, *optional*): image tokens of one picture; worked out from the encoders if left out.
+        projector_hidden_act (`str`, *optional*, defaults to `"gelu"`): activation between the projector's two layers.
+        image_tokens_per_cell (`int`, *optional*, defaults to 1): language-model rows the projector makes of one grid cell.
+        bidirectional_poses (`"all"`, `"answer"` or `"none"`, *optional*, defaults to `"all"`): which pose blocks attend both
+            ways: every one, only the generated one (as published weights expect), or none.
+        pose_decoding (`"argmax"`, `"expected"` or `"sample"`, *optional*, defaults to `"argmax"`): how `generate_pose` reads
+            the distributions over codes unless told otherwise.
+    """
+
+    model_type = "unipose"
+    keys_to_ignore_at_inference = ["past_key_values"]
+    sub_configs_defaults = {
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="clip_vision_model", optional=True),
+        "pose_vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vitpose_backbone", optional=True),
+        "pose_config": PoseTokenizerConfig,
+    }
+
+    text_config: dict | PreTrainedConfig | None = None
+    vision_config: dict | PreTrainedConfig | None = field(
+        default_factory=lambda: {
+            "model_type": "clip_vision_model",
+            "image_size": 336,
+            "patch_size": 14,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+        }
+    )
+    pose_vision_config: dict | PreTrainedConfig | None = field(
+        default_factory=lambda: {
+            "model_type": "vitpose_backbone",
+            "image_size": [256, 192],
+            "patch_size": [16, 16],
+            "hidden_size": 1280,
+            "num_hidden_layers": 32,
+            "num_attention_heads": 16,
+        }
+    )
+    pose_config: dict | PreTrainedConfig | None = None
+    image_token_id: int = 34050
+    pose_token_id: int = 34051
+    pose_start_token_id: int = 34048
+    pose_end_token_id: int = 34049
+    pose_query_token_id: int = 34052
+    pose_code_offset: int = 32000
+    vision_feature_layer: int = -2
+    vision_feature_size: int | None = None
+    image_seq_length: int | None = None
+    projector_hidden_act: str = "gelu"
+    image_tokens_per_cell: int = 1
+    bidirectional_poses: Literal["all", "answer", "none"] = "all"
+    pose_decoding: Literal["argmax", "expected", "sample"] = "argmax"
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = False
