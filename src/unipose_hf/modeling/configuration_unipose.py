@@ -43,7 +43,6 @@ class PoseTokenizerConfig(PreTrainedConfig):
             number `code_dim`.
         codebook_decay (`float`, *optional*, defaults to 0.99): decay of the averaged codebook.
         dead_code_threshold (`float`, *optional*, defaults to 1.0): codes with a smaller running count are re-seeded.
-        joint_noise (`bool`, *optional*, defaults to `True`): disturb one limb of half of each training batch.
     """
 
     model_type = "unipose_pose_tokenizer"
@@ -63,7 +62,6 @@ class PoseTokenizerConfig(PreTrainedConfig):
     fsq_levels: list[int] | tuple[int, ...] | None = None
     codebook_decay: float = 0.99
     dead_code_threshold: float = 1.0
-    joint_noise: bool = True
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -98,7 +96,8 @@ class PoseTokenizerConfig(PreTrainedConfig):
         # "Tokenizer" in the class name makes transformers write auto_map entries as (slow, fast) pairs of a text tokenizer.
         if isinstance(output.get("auto_map"), dict):
             output["auto_map"] = {
-                name: entry[0] if isinstance(entry, list | tuple) else entry for name, entry in output["auto_map"].items()
+                name: entry[0] if isinstance(entry, list | tuple) else entry
+                for name, entry in output["auto_map"].items()
             }
         return output
 

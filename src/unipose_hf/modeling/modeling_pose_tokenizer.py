@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pose tokenizer: a VQ-VAE between the 22 joint rotations of a pose and discrete codes.
+
+UniPose (CVPR 2025), section 3.2 and supplement B.1. All of it runs in float32, whatever the surrounding model runs in:
+bfloat16 would flip 2-10 % of the codes.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_unipose import PoseTokenizerConfig
+from .rotation_unipose import matrix_to_rotation_6d, rotation_6d_to_matrix
+
+# Joints that the noise augmentation disturbs together: head, left arm, right arm, left leg, right leg (SMPL indices).
+LIMBS = ((12, 15), (13, 16, 18, 20), (14, 17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
+
+
+@dataclass
+class PoseTokenizerEncoderOutput(ModelOutput):
+    """
+    codes (`torch.LongTensor` of shape `(..., num_codes)`): the tokens of each pose.
+    latents (`torch.FloatTensor` of shape `(..., num_codes, code_dim)`): the encoder's output before quantisation.
+    """
+
+    codes: torch.LongTensor | None = None
+    latents: torch.FloatTensor | None = None
+
+
+@dataclass
+class PoseTokenizerDecoderOutput(ModelOutput):
+    """rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices, SMPL joint order."""
+
+    rotations: torch.FloatTensor | None = None
+
+
+@dataclass
+class PoseTokenizerOutput(ModelOutput):
+    """
+    loss (`torch.FloatTensor`): reconstruction plus commitment loss.
+    rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): the decoded poses.
+    codes (`torch.LongTensor` of shape `(..., num_codes)`): their codes.
+    reconstruction_loss (`torch.FloatTensor`): mean squared error of the rotation matrices.
+    commitment_loss (`torch.FloatTensor`): mean squared distance of the encoder's output from its codes (0 for `"fsq"`).
+    perplexity (`torch.FloatTensor`): exponential of the entropy of the codes used in this batch.
+    """
+
+    loss: torch.FloatTensor | None = None
+    rotations: torch.FloatTensor | None = None
+    codes: torch.LongTensor | None = None
+    reconstruction_loss: torch.FloatTensor | None = None
+    commitment_loss: torch.FloatTensor | None = None
+    perplexity: torch.FloatTensor | None = None
+
+
+def _convolution(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Conv1d:
+    return nn.Conv1d(in_channels, out_channels, kernel_size, padding=dilation * (kernel_size // 2), dilation=dilation)
+
+
+class PoseTokenizerResidualBlock(nn.Module):
+    """`x + conv1x1(relu(dilated conv(relu(x))))`, no normalisation."""
+
+    def __init__(self, config: PoseTokenizerConfig, dilation: int):
+        super().__init__()
+        self.conv1 = _convolution(config.hidden_size, config.hidden_size, config.kernel_size, dilation)
+        self.conv2 = nn.Conv1d(config.hidden_size, config.hidden_size, 1)
+
+    def forward(self, hidden):  # (batch, hidden_size, length), unchanged
+        return hidden + self.conv2(F.relu(self.conv1(F.relu(hidden))))
+
+
+def _residual_blocks(config: PoseTokenizerConfig) -> nn.Sequential:
+    count = config.num_residual_blocks
+    return nn.Sequential(*(PoseTokenizerResidualBlock(config, 3 ** (count - 1 - i)) for i in range(count)))
+
+
+class PoseTokenizerEncoder(nn.Module):
+    def __init__(self, config: PoseTokenizerConfig):
+        super().__init__()
+        hidden = config.hidden_size
+        self.lengths = tuple(config.encoder_lengths)
+        self.codes_per_position = config.codes_per_position
+        self.input_layer = _convolution(6, hidden, config.kernel_size)
+        self.upsample_layers = nn.ModuleList(_convolution(hidden, hidden, config.kernel_size) for _ in self.lengths)
+        self.downsample_layers = nn.ModuleList(
+            nn.Conv1d(hidden, hidden, 4, stride=2, padding=1) for _ in range(config.num_downsamples)
+        )
+        self.residual_blocks = _residual_blocks(config)
+        self.output_layer = _convolution(hidden, config.code_dim * config.codes_per_position, config.kernel_size)
+
+    def forward(self, rotation_6d):  # (batch, num_joints, 6)
+        hidden = F.relu(self.input_layer(rotation_6d.transpose(1, 2)))
+        for length, layer in zip(self.lengths, self.upsample_layers, strict=True):
+            hidden = F.relu(layer(F.interpolate(hidden, size=length, mode="nearest")))
+        for layer in self.downsample_layers:
+            hidden = layer(hidden)
+        hidden = self.output_layer(self.residual_blocks(hidden)).transpose(1, 2)  # (batch, positions, channels)
+        return hidden.reshape(
+            hidden.shape[0], hidden.shape[1] * self.codes_per_position, -1
+        )  # (batch, num_codes, code_dim)
+
+
+class PoseTokenizerDecoder(nn.Module):
+    def __init__(self, config: PoseTokenizerConfig):
+        super().__init__()
+        hidden = config.hidden_size
+        self.lengths = tuple(config.decoder_lengths)
+        self.positions = config.code_positions
+        self.input_layer = _convolution(config.code_dim * config.codes_per_position, hidden, config.kernel_size)
+        self.resample_layers = nn.ModuleList(_convolution(hidden, hidden, config.kernel_size) for _ in self.lengths)
+        self.residual_blocks = _residual_blocks(config)
+        self.middle_layer = _convolution(hidden, hidden, config.kernel_size)
+        self.output_layer = _convolution(hidden, 6, config.kernel_size)
+
+    def forward(self, code_vectors):  # (batch, num_codes, code_dim)
+        hidden = code_vectors.reshape(code_vectors.shape[0], self.positions, -1).transpose(1, 2)
+        hidden = F.relu(self.input_layer(hidden))
+        for length, layer in zip(self.lengths, self.resample_layers, strict=True):
+            hidden = F.relu(layer(F.interpolate(hidden, size=length, mode="nearest")))
+        hidden = self.middle_layer(self.residual_blocks(hidden))
+        return self.output_layer(hidden).transpose(1, 2)  # (batch, num_joints, 6)
+
+
+class PoseTokenizerVectorQuantizer(nn.Module):
+    """A codebook learnt by exponential averages, dead codes re-seeded (van den Oord et al. 2017, appendix A.1).
+
+    The running sums and counts are buffers, so that a reloaded model trains on where it stood.
+    """
+
+    def __init__(self, config: PoseTokenizerConfig):
+        super().__init__()
+        self.decay = config.codebook_decay
+        self.dead_code_threshold = config.dead_code_threshold
+        self.codebook = nn.Buffer(torch.zeros(config.codebook_size, config.code_dim))
+        self.running_sum = nn.Buffer(torch.zeros(config.codebook_size, config.code_dim))
+        self.running_count = nn.Buffer(torch.ones(config.codebook_size))
+        self.initialized = nn.Buffer(torch.tensor(False))
+
+    def forward(self, latents):  # (..., code_dim) -> code vectors (..., code_dim), codes (...), commitment loss
+        flat = latents.detach().reshape(-1, latents.shape[-1])
+        if self.training and not self.initialized:
+            self.codebook.copy_(self._random_rows(flat))
+            self.running_sum.copy_(self.codebook)
+            self.running_count.fill_(1)
+            self.initialized.fill_(True)
+        codes = self.nearest(latents)
+        vectors = F.embedding(codes, self.codebook)
+        if self.training:
+            self._update(flat, codes.flatten())
+        commitment = F.mse_loss(latents, vectors)
+        return latents + (vectors - latents).detach(), codes, commitment
+
+    def nearest(self, latents):
+        """Latents (..., code_dim) -> indices of the nearest code vectors (...)."""
+        # |latent|^2 is the same for every code and left out
+        return (self.codebook.square().sum(1) - 2 * latents @ self.codebook.T).argmin(-1)
+
+    def _random_rows(self, flat):
+        rows = torch.randint(len(flat), (len(self.codebook),), device=flat.device)
+        spread = 0.01 / math.sqrt(flat.shape[1])  # rows drawn twice must not make identical codes
+        return flat[rows] + spread * torch.randn_like(self.codebook)
+
+    def _update(self, flat, codes):
+        counts = torch.bincount(codes, minlength=len(self.codebook)).to(flat.dtype)
+        sums = torch.zeros_like(self.running_sum).index_add_(0, codes, flat)
+        self.running_count.lerp_(counts, 1 - self.decay)
+        self.running_sum.lerp_(sums, 1 - self.decay)
+        dead = self.running_count < self.dead_code_threshold
+        seeds = self._random_rows(flat)
+        self.running_sum.copy_(torch.where(dead[:, None], seeds, self.running_sum))
+        self.running_count.copy_(torch.where(dead, torch.ones_like(self.running_count), self.running_count))
+        self.codebook.copy_(self.running_sum / self.running_count[:, None])
+
+
+class PoseTokenizerScalarQuantizer(nn.Module):
+    """Finite scalar quantisation (Mentzer et al., ICLR 2024): every dimension is bounded and rounded to a few levels."""
+
+    def __init__(self, config: PoseTokenizerConfig):
+        super().__init__()
+        levels = torch.tensor(list(config.fsq_levels))
+        basis = torch.cumprod(torch.cat([levels.new_ones(1), levels[:-1]]), 0)
+        digits = torch.arange(config.codebook_size)[:, None] // basis % levels
+        self.levels = nn.Buffer(levels, persistent=False)
+        self.basis = nn.Buffer(basis, persistent=False)
+        self.codebook = nn.Buffer(2 * digits / (levels - 1) - 1.0, persistent=False)  # every dimension in [-1, 1]
+
+    def forward(self, latents):  # (..., code_dim) -> code vectors (..., code_dim), codes (...), commitment loss (none)
+        codes = self.nearest(latents)
+        bounded = torch.tanh(latents)
+        vectors = bounded + (F.embedding(codes, self.codebook) - bounded).detach()
+        return vectors, codes, latents.new_zeros(())
+
+    def nearest(self, latents):
+        """Latents (..., code_dim) -> code indices (...)."""
+        digits = torch.round((torch.tanh(latents) + 1) / 2 * (self.levels - 1))
+        return (digits.long() * self.basis).sum(-1)
+
+
+class PoseTokenizerModel(PreTrainedModel):
+    r"""
+    The pose tokenizer of UniPose: `encode` turns rotations into codes, `decode` turns codes into rotations.
+
+    Poses are local rotation matrices of shape `(..., 22, 3, 3)` in SMPL joint order, with any number of leading dimensions.
+    """
+
+    config: PoseTokenizerConfig
+    config_class = PoseTokenizerConfig
+    base_model_prefix = "pose_tokenizer"
+    main_input_name = "rotations"
+    input_modalities = ("pose",)
+    _no_split_modules = ["PoseTokenizerResidualBlock"]
+    # It has no attention; a parent model could not choose its own implementation if this were left False.
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+
+    def __init__(self, config: PoseTokenizerConfig):
+        super().__init__(config)
+        self.encoder = PoseTokenizerEncoder(config)
+        self.decoder = PoseTokenizerDecoder(config)
+        quantizer = PoseTokenizerScalarQuantizer if config.quantizer == "fsq" else PoseTokenizerVectorQuantizer
+        self.quantizer = quantizer(config)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(
+            module, nn.Conv1d
+        ):  # the width of the input decides, as in torch; a fixed 0.02 starves 6 channels
+            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
+            bound = 1 / math.sqrt(module.weight[0].numel())
+            init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, PoseTokenizerVectorQuantizer):
+            init.zeros_(module.codebook)
+            init.zeros_(module.running_sum)
+            init.ones_(module.running_count)
+            init.zeros_(module.initialized)
+        elif isinstance(module, PoseTokenizerScalarQuantizer):  # not in the checkpoint: made again from the levels
+            fresh = PoseTokenizerScalarQuantizer(self.config)
+            for name, buffer in fresh.named_buffers():
+                init.copy_(getattr(module, name), buffer)
+        else:
+            super()._init_weights(module)
+
+    def encode(self, rotations: torch.Tensor) -> PoseTokenizerEncoderOutput:
+        """Rotation matrices `(..., num_joints, 3, 3)` -> codes `(..., num_codes)`.
+
+        Raises:
+            ValueError: the shape is another one, or a value is not finite.
+        """
+        leading, flat = self._checked(rotations)
+        with self._full_precision(rotations.device):
+            latents = self.encoder(matrix_to_rotation_6d(flat))
+            codes = self.quantizer.nearest(latents)
+        return PoseTokenizerEncoderOutput(
+            codes=codes.reshape(*leading, *codes.shape[1:]), latents=latents.reshape(*leading, *latents.shape[1:])
+        )
+
+    def decode(self, codes: torch.LongTensor) -> PoseTokenizerDecoderOutput:
+        """Codes `(..., num_codes)` -> rotation matrices `(..., num_joints, 3, 3)`.
+
+        Raises:
+            ValueError: the last dimension is not `num_codes`, or a code lies outside the codebook.
+        """
+        if codes.shape[-1:] != (self.config.num_codes,):
+            raise ValueError(
+                f"A pose has {self.config.num_codes} codes, but the codes have shape {tuple(codes.shape)}."
+            )
+        if codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
+            raise ValueError(
+                f"Codes must lie in 0..{self.config.codebook_size - 1}, found {codes.min().item()}..{codes.max().item()}."
+            )
+        return self._decode_vectors(F.embedding(codes, self.quantizer.codebook))
+
+    def decode_expected(self, probabilities: torch.Tensor) -> PoseTokenizerDecoderOutput:
+        """Distributions over the codebook `(..., num_codes, codebook_size)` -> rotations of the expected code vectors.
+
+        Differentiable: a loss on the decoded pose reaches the distributions.
+        """
+        return self._decode_vectors(probabilities.float() @ self.quantizer.codebook)
+
+    def forward(self, rotations: torch.Tensor, noise_scale: float = 0.0, **kwargs) -> PoseTokenizerOutput:
+        r"""
+        rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices.
+        noise_scale (`float`, *optional*, defaults to 0): while training, one limb of about half of the poses is disturbed
+            by uniform noise of this size on its 6D rotations; the target stays clean (supplement B.1).
+        """
+        leading, flat = self._checked(rotations)
+        with self._full_precision(rotations.device):
+            rotation_6d = matrix_to_rotation_6d(flat)
+            if self.training and noise_scale > 0:
+                rotation_6d = disturb_limbs(rotation_6d, noise_scale)
+            vectors, codes, commitment = self.quantizer(self.encoder(rotation_6d))
+            decoded = rotation_6d_to_matrix(self.decoder(vectors))
+            reconstruction = F.mse_loss(decoded, flat)
+            share = torch.bincount(codes.flatten(), minlength=self.config.codebook_size) / codes.numel()
+        return PoseTokenizerOutput(
+            loss=reconstruction + commitment,
+            rotations=decoded.reshape(rotations.shape),
+            codes=codes.reshape(*leading, -1),
+            reconstruction_loss=reconstruction,
+            commitment_loss=commitment,
+            perplexity=torch.special.entr(share).sum().exp(),
+        )
+
+    def _decode_vectors(self, vectors):
+        leading = vectors.shape[:-2]
+        with self._full_precision(vectors.device):
+            rotations = rotation_6d_to_matrix(self.decoder(vectors.reshape(-1, *vectors.shape[-2:])))
+        return PoseTokenizerDecoderOutput(rotations=rotations.reshape(*leading, *rotations.shape[1:]))
+
+    def _checked(self, rotations):
+        expected = (self.config.num_joints, 3, 3)
+        if rotations.shape[-3:] != expected:
+            raise ValueError(
+                f"Rotations must have shape (..., {expected[0]}, 3, 3), found {tuple(rotations.shape)}; "
+                "convert axis-angle with axis_angle_to_matrix."
+            )
+        if not torch.isfinite(rotations).all():
+            raise ValueError("Rotations must be finite, found NaN or infinity.")
+        return rotations.shape[:-3], rotations.float().reshape(-1, *expected)
+
+    @staticmethod
+    def _full_precision(device):
+        return torch.autocast(device_type=device.type, enabled=False)
+
+
+def disturb_limbs(rotation_6d: torch.Tensor, scale: float) -> torch.Tensor:
+    """Adds U(-scale, scale) to the 6D rotations of one random limb of about every second pose, (batch, 22, 6)."""
+    batch = rotation_6d.shape[0]
+    limbs = torch.zeros(len(LIMBS), rotation_6d.shape[1], device=rotation_6d.device)
+    for row, joints in enumerate(LIMBS):
+        limbs[row, list(joints)] = 1
+    chosen = limbs[torch.randint(len(LIMBS), (batch,), device=limbs.device)]
+    chosen = chosen * (torch.rand(batch, 1, device=limbs.device) < 0.5)
+    noise = (2 * torch.rand_like(rotation_6d) - 1) * scale
+    return rotation_6d + noise * chosen[..., None]
