@@ -35,7 +35,7 @@ class PoseTokenizerEncoderOutput(ModelOutput):
 
 @dataclass
 class PoseTokenizerDecoderOutput(ModelOutput):
-    """rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices, SMPL joint order."""
+    """rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotations, SMPL joint order."""
 
     rotations: torch.FloatTensor | None = None
 
@@ -47,7 +47,7 @@ class PoseTokenizerOutput(ModelOutput):
     rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): the decoded poses.
     codes (`torch.LongTensor` of shape `(..., num_codes)`): their codes.
     reconstruction_loss (`torch.FloatTensor`): mean squared error of the rotation matrices.
-    commitment_loss (`torch.FloatTensor`): mean squared distance of the encoder's output from its codes (0 for `"fsq"`).
+    commitment_loss (`torch.FloatTensor`): mean squared distance of latents from their codes (0 for `"fsq"`).
     perplexity (`torch.FloatTensor`): exponential of the entropy of the codes used in this batch.
     """
 
@@ -179,7 +179,7 @@ class PoseTokenizerVectorQuantizer(nn.Module):
 
 
 class PoseTokenizerScalarQuantizer(nn.Module):
-    """Finite scalar quantisation (Mentzer et al., ICLR 2024): every dimension is bounded and rounded to a few levels."""
+    """Finite scalar quantisation (Mentzer et al., ICLR 2024): every dimension is bounded and rounded to levels."""
 
     def __init__(self, config: PoseTokenizerConfig):
         super().__init__()
@@ -206,7 +206,8 @@ class PoseTokenizerModel(PreTrainedModel):
     r"""
     The pose tokenizer of UniPose: `encode` turns rotations into codes, `decode` turns codes into rotations.
 
-    Poses are local rotation matrices of shape `(..., 22, 3, 3)` in SMPL joint order, with any number of leading dimensions.
+    Poses are local rotation matrices of shape `(..., 22, 3, 3)` in SMPL joint order, with any number of leading
+    dimensions.
     """
 
     config: PoseTokenizerConfig
@@ -272,7 +273,7 @@ class PoseTokenizerModel(PreTrainedModel):
             )
         if codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
             raise ValueError(
-                f"Codes must lie in 0..{self.config.codebook_size - 1}, found {codes.min().item()}..{codes.max().item()}."
+                f"Codes must lie in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."
             )
         return self._decode_vectors(F.embedding(codes, self.quantizer.codebook))
 
@@ -286,7 +287,8 @@ class PoseTokenizerModel(PreTrainedModel):
     def forward(self, rotations: torch.Tensor, noise_scale: float = 0.0, **kwargs) -> PoseTokenizerOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices.
-        noise_scale (`float`, *optional*, defaults to 0): while training, one limb of about half of the poses is disturbed
+        noise_scale (`float`, *optional*, defaults to 0): while training, one limb of about half of the poses is
+            disturbed
             by uniform noise of this size on its 6D rotations; the target stays clean (supplement B.1).
         """
         leading, flat = self._checked(rotations)
