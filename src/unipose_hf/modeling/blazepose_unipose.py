@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""BlazePose as a small frozen pose encoder: a square picture in, 39 landmarks in the picture and in metres out.
+
+Network: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking" (https://arxiv.org/abs/2006.10204),
+in the later form that also predicts metric landmarks (Grishchenko et al., "BlazePose GHUM Holistic",
+https://arxiv.org/abs/2206.11678). `examples/convert_blazepose.py` fills it with the published Apache-2.0 weights.
+
+The network wants its person upright in the middle of a 256-pixel square, so the backbone looks twice: once at the
+whole picture to find the person, once at a turned square cut around the hips.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub.dataclasses import strict
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
+from transformers.modeling_outputs import BackboneOutput
+
+CROP_SIZE = 256  # the network's own input, fixed by its last 2x2 convolution (256 / 2**7)
+NUM_LANDMARKS = 39  # 33 body points and 6 alignment points
+HIP_CENTRE, BODY_TOP = 33, 34  # alignment points: middle of the hips; a point above it at the radius of the whole body
+CROP_MARGIN = 1.25  # the square is this much wider than the circle through BODY_TOP
+
+# Scales that bring each kind of feature near unit variance over people in varied poses.
+PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
+NUM_FEATURES = NUM_LANDMARKS * (2 + 1 + 1 + 1 + 3) + 6
+
+
+@strict
+class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
+    r"""Sizes of a [`BlazePoseBackbone`]; the defaults are those of BlazePose "full".
+
+    image_size (`int`): side of the square `pixel_values`, in pixels.
+    num_passes (`int`): 1 looks at the whole picture only; each further pass looks again at the person found before.
+    min_presence (`float`): a further look that sees a person with less confidence than this, and with less than
+        the look before it, is thrown away.
+    stem_channels (`int`): channels after the first, stride-2 convolution.
+    stage_channels, stage_depths, stage_kernels, stage_strides (`list[int]`): width, number of inverted residual
+        blocks, depthwise kernel and stride of each stage.
+    stage_expansions (`list[int]`): how many times wider a stage's first block is inside than at its input.
+    expansion (`int`): the same for all other blocks and for the layer that ends the encoder.
+    head_channels (`int`): width of the head.
+    head_depths (`list[int]`): number of residual blocks after each of the head's two halvings.
+    """
+
+    model_type = "unipose_blazepose"
+
+    image_size: int = 512
+    num_channels: int = 3
+    num_passes: int = 2
+    min_presence: float = 0.5
+    stem_channels: int = 24
+    stage_channels: list[int] | tuple[int, ...] = (16, 24, 32, 64, 88, 144)
+    stage_depths: list[int] | tuple[int, ...] = (1, 2, 2, 3, 3, 4)
+    stage_kernels: list[int] | tuple[int, ...] = (3, 3, 5, 3, 5, 5)
+    stage_strides: list[int] | tuple[int, ...] = (1, 2, 2, 2, 1, 2)
+    stage_expansions: list[int] | tuple[int, ...] = (1, 4, 6, 6, 6, 6)
+    expansion: int = 6
+    head_channels: int = 288
+    head_depths: list[int] | tuple[int, ...] = (4, 5)
+    hidden_size: int = NUM_FEATURES
+    _out_features: list[str] | None = None
+    _out_indices: list[int] | None = None
+
+    def __post_init__(self, **kwargs):
+        self.stage_names = ["landmarks"]
+        self.set_output_features_output_indices(
+            out_indices=kwargs.pop("out_indices", None), out_features=kwargs.pop("out_features", None)
+        )
+        super().__post_init__(**kwargs)
+        if self.num_passes < 1:
+            raise ValueError(f"num_passes is {self.num_passes}; it must be 1 (one look) or more (2 is the default).")
+        if self.image_size < CROP_SIZE:
+            raise ValueError(f"image_size is {self.image_size}; it must be at least the network's {CROP_SIZE} pixels.")
+        if self.hidden_size != NUM_FEATURES:
+            raise ValueError(f"hidden_size is {self.hidden_size}; the landmark features always number {NUM_FEATURES}.")
+        stages = (
+            self.stage_channels,
+            self.stage_depths,
+            self.stage_kernels,
+            self.stage_strides,
+            self.stage_expansions,
+        )
+        if len({len(values) for values in stages}) > 1:
+            raise ValueError(
+                f"The stage_* lists have the lengths {[len(values) for values in stages]}; give each stage one value."
+            )
+        if 2 * math.prod(self.stage_strides) != 32:
+            raise ValueError(
+                f"stage_strides {list(self.stage_strides)} must multiply to 16, so that 256 pixels become 8."
+            )
+
+
+@dataclass
+class BlazePoseOutput(BackboneOutput):
+    """What a [`BlazePoseBackbone`] returns. Pixels are those of `pixel_values`, y down, (0, 0) the upper left corner.
+
+    feature_maps (`tuple` of one `(n, C, 1, 1)`): see [`landmark_features`].
+    landmarks (`(n, 39, 5)`): x, y and depth in pixels (depth from the hips, away from the viewer), then the logits of
+        "not hidden" and "inside the picture".
+    world_landmarks (`(n, 39, 3)`): metres from the middle of the hips; x right in the picture, y up, z to the viewer.
+    presence (`(n, 1)`): probability that the square holds a person.
+    square (`(n, 4)`): the square looked at: centre x, y and side in pixels, turn in radians, clockwise on the screen.
+    """
+
+    landmarks: Tensor | None = None
+    world_landmarks: Tensor | None = None
+    presence: Tensor | None = None
+    square: Tensor | None = None
+
+
+class ConvAct(nn.Sequential):
+    """A convolution with bias, then (unless told otherwise) ReLU6. Batch normalisation is already in the weights."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True):
+        layers = [nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups)]
+        super().__init__(*layers, *([nn.ReLU6()] if act else []))
+
+
+class InvertedResidual(nn.Module):
+    """Widen, depthwise, narrow; a shortcut where sizes allow. An expansion of 1 has no widening layer."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        inside = inputs * expansion
+        self.expand = ConvAct(inputs, inside) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvAct(inside, inside, kernel, stride, groups=inside)
+        self.project = ConvAct(inside, outputs, act=False)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.shortcut else y
+
+
+class HeadBlock(nn.Module):
+    """Separable convolution added to its input; with stride 2, to its max-pooled input (padded right and below)."""
+
+    def __init__(self, channels: int, stride: int = 1):
+        super().__init__()
+        self.stride = stride
+        self.depthwise = nn.Conv2d(channels, channels, 3, stride, padding=1 if stride == 1 else 0, groups=channels)
+        self.pointwise = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride == 1:
+            y, shortcut = x, x
+        else:
+            y, shortcut = F.pad(x, (0, 1, 0, 1)), F.max_pool2d(x, 2)
+        return F.relu6(shortcut + self.pointwise(F.relu6(self.depthwise(y))))
+
+
+class BlazePoseLandmarker(nn.Module):
+    """The network itself, in the units of the published file: one 256-pixel square, no cropping around it."""
+
+    def __init__(self, config: BlazePoseConfig):
+        super().__init__()
+        self.stem = ConvAct(config.num_channels, config.stem_channels, 3, stride=2)
+        blocks, inputs = [], config.stem_channels
+        for channels, depth, kernel, stride, expansion in zip(
+            config.stage_channels,
+            config.stage_depths,
+            config.stage_kernels,
+            config.stage_strides,
+            config.stage_expansions,
+            strict=True,
+        ):
+            blocks.append(InvertedResidual(inputs, channels, kernel, stride, expansion))
+            blocks += [InvertedResidual(channels, channels, kernel, 1, config.expansion) for _ in range(depth - 1)]
+            inputs = channels
+        self.blocks = nn.Sequential(*blocks)
+        wide, head = inputs * config.expansion, config.head_channels
+        self.neck = nn.Sequential(
+            ConvAct(inputs, wide),
+            ConvAct(wide, wide, 3, groups=wide),
+            ConvAct(wide, wide, 3, groups=wide),
+            ConvAct(wide, head),
+        )
+        head_blocks = []
+        for depth in config.head_depths:
+            head_blocks += [HeadBlock(head, stride=2)] + [HeadBlock(head) for _ in range(depth)]
+        self.head = nn.Sequential(*head_blocks)
+        self.landmarks = nn.Conv2d(head, NUM_LANDMARKS * 5, 2)
+        self.presence = nn.Conv2d(head, 1, 2)
+        self.world = nn.Conv2d(head, NUM_LANDMARKS * 3, 2)
+
+    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Read squares `(n, 3, 256, 256)` in [0, 1].
+
+        Returns landmarks `(n, 39, 5)` (x, y, depth in pixels of the square, two logits), presence `(n, 1)` and world
+        landmarks `(n, 39, 3)` in metres, x right, y **down**, z **away** from the viewer.
+        """
+        x = squares.to(self.stem[0].weight.dtype)  # (n, 3, 256, 256)
+        x = self.neck(self.blocks(self.stem(x)))  # (n, head_channels, 8, 8)
+        x = self.head(x)  # (n, head_channels, 2, 2)
+        landmarks = self.landmarks(x).float().view(-1, NUM_LANDMARKS, 5)
+        presence = self.presence(x).float().flatten(1).sigmoid()
+        return landmarks, presence, self.world(x).float().view(-1, NUM_LANDMARKS, 3)
+
+
+def _turn(xy: Tensor, angle: Tensor) -> Tensor:
+    """Turn points `(n, ..., 2)` by `angle` `(n,)`; clockwise on the screen, where y points down."""
+    angle = angle.view(-1, *[1] * (xy.dim() - 2))
+    cos, sin = angle.cos(), angle.sin()
+    x, y = xy.unbind(-1)
+    return torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)
+
+
+def person_square(landmarks: Tensor) -> Tensor:
+    """The upright square around a person, `(n, 4)`: centre x, y, side, turn; from landmarks `(n, 39, 5)` in pixels.
+
+    The rule is MediaPipe's: centre on the hips, side 1.25 times the body's diameter, and turned so that the second
+    alignment point stands straight above the first.
+    """
+    centre, top = landmarks[:, HIP_CENTRE, :2], landmarks[:, BODY_TOP, :2]
+    up = top - centre
+    side = 2.0 * CROP_MARGIN * up.norm(dim=-1, keepdim=True)
+    turn = torch.atan2(up[:, 0], -up[:, 1])
+    return torch.cat((centre, side, turn[:, None]), dim=-1)
+
+
+def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
+    """Cut `square` `(n, 4)` out of `pixel_values` `(n, 3, S, S)` as `(n, 3, 256, 256)`; black outside the picture."""
+    size = pixel_values.shape[-1]
+    steps = (torch.arange(CROP_SIZE, device=square.device, dtype=square.dtype) + 0.5) / CROP_SIZE - 0.5
+    y, x = torch.meshgrid(steps, steps, indexing="ij")
+    grid = torch.stack((x, y), dim=-1) * square[:, None, None, 2:3]  # (n, 256, 256, 2), pixels from the centre
+    grid = _turn(grid, square[:, 3]) + square[:, None, None, :2]
+    return F.grid_sample(pixel_values.to(grid.dtype), grid * (2.0 / size) - 1.0, align_corners=False)
+
+
+def landmark_features(
+    landmarks: Tensor, world_landmarks: Tensor, presence: Tensor, square: Tensor, size: int
+) -> Tensor:
+    """The vector a projector reads, `(n, 318)`, every entry of order one. In this order:
+
+    * 39 x 2: x, y in the picture's axes (x right, y up) from the square's centre, in square sides, times 6;
+    * 39: depth towards the viewer in square sides, times 4;
+    * 39: "not hidden", then 39: "inside the picture": tanh of a quarter of the logit;
+    * 39 x 3: world landmarks (metres, x right, y up, z to the viewer), times 3;
+    * 6: the square's centre x, y (-1 ... 1 over the picture, y up), log2 of its side over the picture's side, the
+      sine and cosine of its turn, and presence (0 ... 1).
+
+    All but the last six are the same wherever, and however large, the person stands in the picture.
+    """
+    centre, side, turn = square[:, None, :2], square[:, None, 2:3], square[:, 3:]
+    xyz = torch.cat((landmarks[..., :2] - centre, landmarks[..., 2:3]), dim=-1) / side  # (n, 39, 3)
+    logits = torch.tanh(landmarks[..., 3:] * LOGIT_SCALE)  # (n, 39, 2)
+    flip = xyz.new_tensor([1.0, -1.0])
+    place = torch.cat(
+        (
+            (square[:, :2] * (2.0 / size) - 1.0) * flip,
+            torch.log2(square[:, 2:3] / size),
+            turn.sin(),
+            turn.cos(),
+            presence,
+        ),
+        dim=-1,
+    )
+    parts = (
+        xyz[..., :2] * flip * PLACE_SCALE,
+        xyz[..., 2] * -DEPTH_SCALE,
+        logits[..., 0],
+        logits[..., 1],
+        world_landmarks * WORLD_SCALE,
+        place,
+    )
+    return torch.cat([part.flatten(1) for part in parts], dim=-1)
+
+
+class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
+    """Picture -> landmarks of one person, as a `transformers` backbone with one feature map of 1 x 1.
+
+    `pixel_values` `(n, 3, image_size, image_size)` in [0, 1] (RGB, not normalised) is a whole picture padded to a
+    square, or the square around the person who is meant.
+    """
+
+    config: BlazePoseConfig
+    config_class = BlazePoseConfig
+    base_model_prefix = "blazepose"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    has_attentions = False
+    # Half precision moves landmarks by pixels, and the network is too small for it to save much.
+    _keep_in_fp32_modules_strict = {"landmarker"}
+
+    def __init__(self, config: BlazePoseConfig):
+        super().__init__(config)
+        self.num_features = [config.hidden_size]
+        self.landmarker = BlazePoseLandmarker(config)
+        self.post_init()
+
+    def forward(self, pixel_values: Tensor, return_dict: bool | None = None, **kwargs) -> BlazePoseOutput:
+        """Find the person in each picture; see [`BlazePoseOutput`] for what comes back.
+
+        Raises `ValueError` for a wrong shape, for NaN, and for values that are plainly not in [0, 1].
+        """
+        self._check(pixel_values)
+        size = self.config.image_size
+        pixels = pixel_values.float()
+        square = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
+        small = (
+            pixels
+            if size == CROP_SIZE
+            else F.interpolate(pixels, (CROP_SIZE, CROP_SIZE), mode="bilinear", antialias=True)
+        )
+        best = (*self._look(small, square), square)
+        for _ in range(self.config.num_passes - 1):
+            # The floor keeps a collapsed guess (an empty picture) from dividing by zero.
+            square = (
+                person_square(best[0]).clamp(min=pixels.new_tensor([-math.inf, -math.inf, 16.0, -math.inf])).detach()
+            )
+            new = (*self._look(cut_square(pixels, square), square), square)
+            keep = (new[1] >= self.config.min_presence) | (new[1] >= best[1])  # (n, 1)
+            best = tuple(
+                torch.where(keep.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(new, best, strict=True)
+            )
+        landmarks, presence, world, square = best
+        features = landmark_features(landmarks, world, presence, square, size)
+        output = BlazePoseOutput(
+            feature_maps=(features[:, :, None, None].to(pixel_values.dtype),),
+            landmarks=landmarks,
+            world_landmarks=world,
+            presence=presence,
+            square=square,
+        )
+        return output.to_tuple() if return_dict is False else output
+
+    def _look(self, crops: Tensor, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the network on `crops` and bring its answer back to the picture's pixels and to our frame."""
+        landmarks, presence, world = self.landmarker(crops)
+        scale = square[:, None, 2:3] / CROP_SIZE
+        xy = _turn((landmarks[..., :2] - CROP_SIZE / 2) * scale, square[:, 3]) + square[:, None, :2]
+        landmarks = torch.cat((xy, landmarks[..., 2:3] * scale, landmarks[..., 3:]), dim=-1)
+        world = torch.cat((_turn(world[..., :2], square[:, 3]), world[..., 2:]), dim=-1)
+        return landmarks, presence, world * world.new_tensor([1.0, -1.0, -1.0])
+
+    def _check(self, pixel_values: Tensor) -> None:
+        size, channels = self.config.image_size, self.config.num_channels
+        if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != (channels, size, size):
+            raise ValueError(
+                f"pixel_values has the shape {tuple(pixel_values.shape)}; expected (pictures, {channels}, {size}, "
+                f"{size}): pad each picture to a square and resize it (the image processor does both)."
+            )
+        if len(pixel_values) and not torch.compiler.is_compiling():
+            low, high = (float(value) for value in torch.aminmax(pixel_values))  # NaN anywhere gives NaN
+            if not (low > -0.5 and high < 1.5):
+                raise ValueError(
+                    f"pixel_values range from {low:g} to {high:g}; expected RGB values in [0, 1], neither normalised "
+                    "nor NaN: divide 8-bit pictures by 255 and nothing else."
+                )
+
+
+__all__ = ["BlazePoseBackbone", "BlazePoseConfig", "BlazePoseOutput"]
