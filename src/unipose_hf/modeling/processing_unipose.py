@@ -1,0 +1,496 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Chats of text, images and poses -> tensors for UniPose, and the seven tasks written as chats (UniPose, section 3.1)."""
+
+import json
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import pre_tokenizers
+from transformers import AddedToken, BatchFeature
+from transformers.image_utils import make_flat_list_of_images
+from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Unpack
+
+from .rotation_unipose import axis_angle_to_matrix
+
+IMAGE_TOKEN = "<image>"
+POSE_TOKEN = "<pose>"
+POSE_START_TOKEN = "<pose_start>"
+POSE_END_TOKEN = "<pose_end>"
+POSE_QUERY_TOKEN = "<pose_query>"
+USER_TOKEN = "<user>"
+ASSISTANT_TOKEN = "<assistant>"
+
+# A character that Unicode reserves for use inside programs. It is put into control tokens that a user writes, so that they
+# are not found as tokens, and the tokenizer drops it again: the words of the user arrive as they were, as plain text.
+_BREAK = "\ufdd0"
+
+# `answer_queries` writes the poses of assistant turns as `<pose_query>`: the places whose codes the model learns to name.
+CHAT_TEMPLATE = (
+    "{%- macro content(message, place) -%}"
+    "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
+    "{%- for part in message['content'] -%}"
+    "{%- if part['type'] == 'text' -%}{{- part['text'] -}}"
+    "{%- elif part['type'] == 'image' -%}<image>"
+    "{%- elif part['type'] == 'pose' -%}{{- place -}}{%- endif -%}"
+    "{%- endfor -%}{%- endif -%}"
+    "{%- endmacro -%}"
+    "{{- bos_token -}}"
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'user' -%}<user>{{- content(message, '<pose>') -}}"
+    "{%- elif message['role'] == 'assistant' -%}<assistant>"
+    "{%- generation -%}"
+    "{{- content(message, '<pose_query>' if answer_queries else '<pose>') -}}{{- eos_token -}}"
+    "{%- endgeneration -%}"
+    "{%- else -%}{{- raise_exception('A UniPose chat has the roles user and assistant, not ' ~ message['role'] ~ '.') -}}"
+    "{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<assistant>{%- endif -%}"
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task takes and gives. `prompt` is its one default wording; `{text}` stands for the user's words."""
+
+    prompt: str
+    images: int = 0
+    poses: int = 0
+    text: bool = False
+    answer: str = "text"
+    prompt_with_text: str | None = None
+
+
+TASKS = {
+    "image-to-pose": Task(
+        "Estimate the pose.", images=1, answer="pose", prompt_with_text="Estimate the pose of this person: {text}"
+    ),
+    "text-to-pose": Task("Make a pose: {text}", text=True, answer="pose"),
+    "pose-editing": Task("Edit this pose: {text}", poses=1, text=True, answer="pose"),
+    "pose-to-text": Task("Describe this pose.", poses=1),
+    "pose-diff": Task("How does the first pose become the second?", poses=2),
+    "image-to-pose-text": Task("Describe the pose of this person.", images=1),
+    "image-diff": Task("How does the pose of the first image become that of the second?", images=2),
+}
+
+
+def task_messages(task, *, text=None, images=(), poses=(), answer=None):
+    """
+    One task as chat messages, with the default wording that the model is trained on.
+
+    Args:
+        task (`str`): a key of `TASKS`.
+        text (`str`, *optional*): the user's words: a description, an instruction, or who is meant in the image.
+        images (sequence): pictures, or dicts `{"image": picture, "box": (x0, y0, x1, y1)}`.
+        poses (sequence): poses in any form that [`UniPoseProcessor`] takes.
+        answer (*optional*): a pose or a text; adds the assistant's turn, for training.
+
+    Raises:
+        ValueError: unknown task, missing or superfluous text, wrong number of images or poses.
+    """
+    if task not in TASKS:
+        raise ValueError(f"There is no task {task!r}; choose one of {', '.join(TASKS)}.")
+    rule = TASKS[task]
+    for name, given, expected in (("image", images, rule.images), ("pose", poses, rule.poses)):
+        if len(given) != expected:
+            raise ValueError(f"{task} takes {expected} {name}{'s' * (expected != 1)}, but {len(given)} were given.")
+    if text is not None and not (isinstance(text, str) and text.strip()):
+        raise ValueError(f"The text of {task} must be a sentence, but it is {text!r}.")
+    if rule.text and text is None:
+        raise ValueError(f"{task} needs a text: give the description or instruction under the key 'text'.")
+    template = rule.prompt if text is None or rule.text else rule.prompt_with_text
+    if template is None:
+        raise ValueError(f"{task} takes no text, but {text!r} was given.")
+    content = [{"type": "image", **(i if isinstance(i, dict) else {"image": i})} for i in images]
+    content += [{"type": "pose", "pose": pose} for pose in poses]
+    content.append({"type": "text", "text": template.replace("{text}", text or "")})
+    messages = [{"role": "user", "content": content}]
+    if answer is not None:
+        key = rule.answer
+        messages.append({"role": "assistant", "content": [{"type": key, key: answer}]})
+    return messages
+
+
+def add_pose_tokens(tokenizer, codebook_size):
+    """
+    Give a fast tokenizer the tokens of UniPose: seven special ones, then `codebook_size` codes with contiguous ids. Codes
+    are not special, so that decoding with `skip_special_tokens` keeps them readable. Returns the id of `<pose_0>`.
+    """
+    special = [
+        IMAGE_TOKEN,
+        POSE_TOKEN,
+        POSE_START_TOKEN,
+        POSE_END_TOKEN,
+        POSE_QUERY_TOKEN,
+        USER_TOKEN,
+        ASSISTANT_TOKEN,
+    ]
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in special], special_tokens=True)
+    tokenizer.add_tokens([AddedToken(f"<pose_{i}>", special=False, normalized=False) for i in range(codebook_size)])
+    _drop_breaks(tokenizer)
+    return tokenizer.convert_tokens_to_ids("<pose_0>")
+
+
+def _drop_breaks(tokenizer):
+    """Make the tokenizer drop `_BREAK`, after added tokens are found and before words are cut into pieces."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ValueError(f"UniPose needs a fast tokenizer, but {type(tokenizer).__name__} is a slow one.")
+    steps = backend.pre_tokenizer
+    if steps is not None and _BREAK in json.dumps(json.loads(steps.__getstate__()), ensure_ascii=False):
+        return
+    drop = pre_tokenizers.Split(_BREAK, behavior="removed")
+    backend.pre_tokenizer = drop if steps is None else pre_tokenizers.Sequence([drop, steps])
+
+
+class UniPoseProcessorKwargs(ProcessingKwargs, total=False):
+    pass
+
+
+class UniPoseProcessor(ProcessorMixin):
+    r"""
+    Image processor and tokenizer in one, which also takes poses.
+
+    A pose is a `Pose`, an array or tensor of axis-angle vectors `(22, 3)` in radians or of rotation matrices `(22, 3, 3)`,
+    or a list of `num_codes` code numbers. In a text each `<pose>` stands for one pose and becomes
+    `<pose_start>` + `num_codes` places + `<pose_end>`; rotations are returned as `pose_values` `(n, 22, 3, 3)` float32, codes
+    become code tokens at once. Each `<pose_query>` stands for a pose the model shall learn to answer; its rotations
+    are returned as `answer_pose_values`, its codes as `answer_pose_codes` `(n, num_codes)`.
+
+    In [`~UniPoseProcessor.apply_chat_template`] content is `{"type": "text", "text": ...}`,
+    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`.
+    What stands in a text is always text: `<pose>`, `<image>`, `</s>` and the like written by a user are spelled out
+    and never become tokens of control.
+
+    Args:
+        image_processor ([`UniPoseImageProcessorPil`]): makes `pixel_values` and `pose_pixel_values`.
+        tokenizer ([`PreTrainedTokenizerFast`]): a fast tokenizer that holds the tokens of [`add_pose_tokens`].
+        chat_template (`str`, *optional*): Jinja template, by default `<user>...<assistant>...`.
+        num_codes (`int`, *optional*, defaults to 80): tokens of one pose.
+        num_image_tokens (`int`, *optional*, defaults to 576): tokens of one image.
+    """
+
+    valid_processor_kwargs = UniPoseProcessorKwargs
+    return_mm_token_type_ids = True
+    skip_tensor_conversion = ["text_replacement_offsets", "offset_mapping"]
+
+    def __init__(
+        self, image_processor=None, tokenizer=None, chat_template=None, num_codes=80, num_image_tokens=576, **kwargs
+    ):
+        self.num_codes = num_codes
+        self.num_image_tokens = num_image_tokens
+        self.image_token, self.pose_token, self.pose_query_token = IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN
+        vocabulary = tokenizer.get_vocab()
+        missing = [t for t in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN, "<pose_0>") if t not in vocabulary]
+        if missing:
+            raise ValueError(f"The tokenizer has no {', '.join(missing)}: add the tokens with add_pose_tokens first.")
+        self.image_token_id = vocabulary[IMAGE_TOKEN]
+        self.pose_token_id = vocabulary[POSE_TOKEN]
+        self.pose_query_token_id = vocabulary[POSE_QUERY_TOKEN]
+        self.pose_code_offset = vocabulary["<pose_0>"]
+        self.codebook_size = sum(re.fullmatch(r"<pose_\d+>", token) is not None for token in vocabulary)
+        _drop_breaks(tokenizer)
+        self._token_types = np.zeros(max(vocabulary.values()) + 1, dtype=np.int64)
+        self._token_types[self.image_token_id] = 1
+        self._token_types[[self.pose_token_id, *self._code_ids]] = 4
+        self._token_types[self.pose_query_token_id] = 5
+        codes = {f"<pose_{i}>" for i in range(self.codebook_size)}
+        control = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special or t.content in codes]
+        self._control_tokens = re.compile("|".join(re.escape(t) for t in sorted(control, key=len, reverse=True)))
+        super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+
+    @property
+    def _code_ids(self):
+        return range(self.pose_code_offset, self.pose_code_offset + self.codebook_size)
+
+    @property
+    def model_input_names(self):
+        return [*super().model_input_names, "pose_values", "mm_token_type_ids"]
+
+    def __call__(self, images=None, text=None, poses=None, boxes=None, **kwargs: Unpack[UniPoseProcessorKwargs]):
+        """
+        Args:
+            images: pictures (path, URL, PIL image, array), flat or one list for each text.
+            text (`str` or `list[str]`): `<image>`, `<pose>` and `<pose_query>` mark the places of images and poses.
+            poses: poses in the order of their places, flat or one list for each text.
+            boxes: for each image, in order, `(x0, y0, x1, y1)` in pixels of the upright picture or `None`.
+
+        Returns:
+            `BatchFeature` with `input_ids`, `attention_mask`, `mm_token_type_ids` (0 text, 1 image, 4 pose, 5 query), and
+            where there are such `pixel_values`, `pose_pixel_values`, `pose_values`, `answer_pose_values`,
+            `answer_pose_codes`.
+        """
+        poses = self._read_poses(poses)
+        if text is None and poses:
+            raise ValueError(f"{len(poses)} poses were given without a text that says where they stand.")
+        images, text, _, _ = self.prepare_inputs_layout(images=images, text=text)
+        self.validate_inputs(images=images, text=text)
+        merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
+        text_kwargs = merged["text_kwargs"]
+        # Tensors are made at the end: the library would walk through every offset of every token to make one of them.
+        return_tensors = text_kwargs.pop("return_tensors", None)
+        with_types = text_kwargs.pop("return_mm_token_type_ids", merged["return_mm_token_type_ids"])
+        with_offsets = text_kwargs.pop("return_text_replacement_offsets", merged["return_text_replacement_offsets"])
+
+        data = {}
+        image_texts = []
+        if images is not None:
+            image_kwargs = merged["images_kwargs"]
+            data.update(self.image_processor(make_flat_list_of_images(images), boxes=boxes, **image_kwargs))
+            image_texts = [IMAGE_TOKEN * self.num_image_tokens] * len(make_flat_list_of_images(images))
+        if text is not None:
+            text, offsets, pose_data = self._expand(text, image_texts, poses)
+            text_inputs = self.tokenizer(text, **text_kwargs)
+            if text_kwargs.get("truncation"):
+                self._check_whole(text, text_inputs["input_ids"])
+            if with_offsets:
+                text_inputs["text_replacement_offsets"] = offsets
+            if with_types:
+                text_inputs["mm_token_type_ids"] = self.create_mm_token_type_ids(text_inputs["input_ids"])
+            data = {**text_inputs, **pose_data, **data}
+        return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=self.skip_tensor_conversion)
+
+    # -- poses ------------------------------------------------------------------------------------------------------
+
+    def _read_poses(self, poses):
+        """Any nesting of poses -> flat list of `(22, 3, 3)` float32 arrays and lists of codes."""
+        found = list(_walk_poses(poses))
+        vectors, entries = [], []
+        for pose in found:
+            entry = self._read_pose(pose)
+            if isinstance(entry, np.ndarray) and entry.shape == (22, 3):
+                vectors.append((len(entries), entry))
+            entries.append(entry)
+        if vectors:
+            places, values = zip(*vectors, strict=True)
+            matrices = axis_angle_to_matrix(torch.from_numpy(np.stack(values))).numpy()
+            for place, matrix in zip(places, matrices, strict=True):
+                entries[place] = matrix
+        return entries
+
+    def _read_pose(self, pose):
+        if pose.ndim == 1 and pose.dtype.kind in "iu":
+            if len(pose) != self.num_codes:
+                raise ValueError(f"A pose given as codes has {self.num_codes} of them, but {len(pose)} were given.")
+            if pose.min() < 0 or pose.max() >= self.codebook_size:
+                raise ValueError(
+                    f"Codes run from 0 to {self.codebook_size - 1}, but a pose holds {pose.min()} to {pose.max()}."
+                )
+            return pose.tolist()
+        if pose.shape not in ((22, 3), (22, 3, 3)) or pose.dtype.kind not in "fiu":
+            raise ValueError(
+                f"A pose is axis-angle of shape (22, 3), matrices of shape (22, 3, 3) or {self.num_codes} integer codes, "
+                f"but an array of shape {pose.shape} and type {pose.dtype} was given."
+            )
+        pose = pose.astype(np.float32, copy=False)
+        largest = np.abs(pose).max()
+        if not np.isfinite(largest):
+            raise ValueError("A pose holds NaN or infinite numbers; every rotation must be finite.")
+        if pose.ndim == 2 and largest > 4 * np.pi:
+            raise ValueError(
+                f"A pose holds an angle of {largest:.4g}; axis-angle vectors are in radians, not degrees."
+            )
+        if pose.ndim == 3:
+            error = np.abs(pose @ pose.transpose(0, 2, 1) - np.eye(3, dtype=np.float32)).max()
+            if error > 1e-2 or np.linalg.det(pose).min() < 0:
+                raise ValueError(
+                    "A pose of shape (22, 3, 3) must hold rotation matrices, but some are not orthonormal."
+                )
+        return pose
+
+    def _expand(self, texts, image_texts, poses):
+        """Write out every place of an image or pose; returns the texts, where they grew, and the poses as arrays."""
+        images, poses = iter(image_texts), iter(poses)
+        values, answers, answer_codes = [], [], []
+        grown, offsets = [], []
+        for text in texts:
+            parts, spans, last, gained = [], [], 0, 0
+            for match in _PLACES.finditer(text):
+                place, (start, end) = match.group(), match.span()
+                if place == IMAGE_TOKEN:
+                    written = next(images)
+                else:
+                    pose = next(poses, None)
+                    if pose is None:
+                        raise ValueError("The texts have more places for poses than poses were given.")
+                    if place == POSE_QUERY_TOKEN:
+                        (answer_codes if isinstance(pose, list) else answers).append(pose)
+                        inner = POSE_QUERY_TOKEN * self.num_codes
+                    elif isinstance(pose, list):
+                        inner = "".join(f"<pose_{code}>" for code in pose)
+                    else:
+                        values.append(pose)
+                        inner = POSE_TOKEN * self.num_codes
+                    written = f"{POSE_START_TOKEN}{inner}{POSE_END_TOKEN}"
+                new_start = start + gained
+                spans.append(
+                    {
+                        "type": "image" if place == IMAGE_TOKEN else "pose",
+                        "span": (start, end),
+                        "new_span": (new_start, new_start + len(written)),
+                        "text": place,
+                        "replacement": written,
+                    }
+                )
+                parts += [text[last:start], written]
+                gained += len(written) - (end - start)
+                last = end
+            grown.append("".join([*parts, text[last:]]))
+            offsets.append(spans)
+        if next(poses, None) is not None:
+            raise ValueError("More poses were given than the texts have places for; write <pose> once for each pose.")
+        if answers and answer_codes:
+            raise ValueError("The answers of one batch must all be rotations or all be codes.")
+        data = {}
+        if values:
+            data["pose_values"] = np.stack(values)
+        if answers:
+            data["answer_pose_values"] = np.stack(answers)
+        if answer_codes:
+            data["answer_pose_codes"] = np.array(answer_codes, dtype=np.int64)
+        return grown, offsets, data
+
+    def _check_whole(self, texts, input_ids):
+        for text, ids in zip(texts, input_ids, strict=True):
+            wanted = sum(text.count(t) for t in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN))
+            ids = np.asarray(ids)
+            found = np.isin(ids, [self.image_token_id, self.pose_token_id, self.pose_query_token_id]).sum()
+            if found != wanted:
+                raise ValueError(
+                    "Truncation would cut an image or a pose in two; raise max_length or shorten the text."
+                )
+
+    def create_mm_token_type_ids(self, input_ids):
+        """0 text, 1 image, 4 pose, 5 query of an answer pose."""
+        if not isinstance(input_ids, list):
+            return self._token_types[np.asarray(input_ids)]
+        return [self._token_types[np.asarray(row, dtype=np.int64)].tolist() for row in input_ids]
+
+    # -- chats ------------------------------------------------------------------------------------------------------
+
+    def apply_chat_template(self, conversation, *args, sanitize_control_tokens=True, **kwargs):
+        """
+        As in [`ProcessorMixin`], with poses. Control tokens in the users' words are always made plain text, so
+        `sanitize_control_tokens` changes nothing. `answer_queries=True` turns the poses of assistant turns into
+        `<pose_query>` places, for training.
+        """
+        del sanitize_control_tokens
+        if len(conversation) == 0:
+            raise ValueError("The chat holds no messages.")
+        return super().apply_chat_template(conversation, *args, **kwargs)
+
+    def _normalize_conversations(self, conversation):
+        conversations, is_batched = super()._normalize_conversations(conversation)
+        for messages in conversations:
+            for message in messages:
+                content = message.get("content")
+                message["content"] = (
+                    self._plain(content)
+                    if isinstance(content, str)
+                    else [self._plain_part(part) for part in content or []]
+                )
+        return conversations, is_batched
+
+    def _plain(self, text):
+        """Break every control token that stands in a text, so that the tokenizer spells it out."""
+        if _BREAK in text:
+            text = text.replace(_BREAK, "")
+        return self._control_tokens.sub(lambda match: match.group()[:1] + _BREAK + match.group()[1:], text)
+
+    def _plain_part(self, part):
+        kind = part.get("type")
+        if kind == "text":
+            if not isinstance(part.get("text"), str):
+                raise ValueError(
+                    f"A text in a chat must be a string under the key 'text', but it is {part.get('text')!r}."
+                )
+            return {"type": "text", "text": self._plain(part["text"])}
+        if kind == "pose" and part.get("pose") is None:
+            raise ValueError("A pose in a chat stands under the key 'pose', which is missing.")
+        if kind not in ("image", "pose"):
+            raise ValueError(f"Content of a chat has the type text, image or pose, but {kind!r} was given.")
+        return part
+
+    def _multimodal_inputs_from_conversations(self, conversations, *args, **kwargs):
+        images, poses, boxes = [], [], []
+        for messages in conversations:
+            images.append([])
+            poses.append([])
+            for message in messages:
+                if isinstance(message["content"], str):
+                    continue
+                for part in message["content"]:
+                    if part["type"] == "image":
+                        images[-1] += [part[key] for key in ("image", "url", "path", "base64") if key in part][:1]
+                        boxes.append(part.get("box"))
+                    elif part["type"] == "pose":
+                        poses[-1].append(part["pose"])
+        return images, [], [], {"poses": poses, "boxes": boxes if any(box is not None for box in boxes) else None}
+
+    def _adjust_assistant_masks_indices(self, processed, generation_indices):
+        # The library compares token by token in Python, which on tensors takes a millisecond a sample.
+        offset_mapping = processed.pop("offset_mapping")
+        replacements = processed.pop("text_replacement_offsets")
+        masks = []
+        for row, spans, grown in zip(offset_mapping, generation_indices, replacements, strict=True):
+            row = np.asarray(row).reshape(-1, 2)
+            ends = [item["span"][1] for item in grown]
+            gains = [0, *(item["new_span"][1] - item["span"][1] for item in grown)]
+            mask = np.zeros(len(row), dtype=bool)
+            for span in spans:
+                start, end = (char + gains[np.searchsorted(ends, char, side="right")] for char in span)
+                # tokens without width (padding) never match
+                mask |= (row[:, 0] < end) & (row[:, 1] > start) & (row[:, 1] > row[:, 0])
+            masks.append(mask.astype(np.int64).tolist())
+        processed["assistant_masks"] = masks
+        return processed
+
+
+_PLACES = re.compile("|".join(re.escape(token) for token in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN)))
+
+
+def _walk_poses(poses):
+    """Yield every pose of any nesting as a numpy array: `(22, 3)`, `(22, 3, 3)` or 1-D codes."""
+    if poses is None:
+        return
+    if hasattr(poses, "axis_angle"):  # a `Pose`; asked by its attribute, as remote code makes a second class of it
+        yield np.asarray(poses.axis_angle, dtype=np.float32)
+    elif isinstance(poses, torch.Tensor):
+        yield from _split_poses(
+            poses.detach().cpu().float().numpy() if poses.is_floating_point() else poses.cpu().numpy()
+        )
+    elif isinstance(poses, np.ndarray):
+        yield from _split_poses(poses)
+    elif isinstance(poses, list | tuple):
+        first = poses
+        while isinstance(first, list | tuple) and first:
+            first = first[0]
+        if isinstance(first, int | float | np.number):
+            try:
+                array = np.asarray(poses)
+            except ValueError:
+                raise ValueError("A pose given as nested lists has rows of different lengths.") from None
+            yield from _split_poses(array)
+        else:
+            for pose in poses:
+                yield from _walk_poses(pose)
+    else:
+        raise ValueError(
+            f"A pose is a Pose, an array of shape (22, 3) or (22, 3, 3), or a list of codes, but {type(poses).__name__} "
+            "was given."
+        )
+
+
+def _split_poses(array):
+    single = array.ndim < 2 or array.shape in ((22, 3), (22, 3, 3))
+    one_more = array.ndim > 2 and array.shape[-2:] == (22, 3) or array.shape[-3:] == (22, 3, 3)
+    codes = array.ndim == 2 and array.dtype.kind in "iu"
+    if not single and (one_more or codes):
+        for pose in array:
+            yield from _split_poses(pose)
+    else:
+        yield array
+
+
+__all__ = ["TASKS", "Task", "UniPoseProcessor", "add_pose_tokens", "task_messages"]
