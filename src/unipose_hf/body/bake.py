@@ -28,6 +28,10 @@ MIXAMO_NAMES = (
 ).split()  # in SMPL order
 
 TOPOLOGIES = {"full": "anny", "small": "notoes_collapse10pc"}
+SMOOTHING_STEPS = {
+    "full": 10,
+    "small": 1,
+}  # the same distance on the skin: the small mesh's edges are three times longer
 NUM_BETAS = 10
 NUM_SAMPLES = 512
 WEIGHTS_PER_VERTEX = 4
@@ -84,6 +88,21 @@ def mirror_vertices(vertices: Tensor) -> Tensor:
     if distance.max() > 1e-4 or not torch.equal(partner[partner], torch.arange(len(partner))):
         raise ValueError(f"the mesh is not left-right symmetric, its worst vertex is off by {distance.max():.1e} m.")
     return partner
+
+
+def smooth_weights(weights: Tensor, faces: Tensor, steps: int) -> Tensor:
+    """Spread weights `(V, 22)` along the edges of `faces (F, 3)`: each step averages a vertex with its neighbours.
+
+    The rig's weights change over one or two edges at shoulders and elbows, which makes a step in the skin of a raised
+    arm.
+    """
+    edges = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    edges = torch.cat([edges, edges.flip(1)]).unique(dim=0)
+    degree = torch.bincount(edges[:, 0], minlength=len(weights)).clamp(min=1)[:, None]
+    for _ in range(steps):
+        around = torch.zeros_like(weights).index_add_(0, edges[:, 0], weights[edges[:, 1]]) / degree
+        weights = (weights + around) / 2
+    return weights
 
 
 def turn_onto(source: Tensor, target: Tensor) -> Tensor:
@@ -147,7 +166,9 @@ def to_t_pose(vertices: Tensor, joints: Tensor, rotations: Tensor, weights: Tens
     return torch.linalg.solve(blended, (vertices - blended_shift)[..., None])[..., 0], t_joints
 
 
-def bake_bodies(model, phenotypes: Tensor, chunk: int = 16) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def bake_bodies(
+    model, phenotypes: Tensor, smoothing_steps: int, chunk: int = 16
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """T-pose bodies of one anny model for every phenotype row.
 
     Returns:
@@ -155,7 +176,9 @@ def bake_bodies(model, phenotypes: Tensor, chunk: int = 16) -> tuple[Tensor, Ten
     """
     names = [label.split(":")[-1] for label in model.bone_labels]
     kept = [names.index(name) for name in MIXAMO_NAMES]
+    faces = model.get_triangular_faces()
     weights = fold_weights(model.vertex_bone_weights, model.vertex_bone_indices, names, model.bone_parents)
+    weights = smooth_weights(weights, faces, smoothing_steps)
     all_vertices, all_joints, partner = [], [], None
     nothing = phenotypes.new_zeros(1, 0)
     for values in phenotypes.split(chunk):
@@ -176,7 +199,6 @@ def bake_bodies(model, phenotypes: Tensor, chunk: int = 16) -> tuple[Tensor, Ten
         vertices, joints = to_t_pose(vertices, joints, rotations, weights)
         all_vertices.append(vertices - joints[:, :1])
         all_joints.append(joints - joints[:, :1])
-    faces = model.get_triangular_faces()
     return torch.cat(all_vertices), torch.cat(all_joints), weights, faces
 
 
@@ -225,7 +247,7 @@ def bake(folder: Path = ASSET_FOLDER) -> None:
     for size, topology in TOPOLOGIES.items():  # full first: the small mesh shares its components and joints
         model = anny.Anny(rig="mixamo", topology=topology)
         phenotypes = sample_phenotypes(model.phenotype_labels, NUM_SAMPLES)
-        vertices, joints, weights, faces = bake_bodies(model, phenotypes)
+        vertices, joints, weights, faces = bake_bodies(model, phenotypes, SMOOTHING_STEPS[size])
         if scores is None:
             scores, explained = shape_scores(vertices[1:])
             rest_joints, joint_directions = joints[0], shape_directions(joints[1:], scores)
