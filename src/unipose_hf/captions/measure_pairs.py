@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measuring paircodes: what changes between pose A and pose B, for a whole batch of pairs at once."""
+
+from dataclasses import dataclass
+
+import torch
+
+from .joint_sets import POINTS
+from .measure import (
+    CODE_INDEX,
+    Posecodes,
+    body_inclination,
+    check_points,
+    measure_posecodes,
+    sort_into_categories,
+    working_points,
+)
+from .operators import PAIR_OPERATORS, POSE_OPERATORS
+from .pair_sets import NUM_HEAD_PAIRCODES, PAIRCODES, SUPER_PAIRCODES
+
+PAIRCODE_INDEX = {code.name: i for i, code in enumerate(PAIRCODES)}
+
+
+@dataclass
+class Paircodes:
+    """Codes of Q pairs, as `Posecodes`: ``values`` (Q, C), ``categories`` (Q, C) long, ``supers`` (Q, S) bool."""
+
+    names: tuple[str, ...]
+    category_names: tuple[tuple[str, ...], ...]
+    values: torch.Tensor
+    categories: torch.Tensor
+    super_names: tuple[str, ...]
+    supers: torch.Tensor
+
+    def __len__(self):
+        return len(self.values)
+
+
+def measure_paircodes(
+    joints_a, joints_b, rotations_a=None, rotations_b=None, *, noise: torch.Generator | None = None
+) -> Paircodes:
+    """Measure PoseFix's 49 elementary paircodes and 52 super-paircodes of each pair A -> B.
+
+    Args:
+        joints_a, joints_b: (Q, 22, 3) positions in metres, each with its own yaw removed, pelvis at the same place.
+        rotations_a, rotations_b: (Q, 22, 3) local axis-angle; without them the two head codes do not exist (47 codes).
+        noise: a generator adds the method's uniform tolerance noise before binning; None measures exactly.
+
+    Raises:
+        ValueError: wrong shape, lengths that differ, or a value that is not finite.
+    """
+    joints_a, joints_b = check_points(joints_a, "joints_a"), check_points(joints_b, "joints_b")
+    if len(joints_a) != len(joints_b):
+        raise ValueError(
+            f"joints_a holds {len(joints_a)} poses and joints_b {len(joints_b)}; give one pose B for each pose A."
+        )
+    if (rotations_a is None) != (rotations_b is None):
+        raise ValueError("rotations were given for one pose of the pairs only; give both rotations_a and rotations_b.")
+    codes_a = measure_posecodes(joints_a, rotations_a, noise=noise)
+    codes_b = measure_posecodes(joints_b, rotations_b, noise=noise)
+    return compare_posecodes(codes_a, codes_b, joints_a, joints_b, noise=noise)
+
+
+def compare_posecodes(codes_a: Posecodes, codes_b: Posecodes, joints_a, joints_b, *, noise=None) -> Paircodes:
+    """The paircodes of poses whose posecodes are measured already."""
+    has_head = "head_turn/head|pelvis" in codes_a.names
+    count = len(PAIRCODES) - (0 if has_head else NUM_HEAD_PAIRCODES)
+    change = codes_a.values - codes_b.values  # (Q, posecodes)
+    values = change.new_empty(len(change), count)
+    values[:, _FROM_CODES[0][: count - _NUM_MOVES]] = change[:, _FROM_CODES[1][: count - _NUM_MOVES]]
+    move = working_points(joints_a) - working_points(joints_b)  # (Q, 35, 3)
+    values[:, _MOVES[0]] = move[:, _MOVES[1], _MOVES[2]]
+    # a pitch means nothing when either body is overturned
+    overturned = body_inclination(joints_a)[1] | body_inclination(joints_b)[1]
+    values[:, PAIRCODE_INDEX["pair_pitch/body"]].masked_fill_(overturned, 0.0)
+    operators = [PAIR_OPERATORS[code.kind] for code in PAIRCODES[:count]]
+    categories = sort_into_categories(values, operators, noise)
+    return Paircodes(
+        names=tuple(code.name for code in PAIRCODES[:count]),
+        category_names=tuple(operator.categories for operator in operators),
+        values=values,
+        categories=categories,
+        super_names=tuple(code.name for code in SUPER_PAIRCODES),
+        supers=_super_codes(categories, codes_a.categories, codes_b.categories),
+    )
+
+
+def _sources():
+    """Where each paircode's value comes from: a posecode's change, or the move of one point along one axis."""
+    columns, codes, moves = [], [], []
+    for i, code in enumerate(PAIRCODES):
+        if code.kind in ("pair_x", "pair_y", "pair_z"):
+            moves.append((i, POINTS.index(code.points[0]), "xyz".index(code.kind[-1])))
+        else:
+            kind = code.kind.removeprefix("pair_")
+            kind = kind if kind in POSE_OPERATORS else f"body_{kind}"
+            columns.append(i)
+            codes.append(CODE_INDEX[f"{kind}/{'|'.join(code.points)}"])
+    return (torch.tensor(columns), torch.tensor(codes)), torch.tensor(moves).T
+
+
+_FROM_CODES, _MOVES = _sources()
+_NUM_MOVES = _MOVES.shape[1]
+
+
+def _super_tables():
+    pair_table = torch.zeros(len(SUPER_PAIRCODES), 7, dtype=torch.bool)  # (S, category of the paircode)
+    pose_table = torch.zeros(len(SUPER_PAIRCODES), 6, dtype=torch.bool)
+    pair_index, pose_index, looks_at_a = [], [], []
+    for i, code in enumerate(SUPER_PAIRCODES):
+        pair_index.append(PAIRCODE_INDEX[code.paircode])
+        pose_index.append(CODE_INDEX[code.posecode])
+        looks_at_a.append(code.pose == "a")
+        change_names = PAIR_OPERATORS[code.paircode.split("/")[0]].categories
+        pair_table[i, [change_names.index(change) for change in code.changes]] = True
+        state_names = POSE_OPERATORS[code.posecode.split("/")[0]].categories
+        pose_table[i, [state_names.index(state) for state in code.states]] = True
+    return torch.tensor(pair_index), torch.tensor(pose_index), torch.tensor(looks_at_a), pair_table, pose_table
+
+
+_PAIR_INDEX, _POSE_INDEX, _LOOKS_AT_A, _PAIR_TABLE, _POSE_TABLE = _super_tables()
+
+
+def _super_codes(categories, categories_a, categories_b):
+    device = categories.device
+    looks_at_a = _LOOKS_AT_A.to(device)
+    state = torch.where(looks_at_a, categories_a[:, _POSE_INDEX], categories_b[:, _POSE_INDEX])  # (Q, S)
+    rows = torch.arange(len(SUPER_PAIRCODES), device=device)
+    return _PAIR_TABLE.to(device)[rows, categories[:, _PAIR_INDEX]] & _POSE_TABLE.to(device)[rows, state]
+
+
+def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
+    """Which codes deserve saying: (Q, C + S) of 0 (no), 1 (may be said) or 2 (super-codes, should be said)."""
+    names = codes.names
+    eligible = torch.zeros(len(codes), len(names), dtype=torch.uint8, device=codes.categories.device)
+    for i, categories in enumerate(codes.category_names):
+        # bare changes of distance are only said where things part or meet, which the super-codes decide
+        if not names[i].startswith("pair_distance/"):
+            eligible[:, i] = codes.categories[:, i] != categories.index("-")
+    for i, code in enumerate(SUPER_PAIRCODES):
+        if code.kind == "straighten":
+            said = codes.supers[:, i]
+            eligible[:, PAIRCODE_INDEX[code.paircode]].masked_fill_(said, 0)
+    return torch.cat((eligible, codes.supers.to(torch.uint8) * 2), dim=1)
