@@ -12,7 +12,7 @@ import torch
 
 from ..visualization.camera import Camera
 from ..visualization.outfit import BodyPaint, Outfit
-from ..visualization.renderer import Light, Renderer
+from ..visualization.renderer import Light, Renderer, vertex_normals
 from .scenery import camera_faults, random_background, random_occluder
 
 POSED_AT_ONCE = 64
@@ -24,8 +24,8 @@ class TrainingImages:
 
     Attributes:
         images: (B, S, S, 3) uint8.
-        axis_angle: (B, 22, 3) float32, the poses as the camera sees them: only the global orientation differs from the input, by
-            the camera's pitch and roll.
+        axis_angle: (B, 22, 3) float32, the poses as the camera sees them: only the global orientation differs from
+            the input, by the camera's pitch and roll.
         joints: (B, 22, 3) float32, metres, in the camera frame (our frame: the eye at the origin looking along -z).
         keypoints: (B, 22, 2) float32, the joints in pixels (x to the right, y down, picture corner at 0).
         boxes: (B, 4) float32, left, top, right, bottom of the visible person in pixels, before occluders.
@@ -60,12 +60,13 @@ def render_training_images(
 ) -> TrainingImages:
     """Render each pose once, with everything else drawn at random.
 
-    The person fills 40 to 95 % of the picture, seen through a lens of 25 to 70 degrees from 20 degrees below to 25 degrees above.
-    Picture `i` depends only on `seed`, `i` and pose `i` (and on the rendering backend, by a grey level or two).
+    The person fills 40 to 95 % of the picture, seen through a lens of 25 to 70 degrees from 20 degrees below to 25
+    degrees above. Picture `i` depends only on `seed`, `i` and pose `i` (and on the rendering backend, by a grey level
+    or two).
 
     Args:
-        poses: (B, 22, 3) axis-angle in our frame, tensor or array, with the global orientation the person should have before a
-            level camera (give them the full yaw you want to train on).
+        poses: (B, 22, 3) axis-angle in our frame, tensor or array, with the global orientation the person should have
+            before a level camera (give them the full yaw you want to train on).
         seed: any whole number. size: width and height `S` in pixels.
         body: "small" (default: fast), "full" (smoother) or a body model.
         occlusion: share of the pictures with a rectangle or disc in front of the person.
@@ -83,7 +84,7 @@ def render_training_images(
 
         body = load_body(size=body or "small")
     faces = body.faces.cpu().numpy().astype(np.int32)
-    paint = BodyPaint(body.v_template.cpu().numpy(), body.rest_joints.cpu().numpy(), body.lbs_weights.cpu().numpy())
+    paint = BodyPaint.of(body)
     renderer = Renderer(size, size, backend=backend)
 
     count = len(poses)
@@ -111,12 +112,14 @@ def render_training_images(
 
 def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlusion, faults) -> None:
     size = renderer.width
+    colors, thickness = paint.dress(Outfit.random(rng))
+    vertices = vertices + thickness[:, None] * vertex_normals(vertices, faces)
     camera = _random_camera(vertices, size, rng)
     picture, mask = renderer.render(
         vertices,
         faces,
         camera=camera,
-        vertex_colors=paint.colors(Outfit.random(rng)),
+        vertex_colors=colors,
         light=_random_light(rng),
         background=random_background(size, rng),
         return_mask=True,

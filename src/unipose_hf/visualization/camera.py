@@ -32,9 +32,9 @@ class Camera:
     """A pinhole camera in our frame: x right, y up, looking along -z (metres).
 
     A world point `p` is at `q = rotation @ (p - position)` in the camera frame and falls on the pixel
-    `(center_x - focal * q_x / q_z, center_y + focal * q_y / q_z)`: a pixel's corner, not its middle, has whole numbers, the
-    picture spans `[0, width] x [0, height]`, rows count downwards. The intrinsic matrix is that of OpenCV,
-    `[[focal, 0, center_x], [0, focal, center_y], [0, 0, 1]]`, for points turned by 180 degrees about x.
+    `(center_x - focal * q_x / q_z, center_y + focal * q_y / q_z)`: a pixel's corner, not its middle, has whole
+    numbers, the picture spans `[0, width] x [0, height]`, rows count downwards. The intrinsic matrix is that of
+    OpenCV, `[[focal, 0, center_x], [0, focal, center_y], [0, 0, 1]]`, for points turned by 180 degrees about x.
 
     Attributes:
         focal: focal length in pixels.
@@ -71,7 +71,7 @@ class Camera:
             roll: degrees by which the picture's content turns anti-clockwise.
             margin: part of the picture left free on every side when no `box` is given.
             box: (left, top, right, bottom) in pixels, around the principal point or beside it.
-            center: principal point in pixels, the picture's middle by default; elsewhere for a crop of a larger picture.
+            center: principal point in pixels, by default the picture's middle; elsewhere for a crop of a picture.
         """
         rotation = turn_z(math.radians(roll)) @ turn_x(math.radians(elevation)) @ turn_y(-math.radians(azimuth))
         points = np.asarray(points, dtype=np.float32).reshape(-1, 3) @ rotation.T
@@ -111,7 +111,7 @@ class Camera:
         )
 
     def clip_matrix(self, width: int, height: int, near: float = 0.05, far: float = 100.0) -> np.ndarray:
-        """OpenGL clip matrix (4, 4), world to clip, with rows counted downwards (so that a read-back needs no flip)."""
+        """OpenGL clip matrix (4, 4), world to clip, rows counted downwards (a read-back needs no flip)."""
         projection = np.zeros((4, 4), dtype=np.float32)
         projection[0, 0] = 2 * self.focal / width
         projection[0, 2] = 1 - 2 * self.center[0] / width

@@ -47,6 +47,7 @@ class Outfit:
         neckline: metres from the neck joint that the top leaves bare.
         top_pattern, trousers_pattern: one of `PATTERNS`. hair_style: one of `HAIR_STYLES`.
         gloves: hands in the colour of the shoes.
+        looseness: metres by which clothes stand off the body. hair_volume: the same for hair.
     """
 
     skin: tuple[float, float, float] = (0.87, 0.67, 0.54)
@@ -65,6 +66,8 @@ class Outfit:
     pattern_size: float = 0.08
     hair_style: str = "short"
     gloves: bool = False
+    looseness: float = 0.004
+    hair_volume: float = 0.012
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Outfit:
@@ -90,6 +93,8 @@ class Outfit:
             pattern_size=rng.uniform(0.05, 0.16),
             hair_style=str(rng.choice(HAIR_STYLES, p=(0.6, 0.3, 0.1))),
             gloves=bool(rng.random() < 0.04),
+            looseness=rng.triangular(0.001, 0.003, 0.02),
+            hair_volume=rng.uniform(0.004, 0.022),
         )
         if rng.random() < 0.12:  # a suit: one cloth
             outfit = replace(outfit, trousers=outfit.top, trousers_second=outfit.top_second)
@@ -112,9 +117,10 @@ class BodyPaint:
 
     Args:
         vertices: (V, 3) of the T-pose, metres. joints: (22, 3) of the T-pose. weights: (V, 22) skinning weights.
+        face: paint eyes, brows and lips where the bundled body has them (other bodies keep a plain face).
     """
 
-    def __init__(self, vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray):
+    def __init__(self, vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, face: bool = False):
         self.vertices = v = np.asarray(vertices, dtype=np.float32)
         j = np.asarray(joints, dtype=np.float32)
         owner = np.asarray(weights).argmax(1)
@@ -128,54 +134,80 @@ class BodyPaint:
         self.along_leg = (v[:, 1] - hip) / (ankle - hip)
         self.above_hip = (v[:, 1] - hip) / (j[SPINE1, 1] - hip)
         self.from_neck = np.linalg.norm(v - j[NECK], axis=1)
-        top = v[self.head]
-        low, high = top.min(0), top.max(0)
-        # place inside the head's box: x -1..1 to the body's left, y 0..1 from the chin up, z -1..1 to the face
-        self.in_head = np.stack(
-            (
-                2 * (v[:, 0] - (low[0] + high[0]) / 2) / (high[0] - low[0]),
-                (v[:, 1] - low[1]) / (high[1] - low[1]),
-                2 * (v[:, 2] - (low[2] + high[2]) / 2) / (high[2] - low[2]),
-            ),
-            axis=1,
-        )
+        low, high = v[self.head].min(0), v[self.head].max(0)
+        # how far up the head's height, and how far from its middle to the face in half depths
+        self.up_head = (v[:, 1] - low[1]) / (high[1] - low[1])
+        self.to_face = 2 * (v[:, 2] - (low[2] + high[2]) / 2) / (high[2] - low[2])
+        self.face = face
+        self.beside_head = v - j[HEAD]
 
-    def colors(self, outfit: Outfit) -> np.ndarray:
-        """sRGB (V, 3) in [0, 1]."""
-        result = np.tile(np.asarray(outfit.skin, dtype=np.float32), (len(self.vertices), 1))
-        shirt = (self.torso & (self.above_hip > outfit.waist)) | (self.arms & (self.along_arm < outfit.sleeve))
+    @classmethod
+    def of(cls, body) -> BodyPaint:
+        """Paint for a body model (`load_body(...)`)."""
+        from ..body import BodyModel
+
+        arrays = (x.detach().cpu().numpy() for x in (body.v_template, body.rest_joints, body.lbs_weights))
+        return cls(*arrays, face=isinstance(body, BodyModel))
+
+    def dress(self, outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
+        """Colours sRGB (V, 3) in [0, 1], and how far (V,) in metres clothes and hair stand off along the normals."""
+        colors = np.tile(np.asarray(outfit.skin, dtype=np.float32), (len(self.vertices), 1))
+        thickness = np.zeros(len(self.vertices), dtype=np.float32)
+        waist = self.above_hip > outfit.waist
+        shirt = (self.torso & waist) | (self.arms & (self.along_arm < outfit.sleeve))
         shirt &= self.from_neck > outfit.neckline
-        trousers = (
-            (self.torso | self.legs) & (self.above_hip <= outfit.waist) & (self.along_leg < max(outfit.hem, 0.12))
-        )
-        result[shirt] = self._cloth(outfit.top, outfit.top_second, outfit.top_pattern, outfit.pattern_size)[shirt]
-        legs = self._cloth(outfit.trousers, outfit.trousers_second, outfit.trousers_pattern, outfit.pattern_size)
-        result[trousers] = legs[trousers]
-        result[self.feet & (self.along_leg > 0.93)] = outfit.shoes
+        trousers = (self.torso | self.legs) & ~waist & (self.along_leg < max(outfit.hem, 0.12))
+        shoes = self.feet & (self.along_leg > 0.93)
         if outfit.gloves:
-            result[self.hands] = outfit.shoes
-        self._face(result, outfit)
-        return result
-
-    def _cloth(self, first, second, pattern: str, size: float) -> np.ndarray:
-        x, y, z = self.vertices.T * (2 * np.pi / size)
-        wave = {
-            "plain": np.full_like(x, -1),
-            "bands": np.sin(y + 0.5 * np.sin(x / 5)),
-            "stripes": np.sin(x + z),
-            "checks": np.sin(x) * np.sin(y),
-            "blotches": np.sin(0.7 * x + np.sin(1.1 * y)) + np.sin(0.8 * y + np.sin(0.9 * z + x)) - 0.3,
-        }[pattern]
-        part = (wave > 0)[:, None]
-        return np.where(part, np.asarray(second, dtype=np.float32), np.asarray(first, dtype=np.float32))
-
-    def _face(self, result: np.ndarray, outfit: Outfit) -> None:
-        x, y, z = self.in_head.T
-        skin = np.asarray(outfit.skin)
-        if outfit.hair_style != "shaved":
-            hair = self.head & (y - 0.62 > 0.35 * z)
-            if outfit.hair_style == "long":
-                hair |= (self.head | self.neck) & (z < 0.05)
-            result[hair] = outfit.hair
+            shoes |= self.hands
+        for part, cloth in (
+            (shirt, (outfit.top, outfit.top_second, outfit.top_pattern)),
+            (trousers, (outfit.trousers, outfit.trousers_second, outfit.trousers_pattern)),
+            (shoes, (outfit.shoes, outfit.shoes, "plain")),
+        ):
+            colors[part] = self._cloth(self.vertices[part], *cloth, outfit.pattern_size)
+            thickness[part] = outfit.looseness
+        hair = self.head & (self.up_head - 0.62 > 0.35 * self.to_face)
+        if outfit.hair_style == "shaved":
+            colors[hair] = 0.75 * np.asarray(outfit.skin) + 0.25 * np.asarray(outfit.hair)
         else:
-            result[self.head & (y - 0.62 > 0.35 * z)] = 0.75 * skin + 0.25 * np.asarray(outfit.hair)
+            if outfit.hair_style == "long":
+                hair |= (self.head | self.neck) & (self.to_face < -0.2)
+            colors[hair] = outfit.hair
+            thickness[hair] = outfit.hair_volume
+        if self.face:
+            self._face(colors, outfit)
+        return colors, thickness
+
+    @staticmethod
+    def _cloth(vertices: np.ndarray, first, second, pattern: str, size: float) -> np.ndarray:
+        x, y, z = vertices.T * (2 * np.pi / size)
+        if pattern == "plain":
+            wave = np.zeros_like(x)
+        elif pattern == "bands":
+            wave = np.sin(y + 0.5 * np.sin(x / 5))
+        elif pattern == "stripes":
+            wave = np.sin(x + z)
+        elif pattern == "checks":
+            wave = np.sin(x) * np.sin(y)
+        else:
+            wave = np.sin(0.7 * x + np.sin(1.1 * y)) + np.sin(0.8 * y + np.sin(0.9 * z + x)) - 0.3
+        return np.where((wave > 0)[:, None], np.asarray(second, np.float32), np.asarray(first, np.float32))
+
+    def _face(self, colors: np.ndarray, outfit: Outfit) -> None:
+        """Lips, brows and eyes at the places (metres from the head joint) where the bundled body has them."""
+        x, y, z = self.beside_head.T
+        side = np.abs(x)
+        front = self.head & (z > 0.07)
+        skin = np.asarray(outfit.skin)
+        lips = front & (((x / 0.024) ** 2 + ((y - 0.0165) / 0.009) ** 2) < 1)
+        colors[lips] = np.clip(skin * (0.90, 0.72, 0.70), 0, 1)
+        brows = front & (side > 0.010) & (side < 0.052) & (np.abs(y - 0.116 + 3 * (side - 0.03) ** 2) < 0.004)
+        colors[brows] = 0.3 * skin + 0.7 * np.asarray(outfit.hair)
+        from_eye = np.sqrt((side - 0.030) ** 2 + (y - 0.092) ** 2)
+        eyes = (
+            self.head & (z > 0.085) & (((side - 0.030) / 0.0165) ** 2 + ((y - 0.092) / 0.009) ** 2 < 1) & (z < 0.119)
+        )
+        dark = (0.2, 0.13, 0.09)
+        colors[eyes] = (0.93, 0.92, 0.9) if self.head.sum() > 1000 else dark  # a coarse mesh has no room for whites
+        colors[eyes & (from_eye < 0.0068)] = dark
