@@ -1,0 +1,563 @@
+# SPDX-License-Identifier: Apache-2.0
+"""UniPose: a language model that reads and writes 3D human poses as tokens (CVPR 2025, section 3).
+
+Two frozen vision encoders look at the same picture, their features are concatenated cell by cell and projected to the
+language model. A pose is `num_codes` tokens of the pose tokenizer between `<pose_start>` and `<pose_end>`. A pose to
+be predicted is that many learned queries, which see each other in both directions and are answered in one pass.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoBackbone, AutoModel, Cache, PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.backbone_utils import BackboneMixin
+from transformers.masking_utils import create_masks_for_generate
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
+from transformers.modeling_utils import slice_logits_to_keep
+from transformers.processing_utils import Unpack
+from transformers.utils import ModelOutput, TransformersKwargs
+from transformers.utils.generic import can_return_tuple, is_flash_attention_requested
+
+from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from .configuration_unipose import UniPoseConfig
+from .generation_unipose import UniPoseGenerationMixin
+from .modeling_pose_tokenizer import PoseTokenizerModel
+
+
+@dataclass
+class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
+    """
+    last_hidden_state (`torch.FloatTensor` of shape `(batch, columns, hidden_size)`).
+    past_key_values (`Cache`), hidden_states, attentions: as the language model returns them.
+    image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
+    """
+
+    image_hidden_states: torch.FloatTensor | None = None
+
+
+@dataclass
+class UniPoseCausalLMOutputWithPast(ModelOutput):
+    """
+    loss (`torch.FloatTensor`): cross-entropy, when `labels` or `shift_labels` were given.
+    logits (`torch.FloatTensor` of shape `(batch, columns, vocab_size)`): the next token, and at a query its own code.
+    past_key_values (`Cache`), hidden_states, attentions: as the language model returns them.
+    image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
+    pose_logits (`torch.FloatTensor` of shape `(poses, num_codes, codebook_size)`): the logits of the codes at the
+        queries, in the order of the query blocks; only when labels were given and there are queries.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[torch.FloatTensor] | None = None
+    attentions: tuple[torch.FloatTensor] | None = None
+    image_hidden_states: torch.FloatTensor | None = None
+    pose_logits: torch.FloatTensor | None = None
+
+
+def make_shift_labels(labels: torch.LongTensor, input_ids: torch.LongTensor, config: UniPoseConfig):
+    """Labels `(batch, columns)` at their own columns -> what the logits of each column must predict, same shape.
+
+    The logits of a column predict the next token, but those of a query predict the code that stands in its own column.
+    `<pose_start>` before a query predicts nothing (-100), and neither does anything predict `<pose_end>`: both are
+    certain. Collators use this too: trainers that compute the loss themselves need `shift_labels` in the batch.
+    """
+    is_query = input_ids == config.pose_query_token_id
+    next_labels = F.pad(labels[:, 1:], (0, 1), value=-100)
+    before_query = F.pad(is_query[:, 1:], (0, 1), value=False) & ~is_query
+    return torch.where(is_query, labels, next_labels.masked_fill(before_query, -100))
+
+
+def pose_block_ids(input_ids: torch.LongTensor, config: UniPoseConfig) -> torch.LongTensor:
+    """Token ids `(batch, columns)` -> for each column the number of the pose block that attends both ways, or -1.
+
+    `config.bidirectional_poses` says which blocks do: `"all"`, only the queries (`"answer"`), or `"none"`. The marks
+    around a block stay causal (paper section 3.3).
+    """
+    inside = torch.zeros_like(input_ids, dtype=torch.bool)
+    if config.bidirectional_poses != "none":
+        inside = input_ids == config.pose_query_token_id
+    if config.bidirectional_poses == "all":
+        first, size = config.pose_code_offset, config.pose_config.codebook_size
+        is_code = (input_ids >= first) & (input_ids < first + size)
+        inside = inside | is_code | (input_ids == config.pose_token_id)
+    marks = (input_ids == config.pose_start_token_id) | (input_ids == config.pose_end_token_id)
+    return marks.long().cumsum(1).masked_fill(~inside, -1)
+
+
+def _height_width(size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _native_grid(config) -> tuple[int, int]:
+    """Rows and columns of the feature map that an encoder makes of a picture of its configured size."""
+    if config.model_type == BlazePoseConfig.model_type:
+        return 1, 1  # one vector for the person
+    if not hasattr(config, "patch_size"):
+        raise ValueError(
+            f"A {config.model_type} encoder does not say how large its feature map is; set vision_feature_size."
+        )
+    sides = zip(_height_width(config.image_size), _height_width(config.patch_size), strict=True)
+    rows, columns = (side // patch for side, patch in sides)
+    return rows, columns
+
+
+def image_grid(config: UniPoseConfig) -> tuple[int, int]:
+    """Rows and columns of the grid on which the features of both encoders meet; (0, 0) without an encoder."""
+    if config.vision_config is None and config.pose_vision_config is None:
+        return 0, 0
+    if config.vision_feature_size is not None:
+        return config.vision_feature_size, config.vision_feature_size
+    return _native_grid(config.vision_config or config.pose_vision_config)
+
+
+def _tokens_to_map(tokens, picture: torch.Size, patch_size) -> torch.Tensor:
+    """Patch tokens (n, extra + rows * columns, C) -> map (n, C, rows, columns); class and register tokens go."""
+    rows, columns = (side // patch for side, patch in zip(picture[-2:], _height_width(patch_size), strict=True))
+    return tokens[:, tokens.shape[1] - rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def _pad_to_square(feature_map):
+    """Zero columns (or rows) on both sides: an upright crop then covers the same square as the general view."""
+    missing = feature_map.shape[-2] - feature_map.shape[-1]  # rows - columns
+    wide, tall = max(missing, 0), max(-missing, 0)
+    return F.pad(feature_map, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
+
+
+def _build_tower(config) -> PreTrainedModel | None:
+    if config is None:
+        return None
+    if config.model_type == BlazePoseConfig.model_type:
+        return BlazePoseBackbone(config)
+    auto_class = AutoModel if type(config) in AutoModel._model_mapping else AutoBackbone
+    return auto_class.from_config(config)
+
+
+class UniPoseMultiModalProjector(nn.Module):
+    """Two linear layers with a GELU between them: one grid cell -> `image_tokens_per_cell` rows of the language model.
+
+    Args:
+        config (`UniPoseConfig`): the channels are those of its vision encoders, concatenated.
+    """
+
+    def __init__(self, config: UniPoseConfig):
+        super().__init__()
+        towers = [tower for tower in (config.vision_config, config.pose_vision_config) if tower is not None]
+        hidden_size = config.text_config.hidden_size
+        self.linear_1 = nn.Linear(sum(tower.hidden_size for tower in towers), hidden_size)
+        self.act = ACT2FN[config.projector_hidden_act]
+        self.linear_2 = nn.Linear(hidden_size, hidden_size * config.image_tokens_per_cell)
+        self.hidden_size = hidden_size
+
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        """(images, cells, channels) -> (images, cells * image_tokens_per_cell, hidden_size)"""
+        rows = self.linear_2(self.act(self.linear_1(cells)))
+        return rows.reshape(len(rows), -1, self.hidden_size)
+
+
+class UniPosePreTrainedModel(PreTrainedModel):
+    config: UniPoseConfig
+    config_class = UniPoseConfig
+    base_model_prefix = "model"
+    input_modalities = ("image", "text", "pose")
+    supports_gradient_checkpointing = True
+    _skip_keys_device_placement = ["past_key_values"]
+    # bfloat16 would flip 2-10 % of the codes
+    _keep_in_fp32_modules_strict = ["pose_tokenizer"]
+    _supports_sdpa = True
+    _supports_flash_attn = True  # for text alone; a block that attends both ways is refused in `forward`
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+
+
+class UniPoseModel(UniPosePreTrainedModel):
+    r"""
+    The vision encoders, the pose tokenizer and the language model without its head.
+
+    The pose tokenizer is never trained here, and an encoder with no trainable parameter stays in evaluation mode when
+    `train()` is called: a frozen encoder must not drop paths at random.
+
+    Attributes: `vision_tower` and `pose_vision_tower` (either may be `None`), `pose_tokenizer`,
+    `multi_modal_projector` (`None` without an encoder), `language_model`, `pose_query_embeddings` (one row for each
+    place in a pose block).
+    """
+
+    def __init__(self, config: UniPoseConfig):
+        super().__init__(config)
+        rows, columns = image_grid(config)
+        image_seq_length = rows * columns * config.image_tokens_per_cell or None
+        if config.image_seq_length is None:
+            config.image_seq_length = image_seq_length
+        elif config.image_seq_length != image_seq_length:
+            raise ValueError(
+                f"image_seq_length is {config.image_seq_length}, but the vision encoders of this configuration make "
+                f"{image_seq_length} image tokens; leave image_seq_length out to have it worked out."
+            )
+        self.vision_tower = _build_tower(config.vision_config)
+        self.pose_vision_tower = _build_tower(config.pose_vision_config)
+        self.multi_modal_projector = UniPoseMultiModalProjector(config) if image_seq_length else None
+        self.pose_tokenizer = PoseTokenizerModel(config.pose_config)
+        self.language_model = AutoModel.from_config(config.text_config)
+        self.pose_query_embeddings = nn.Embedding(config.pose_config.num_codes, config.text_config.hidden_size)
+        self.post_init()
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        self.pose_tokenizer.eval()  # in training mode it would move its codebook
+        for tower in (self.vision_tower, self.pose_vision_tower):
+            if tower is not None and not any(parameter.requires_grad for parameter in tower.parameters()):
+                tower.eval()
+        return self
+
+    def _apply(self, fn, recurse=True):
+        # `.to(dtype)`, `.half()` and `.bfloat16()` spare what `from_pretrained(dtype=...)` leaves in float32.
+        names = self._keep_in_fp32_modules_strict
+        named_tensors = itertools.chain(self.named_parameters(), self.named_buffers())
+        kept = {id(tensor) for name, tensor in named_tensors if not names.isdisjoint(name.split("."))}
+
+        def apply(tensor):
+            moved = fn(tensor)
+            halved = moved.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(moved.device) if halved and id(tensor) in kept else moved
+
+        return super()._apply(apply, recurse)
+
+    def get_input_embeddings(self):
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value):
+        self.language_model.set_input_embeddings(value)
+
+    def get_image_features(
+        self,
+        pixel_values: torch.FloatTensor | None = None,
+        pose_pixel_values: torch.FloatTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """Pictures -> rows of the language model, in `.pooler_output` `(images, image_seq_length, hidden_size)`.
+
+        Args:
+            pixel_values (`(images, 3, H, W)`): the view of the general encoder; only for models that have one.
+            pose_pixel_values (`(images, 3, h, w)`): the view of the pose encoder; only for models that have one.
+
+        Raises:
+            ValueError: a view is missing that the model needs, or given that it has no encoder for.
+        """
+        views = {"pixel_values": (self.vision_tower, pixel_values)}
+        views["pose_pixel_values"] = (self.pose_vision_tower, pose_pixel_values)
+        needed = [name for name, (tower, _) in views.items() if tower is not None]
+        given = [name for name, (_, pixels) in views.items() if pixels is not None]
+        if not needed:
+            raise ValueError(
+                "Images were given, but this model has no vision encoder; load a model whose configuration has a "
+                "vision_config or a pose_vision_config."
+            )
+        if needed != given:
+            raise ValueError(
+                f"This model looks at images through {' and '.join(needed)}, but was given {' and '.join(given)}; "
+                "use the processor that was saved with it."
+            )
+        first_outputs, cells = None, []
+        for tower, pixels in views.values():
+            if tower is not None:
+                feature_map, outputs = self._encode(tower, pixels, **kwargs)  # (images, C, rows, columns)
+                first_outputs = first_outputs or outputs
+                cells.append(self._to_grid(feature_map).flatten(2).transpose(1, 2))  # (images, cells, C)
+        cells = torch.cat(cells, -1).to(self.multi_modal_projector.linear_1.weight.dtype)
+        return BaseModelOutputWithPooling(
+            last_hidden_state=cells,
+            pooler_output=self.multi_modal_projector(cells),
+            hidden_states=first_outputs.hidden_states,
+            attentions=first_outputs.attentions,
+        )
+
+    def _encode(self, tower, pixels, **kwargs):
+        if not isinstance(tower, BlazePoseBackbone):  # that one stays in float32 and reads float32
+            pixels = pixels.to(tower.dtype)
+        if isinstance(tower, BackboneMixin):
+            outputs = tower(pixels, **kwargs)
+            features = outputs.feature_maps[-1]
+        else:
+            outputs = tower(pixels, **(kwargs | {"output_hidden_states": True}))
+            layer = self.config.vision_feature_layer if tower is self.vision_tower else -1
+            features = outputs.hidden_states[layer]
+        if features.ndim == 3:
+            features = _tokens_to_map(features, pixels.shape, tower.config.patch_size)
+        return features, outputs
+
+    def _to_grid(self, feature_map):
+        grid = image_grid(self.config)
+        if feature_map.shape[-2:] == grid:
+            return feature_map
+        if grid[0] == grid[1]:
+            feature_map = _pad_to_square(feature_map)
+        return F.interpolate(feature_map, size=grid, mode="bilinear", align_corners=True)
+
+    def get_placeholder_mask(self, input_ids, inputs_embeds, image_features) -> torch.BoolTensor:
+        """Where the image features go, `(batch, columns, 1)`; with `input_ids=None` found by their embedding.
+
+        Raises:
+            ValueError: the number of `<image>` placeholders is not the number of feature rows.
+        """
+        if input_ids is None:
+            token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
+            mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
+        else:
+            mask = input_ids == self.config.image_token_id
+        found, expected = int(mask.sum()), image_features.shape[0] * image_features.shape[1]
+        if found != expected:
+            raise ValueError(
+                f"The prompt has {found} <image> placeholders, but {image_features.shape[0]} images need {expected} "
+                f"({image_features.shape[1]} each); build prompt and images with one call of the processor."
+            )
+        return mask.unsqueeze(-1)
+
+    @torch.no_grad()
+    def get_pose_codes(self, pose_values: torch.FloatTensor) -> torch.LongTensor:
+        """Local rotation matrices `(poses, 22, 3, 3)` -> codes `(poses, num_codes)`, from 0."""
+        return self.pose_tokenizer.encode(pose_values).codes
+
+    def replace_pose_placeholders(self, input_ids: torch.LongTensor, pose_values: torch.FloatTensor | None):
+        """Token ids `(batch, columns)` with each run of `<pose>` placeholders replaced by the codes of the next pose.
+
+        Raises:
+            ValueError: the placeholders are not `num_codes` for each pose.
+        """
+        mask = input_ids == self.config.pose_token_id
+        num_poses, num_codes = 0 if pose_values is None else len(pose_values), self.config.pose_config.num_codes
+        if int(mask.sum()) != num_poses * num_codes:
+            raise ValueError(
+                f"The prompt has {int(mask.sum())} <pose> placeholders, but {num_poses} poses in pose_values need "
+                f"{num_poses * num_codes} ({num_codes} each); build prompt and poses with one call of the processor."
+            )
+        if not num_poses:
+            return input_ids
+        codes = self.get_pose_codes(pose_values).to(input_ids.device) + self.config.pose_code_offset
+        return input_ids.masked_scatter(mask, codes)
+
+    def _embed(self, input_ids):
+        inputs_embeds = self.get_input_embeddings()(input_ids)
+        if input_ids.shape[1] == 1:  # a decoding step: queries never come alone
+            return inputs_embeds
+        is_query = input_ids == self.config.pose_query_token_id
+        place = (is_query.cumsum(1) - 1).clamp_min(0) % self.config.pose_config.num_codes
+        queries = self.pose_query_embeddings(place).to(inputs_embeds.dtype)  # (batch, columns, hidden_size)
+        return torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
+
+    def _attention_mask(self, input_ids, inputs_embeds, attention_mask, past_key_values, position_ids):
+        """What the language model is handed: full where a pose block attends both ways, causal elsewhere."""
+        if attention_mask is not None and not (torch.is_tensor(attention_mask) and attention_mask.ndim == 2):
+            return attention_mask  # prepared by the caller
+        block_ids = None
+        if input_ids is not None and input_ids.shape[1] > 1:
+            block_ids = pose_block_ids(input_ids, self.config)
+            block_ids = block_ids if bool((block_ids >= 0).any()) else None
+        if block_ids is None:
+            # without a block the language model makes the very mask it always makes
+            return attention_mask
+        config = self.language_model.config
+        if is_flash_attention_requested(config):
+            raise ValueError(
+                f"Attention implementation {config._attn_implementation!r} cannot attend both ways within a pose "
+                'block; load the model with attn_implementation="sdpa" (or "eager").'
+            )
+        past_length = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+        return create_masks_for_generate(
+            config=config,
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+            # block numbers are read by column of the cache
+            block_sequence_ids=F.pad(block_ids, (past_length, 0), value=-1),
+        )
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        pose_pixel_values: torch.FloatTensor | None = None,
+        pose_values: torch.FloatTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        mm_token_type_ids: torch.LongTensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> UniPoseModelOutputWithPast:
+        """See [`UniPoseForConditionalGeneration.forward`]."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Give either input_ids or inputs_embeds, and not both.")
+        if input_ids is not None:
+            if input_ids.shape[1] > 1 or pose_values is not None:
+                input_ids = self.replace_pose_placeholders(input_ids, pose_values)
+            inputs_embeds = self._embed(input_ids)
+        image_outputs = (mm_encoder_outputs or {}).get("image")
+        if image_outputs is None and (pixel_values is not None or pose_pixel_values is not None):
+            image_outputs = self.get_image_features(pixel_values, pose_pixel_values)
+        image_features = None
+        if image_outputs is not None:
+            image_features = image_outputs.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
+            mask = self.get_placeholder_mask(input_ids, inputs_embeds, image_features)
+            inputs_embeds = inputs_embeds.masked_scatter(mask, image_features)
+        outputs = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=self._attention_mask(
+                input_ids, inputs_embeds, attention_mask, past_key_values, position_ids
+            ),
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        return UniPoseModelOutputWithPast(
+            last_hidden_state=outputs.last_hidden_state,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=image_features,
+        )
+
+
+class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
+    r"""UniPose with its language-model head: text, images and poses in; text and poses out."""
+
+    output_modalities = ("text", "pose")
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tp_plan = {"lm_head": "colwise_gather_output"}
+
+    def __init__(self, config: UniPoseConfig):
+        super().__init__(config)
+        self.model = UniPoseModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value):
+        self.model.set_input_embeddings(value)
+
+    def get_output_embeddings(self):
+        return self.lm_head
+
+    def get_image_features(
+        self,
+        pixel_values: torch.FloatTensor | None = None,
+        pose_pixel_values: torch.FloatTensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPooling:
+        """See [`UniPoseModel.get_image_features`]."""
+        return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
+
+    def get_pose_codes(self, pose_values: torch.FloatTensor) -> torch.LongTensor:
+        """See [`UniPoseModel.get_pose_codes`]."""
+        return self.model.get_pose_codes(pose_values)
+
+    def forward_poses(self, input_ids: torch.LongTensor, **kwargs) -> torch.FloatTensor:
+        """Logits of the codes at the queries, `(poses, num_codes, codebook_size)`; nothing else goes through the head.
+
+        Args:
+            input_ids (`(batch, columns)`): with blocks of `<pose_query>`; the poses keep their order.
+            kwargs: as for `forward`.
+        """
+        hidden_states = self.model(input_ids=input_ids, **kwargs).last_hidden_state
+        at_queries = hidden_states[input_ids == self.config.pose_query_token_id]
+        return self.code_logits(self.lm_head(at_queries)).unflatten(0, (-1, self.config.pose_config.num_codes))
+
+    def code_logits(self, logits: torch.FloatTensor) -> torch.FloatTensor:
+        """Logits over the vocabulary `(..., vocab_size)` -> over the codes `(..., codebook_size)`."""
+        first = self.config.pose_code_offset
+        return logits[..., first : first + self.config.pose_config.codebook_size]
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.FloatTensor | None = None,
+        pose_pixel_values: torch.FloatTensor | None = None,
+        pose_values: torch.FloatTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.FloatTensor | None = None,
+        labels: torch.LongTensor | None = None,
+        shift_labels: torch.LongTensor | None = None,
+        mm_token_type_ids: torch.LongTensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> UniPoseCausalLMOutputWithPast:
+        r"""One pass through the model.
+
+        Args:
+            input_ids (`(batch, columns)`): a prompt pose is `<pose_start>`, `num_codes` times `<pose>` (or its codes),
+                `<pose_end>`; a pose to be predicted has `<pose_query>` in that place.
+            pixel_values (`(images, 3, H, W)`), pose_pixel_values (`(images, 3, h, w)`): the views of the general and
+                of the pose encoder, in the order of the images in the batch.
+            pose_values (`(poses, 22, 3, 3)`): local rotations of the prompt poses, in order.
+            attention_mask (`(batch, columns)`): 1 for tokens, 0 for padding on either side; a mask of another shape is
+                handed to the language model as it is.
+            inputs_embeds (`(batch, columns, hidden_size)`): instead of `input_ids`; pose blocks are then not seen and
+                stay causal.
+            labels (`(batch, columns)`): targets at their own columns, codes at the queries, -100 for none.
+            shift_labels (`(batch, columns)`): instead of `labels`, what [`make_shift_labels`] makes of them.
+            mm_token_type_ids: accepted because processors return it; not used.
+            mm_encoder_outputs: `{"image": get_image_features(...)}` instead of the pixels.
+            logits_to_keep: 0 for the logits of all columns, n for the last n, a mask for those of a selection.
+
+        Raises:
+            ValueError: placeholders and images or poses do not match, an encoder is missing, or the attention
+                implementation is flash attention while a pose block attends both ways.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            pose_pixel_values=pose_pixel_values,
+            pose_values=pose_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            mm_encoder_outputs=mm_encoder_outputs,
+            **kwargs,
+        )
+        logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        loss, pose_logits = None, None
+        if labels is not None or shift_labels is not None:
+            if shift_labels is None and input_ids is not None:
+                shift_labels = make_shift_labels(labels, input_ids, self.config)
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=logits.shape[-1], shift_labels=shift_labels, **kwargs
+            )
+            if input_ids is not None and logits.shape[:2] == input_ids.shape:
+                at_queries = logits[input_ids == self.config.pose_query_token_id]
+                pose_logits = self.code_logits(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
+        return UniPoseCausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            image_hidden_states=outputs.image_hidden_states,
+            pose_logits=pose_logits,
+        )
+
+
+__all__ = [
+    "UniPoseCausalLMOutputWithPast",
+    "UniPoseForConditionalGeneration",
+    "UniPoseModel",
+    "UniPoseModelOutputWithPast",
+    "UniPoseMultiModalProjector",
+    "UniPosePreTrainedModel",
+    "image_grid",
+    "make_shift_labels",
+    "pose_block_ids",
+]
