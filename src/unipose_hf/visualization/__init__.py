@@ -1,2 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and files of poses."""
+"""Pictures and files of poses: a small renderer, contact sheets, GLB, BVH and OBJ writers."""
+
+from .camera import Camera
+from .outfit import BodyPaint, Outfit
+from .picture import contact_sheet, draw_pose
+from .renderer import Light, Renderer, vertex_normals
+
+__all__ = [
+    "BodyPaint",
+    "Camera",
+    "Light",
+    "Outfit",
+    "Renderer",
+    "contact_sheet",
+    "draw_pose",
+    "vertex_normals",
+]

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One human pose as a value: what every task takes and gives."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from .rotation_unipose import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+    matrix_to_rotation_6d,
+    rotation_6d_to_matrix,
+)
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMAT = "unipose_hf.pose"
+VERSION = 1
+SUFFIXES = (".glb", ".bvh", ".obj", ".npz", ".json")
+NUM_JOINTS = 22
+NUM_BETAS = 10
+# a z-up world (AMASS, SMPL's own) is ours turned by +90 degrees about x; this turns it back
+Z_UP_TO_Y_UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float32)
+
+
+class Pose:
+    """A body pose: 22 local joint rotations, and optionally a body shape. A value: it cannot be changed.
+
+    Frame: y up, z to the viewer, metres; the body's left is +x, and all rotations zero is the T-pose facing the
+    viewer. The joints are SMPL's 22 body joints in SMPL's order; the first one (the pelvis) carries the global
+    orientation.
+
+    Args:
+        axis_angle: (22, 3) rotation vectors in radians; array, tensor, nested lists or another `Pose`.
+        betas: (10,) body shape, in standard deviations of the body model's components.
+
+    Raises:
+        ValueError: wrong shape, not numbers, NaN or infinite.
+    """
+
+    __slots__ = ("_axis_angle", "_betas")
+
+    def __init__(self, axis_angle, betas=None):
+        if isinstance(axis_angle, Pose):
+            betas = axis_angle.betas if betas is None else betas
+            axis_angle = axis_angle.axis_angle
+        self._axis_angle = _checked(axis_angle, "axis_angle", (NUM_JOINTS, 3))
+        self._betas = None if betas is None else _checked(betas, "betas", (NUM_BETAS,))
+
+    # --- other ways to make one -----------------------------------------------------------------------------------
+
+    @classmethod
+    def from_axis_angle(cls, axis_angle, betas=None) -> Pose:
+        """From (22, 3) rotation vectors in radians."""
+        return cls(axis_angle, betas)
+
+    @classmethod
+    def from_matrix(cls, matrix, betas=None) -> Pose:
+        """From (22, 3, 3) local rotation matrices; `ValueError` if one is not a rotation within 0.001."""
+        matrix = _checked(matrix, "matrix", (NUM_JOINTS, 3, 3))
+        error = np.abs(matrix @ matrix.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+        error = np.maximum(error, np.abs(np.linalg.det(matrix) - 1))  # a reflection is orthogonal, too
+        worst = int(error.argmax())
+        if error[worst] > 1e-3:
+            raise ValueError(
+                f"matrix[{worst}] is not a rotation (determinant {np.linalg.det(matrix[worst]):.3f}, off from "
+                f"orthonormal by {error[worst]:.3g}); expected orthonormal (22, 3, 3) matrices of determinant 1."
+            )
+        return cls(matrix_to_axis_angle(torch.from_numpy(matrix.copy())), betas)
+
+    @classmethod
+    def from_6d(cls, rotation_6d, betas=None) -> Pose:
+        """From (22, 6): the first two rows of each matrix, made orthonormal by Gram-Schmidt."""
+        rotation_6d = _checked(rotation_6d, "rotation_6d", (NUM_JOINTS, 6))
+        area = np.linalg.norm(np.cross(rotation_6d[:, :3], rotation_6d[:, 3:]), axis=1)
+        if area.min() < 1e-6:
+            raise ValueError(
+                f"rotation_6d[{int(area.argmin())}] has two parallel or zero rows, which fix no rotation; "
+                "expected two independent rows."
+            )
+        return cls.from_matrix(rotation_6d_to_matrix(torch.from_numpy(rotation_6d.copy())), betas)
+
+    @classmethod
+    def from_npz(cls, path: str | os.PathLike, frame: int = 0) -> Pose:
+        """From one frame of an AMASS-style file: `poses` (F, 66 or more) axis-angle in a z-up world.
+
+        The 22 body joints are read, hands and translation are not. `betas` are kept only from files that `save`
+        wrote: those of AMASS belong to SMPL-family bodies; pass them yourself if you use such a body.
+        """
+        path = _existing(path)
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                arrays = {key: data[key] for key in ("poses", "betas", "format") if key in data.files}
+                keys = ", ".join(data.files)
+        except (ValueError, OSError, EOFError, AttributeError) as error:
+            raise ValueError(f"{path} cannot be read as an .npz archive of plain arrays ({error}).") from error
+        poses = arrays.get("poses")
+        if poses is None or poses.ndim != 2 or poses.shape[1] < 3 * NUM_JOINTS:
+            found = f"the keys {keys}" if poses is None else f"poses of shape {poses.shape}"
+            raise ValueError(f"{path} has {found}; expected AMASS-style poses of shape (frames, 66 or more).")
+        if not -len(poses) <= frame < len(poses):
+            raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
+        axis_angle = _checked(poses[frame, : 3 * NUM_JOINTS].reshape(NUM_JOINTS, 3), "poses", (NUM_JOINTS, 3))
+        betas = arrays["betas"].reshape(-1)[:NUM_BETAS] if "format" in arrays and "betas" in arrays else None
+        return cls(_turned(axis_angle, Z_UP_TO_Y_UP), betas)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Pose:
+        """From what `to_dict` gives."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            found = f"format {data.get('format')!r}" if isinstance(data, dict) else type(data).__name__
+            raise ValueError(f"The pose has {found}; expected a dictionary with format {FORMAT!r}.")
+        if data.get("version") != VERSION:
+            raise ValueError(
+                f"The pose has version {data.get('version')!r}; this package reads {VERSION}: update unipose-hf."
+            )
+        if "axis_angle" not in data:
+            raise ValueError("The pose has no 'axis_angle'; expected 22 rotation vectors of 3 numbers under that key.")
+        return cls(data["axis_angle"], data.get("betas"))
+
+    @classmethod
+    def from_json(cls, path: str | os.PathLike) -> Pose:
+        """From a .json file that `save` wrote."""
+        path = _existing(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not a JSON file ({error}); expected one written by Pose.save.") from error
+        return cls.from_dict(data)
+
+    # --- what it holds --------------------------------------------------------------------------------------------
+
+    @property
+    def axis_angle(self) -> np.ndarray:
+        """(22, 3) float32 rotation vectors, radians (read-only)."""
+        return self._axis_angle
+
+    @property
+    def betas(self) -> np.ndarray | None:
+        """(10,) float32 body shape, or None for the average body."""
+        return self._betas
+
+    @property
+    def global_orient(self) -> np.ndarray:
+        """(3,) the pelvis's rotation vector: how the whole body is turned."""
+        return self._axis_angle[0]
+
+    @property
+    def body_pose(self) -> np.ndarray:
+        """(21, 3) the rotation vectors of the other joints."""
+        return self._axis_angle[1:]
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(22, 3, 3) float32 local rotation matrices."""
+        return self._matrix().numpy()
+
+    @property
+    def rotation_6d(self) -> np.ndarray:
+        """(22, 6) float32: the first two rows of each matrix."""
+        return matrix_to_rotation_6d(self._matrix()).numpy()
+
+    @property
+    def joints(self) -> np.ndarray:
+        """(22, 3) joint positions of the bundled body in metres, pelvis at the origin."""
+        body, betas = _bundled_body(), self._betas_tensor()
+        with torch.no_grad():
+            return body.joints(self._matrix(), betas).numpy()
+
+    @property
+    def vertices(self) -> np.ndarray:
+        """(V, 3) vertices of the bundled body in metres, pelvis at the origin."""
+        body, betas = _bundled_body(), self._betas_tensor()
+        with torch.no_grad():
+            return body(self._matrix(), betas).vertices.numpy()
+
+    @property
+    def faces(self) -> np.ndarray:
+        """(F, 3) triangles of the bundled body, vertex numbers, counter-clockwise seen from outside."""
+        return _bundled_body().faces.numpy()
+
+    def _matrix(self) -> torch.Tensor:
+        return axis_angle_to_matrix(torch.from_numpy(self._axis_angle.copy()))
+
+    def _betas_tensor(self) -> torch.Tensor | None:
+        return None if self._betas is None else torch.from_numpy(self._betas.copy())
+
+    # --- out ------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers that survive JSON exactly; `from_dict` takes them back."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "axis_angle": [[_decimal(x) for x in row] for row in self._axis_angle],
+            "betas": None if self._betas is None else [_decimal(x) for x in self._betas],
+        }
+
+    def save(self, path: str | os.PathLike, body=None) -> Path:
+        """Write a file whose suffix says its kind, and return its path.
+
+        .glb: skinned mesh with a skeleton (Blender, game engines, web viewers); .bvh: skeleton, one frame; .obj: bare
+        mesh; .npz: AMASS-style; .json: `to_dict`. `body` is another body model (see `unipose_hf.body.load_body`) for
+        the first three.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+            raise ValueError(f"{path.name!r} has {found}; a pose is saved as one of {', '.join(SUFFIXES)}.")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"The folder {path.parent} does not exist; make it first.")
+        if suffix == ".json":
+            _write(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+        elif suffix == ".npz":
+            _write(path, self._npz())
+        else:
+            export = _part("visualization.export")
+            getattr(export, f"write_{suffix[1:]}")(path, self, body=body)
+        return path
+
+    def _npz(self) -> bytes:
+        poses = np.zeros((1, 156), dtype=np.float32)  # as SMPL+H files of AMASS: 22 body joints, then 30 of the hands
+        poses[0, : 3 * NUM_JOINTS] = _turned(self._axis_angle, Z_UP_TO_Y_UP.T).reshape(-1)
+        arrays = {
+            "poses": poses,
+            "trans": np.zeros((1, 3), dtype=np.float32),
+            "gender": np.array("neutral"),
+            "mocap_framerate": np.array(30.0),
+            "format": np.array(FORMAT),
+        }
+        if self._betas is not None:
+            arrays["betas"] = self._betas
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()
+
+    def render(self, path: str | os.PathLike | None = None, size: int = 512, body=None, **view) -> Image.Image:
+        """A square picture of `size` pixels of the bundled body (or of `body`) in this pose; saved if `path` is given.
+
+        `view`: see `unipose_hf.visualization.draw_pose`, for example `azimuth=90` to look from the body's left when
+        it faces the viewer.
+        """
+        image = _part("visualization").draw_pose(self, size=size, body=body, **view)
+        if path is not None:
+            path = Path(path)
+            if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+                raise ValueError(f"{path.name!r} is not a picture's name; use .png, .jpg or .webp.")
+            if not path.parent.is_dir():
+                raise FileNotFoundError(f"The folder {path.parent} does not exist; make it first.")
+            buffer = io.BytesIO()
+            image.save(buffer, {".png": "PNG", ".webp": "WEBP"}.get(path.suffix.lower(), "JPEG"))
+            _write(path, buffer.getvalue())
+        return image
+
+    def _repr_png_(self) -> bytes | None:
+        """How a notebook shows the pose."""
+        try:
+            image = self.render(size=320)
+        except ImportError:  # without the package's pictures the text form is shown
+            return None
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        return buffer.getvalue()
+
+    # --- a value --------------------------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Pose):
+            return NotImplemented
+        if (self._betas is None) != (other._betas is None):
+            return False
+        return np.array_equal(self._axis_angle, other._axis_angle) and (
+            self._betas is None or np.array_equal(self._betas, other._betas)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self._key(self._axis_angle), None if self._betas is None else self._key(self._betas)))
+
+    @staticmethod
+    def _key(values: np.ndarray) -> bytes:
+        return (values + 0.0).tobytes()  # -0.0 and 0.0 are equal
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self._axis_angle, dtype=dtype or np.float32)
+
+    def __reduce__(self):
+        return Pose, (np.array(self._axis_angle), None if self._betas is None else np.array(self._betas))
+
+    def __repr__(self) -> str:
+        turn = ", ".join(f"{x:.0f}" for x in np.degrees(self.global_orient))
+        bent = int((np.linalg.norm(self.body_pose, axis=1) > 0.1).sum())
+        shape = "" if self._betas is None else ", with betas"
+        return f"Pose(global_orient=[{turn}] degrees, {bent} of 21 joints bent{shape})"
+
+
+def _checked(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A read-only float32 copy of `values` of exactly this shape."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().float().numpy()
+    try:
+        array = np.array(values, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} holds things that are not numbers; expected {shape} numbers.") from None
+    if array.shape != shape:
+        hint = ""
+        if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
+            hint = " (one pose at a time: index the batch first)"
+        elif array.size == int(np.prod(shape)):
+            hint = f" (reshape it to {shape})"
+        raise ValueError(f"{name} has shape {array.shape}; expected {shape}{hint}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite numbers; expected finite {shape}.")
+    array.flags.writeable = False
+    return array
+
+
+def _turned(axis_angle: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """The pose (22, 3) whose global orientation is turned by the matrix `turn` in the world."""
+    root = torch.from_numpy(turn.copy()) @ axis_angle_to_matrix(torch.from_numpy(axis_angle[0].copy()))
+    result = axis_angle.copy()
+    result[0] = matrix_to_axis_angle(root).numpy()
+    return result
+
+
+def _decimal(value: np.float32) -> float:
+    return float(f"{value:.9g}")  # nine digits give a float32 back exactly
+
+
+def _existing(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a whole file or none."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _part(name: str):
+    """A part of the unipose_hf package, which this file can travel without."""
+    try:
+        return importlib.import_module(f"unipose_hf.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] == "unipose_hf":
+            raise ImportError("Bodies, pictures and mesh files need the package: pip install unipose-hf") from error
+        raise
+
+
+_BODY = []
+
+
+def _bundled_body():
+    """The bundled full body, read once."""
+    if not _BODY:
+        _BODY.append(_part("body").load_body())
+    return _BODY[0]

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of poses: one on a floor, or many side by side."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from ..modeling.pose_unipose import Pose
+from .camera import Camera
+from .outfit import BodyPaint, Outfit
+from .renderer import Renderer, vertex_normals
+
+PAPER_TOP, PAPER_BOTTOM = (247, 248, 250), (226, 229, 234)
+SHADOW = (70, 78, 92)
+
+
+def draw_pose(
+    pose,
+    *,
+    size: int | tuple[int, int] = 512,
+    body=None,
+    azimuth: float = 25.0,
+    elevation: float = 10.0,
+    outfit: Outfit | None = None,
+    floor: bool = True,
+    backend: str | None = None,
+) -> Image.Image:
+    """Draw a body in a pose, standing in a bright studio.
+
+    Args:
+        pose: a `Pose` or (22, 3) axis-angle in our frame.
+        size: width and height in pixels, or one number for both.
+        body: a body model, or None for the bundled one.
+        azimuth, elevation: from where to look, degrees: 0 is straight in front (the viewer of our frame), positive
+            azimuth walks to the viewer's right, positive elevation looks down.
+        outfit: what the person wears.
+        floor: draw the soft shadow on the floor under the body's lowest point.
+        backend: "opengl", "software" or None for what works.
+
+    Returns:
+        An RGB `PIL.Image.Image`.
+    """
+    width, height = (size, size) if isinstance(size, int) else size
+    if min(width, height) < 16 or max(width, height) > 8192:
+        raise ValueError(f"size is {size}; expected between 16 and 8192 pixels.")
+    pose = Pose(pose)
+    body = body or _bundled_body()
+    betas = None if pose.betas is None else torch.from_numpy(pose.betas.copy())
+    with torch.no_grad():
+        vertices = body(torch.from_numpy(pose.matrix), betas).vertices.numpy()
+    faces = body.faces.cpu().numpy()
+    colors, thickness = _paint(body).dress(outfit or Outfit())
+    vertices = vertices + thickness[:, None] * vertex_normals(vertices, faces)
+
+    renderer = Renderer(width, height, backend=backend)
+    camera = Camera.fit(vertices, width, height, azimuth=azimuth, elevation=elevation)
+    background = _paper(width, height)
+    if floor:
+        background = _with_shadow(background, vertices, faces, camera, renderer)
+    return Image.fromarray(
+        renderer.render(vertices, faces, camera=camera, vertex_colors=colors, background=background)
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _bundled_body():
+    from ..body import load_body
+
+    return load_body()
+
+
+@functools.lru_cache(maxsize=4)
+def _paint(body) -> BodyPaint:
+    return BodyPaint.of(body)
+
+
+def _paper(width: int, height: int) -> np.ndarray:
+    """A light backdrop, a little darker below."""
+    ramp = np.linspace(0, 1, height)[:, None] ** 1.5
+    column = np.array(PAPER_TOP) * (1 - ramp) + np.array(PAPER_BOTTOM) * ramp
+    return np.broadcast_to(np.round(column)[:, None], (height, width, 3)).astype(np.uint8)
+
+
+def _with_shadow(background, vertices, faces, camera: Camera, renderer: Renderer) -> np.ndarray:
+    """The backdrop with the body's shadow: a wide one from the sky above, a narrower one from the key lamp."""
+    ground = vertices[:, 1].min()
+    height = vertices[:, 1] - ground
+    darkness = np.zeros(background.shape[:2], dtype=np.float32)
+    for slant, blur, strength in ((0.0, 0.035, 0.30), (0.45, 0.012, 0.22)):
+        flat = vertices.copy()
+        flat[:, 1] = ground
+        flat[:, 0] += slant * height  # the lamp stands to the viewer's left
+        flat[:, 2] -= 0.6 * slant * height
+        _, mask = renderer.render(flat, faces, camera=camera, return_mask=True)
+        soft = Image.fromarray(mask).filter(ImageFilter.GaussianBlur(blur * min(mask.shape)))
+        darkness = np.maximum(darkness, 0) + strength * np.asarray(soft, dtype=np.float32) / 255
+    darkness = np.clip(darkness, 0, 0.6)[..., None]
+    return (background * (1 - darkness) + np.array(SHADOW) * darkness).astype(np.uint8)
+
+
+def contact_sheet(
+    images: Sequence, *, columns: int | None = None, labels: Sequence[str] | None = None, cell: int = 256, gap: int = 8
+) -> Image.Image:
+    """Lay pictures out in rows.
+
+    Args:
+        images: PIL images, arrays (H, W, 3) uint8 or poses (`Pose`, drawn for you). Each is shrunk or grown to fit a
+            square `cell`.
+        columns: pictures in a row; about a square sheet by default.
+        labels: a line or more of text under each picture, wrapped to the cell's width.
+        cell, gap: pixels.
+
+    Returns:
+        An RGB `PIL.Image.Image`.
+    """
+    images = list(images)
+    if not images:
+        raise ValueError("images is empty; a contact sheet needs at least one picture.")
+    if labels is not None and len(labels) != len(images):
+        raise ValueError(f"There are {len(labels)} labels for {len(images)} images; expected one each.")
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    font = ImageFont.load_default(size=max(11, cell // 18))
+    texts = [_wrapped(label, font, cell) for label in labels] if labels is not None else [""] * len(images)
+    line = font.size * 1.25
+    rows = math.ceil(len(images) / columns)
+    text_heights = [
+        math.ceil(max((text.count("\n") + 1) * line if text else 0 for text in texts[row * columns :][:columns]))
+        for row in range(rows)
+    ]
+    width = columns * cell + (columns + 1) * gap
+    sheet = Image.new("RGB", (width, rows * (cell + gap) + gap + sum(text_heights)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, image in enumerate(images):
+        row, column = divmod(i, columns)
+        left = gap + column * (cell + gap)
+        top = gap + row * (cell + gap) + sum(text_heights[:row])
+        picture = _as_image(image, cell)
+        sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
+        if texts[i]:
+            draw.multiline_text(
+                (left, top + cell + 2), texts[i], fill=(40, 44, 52), font=font, spacing=0.25 * font.size
+            )
+    return sheet
+
+
+def _as_image(image, cell: int) -> Image.Image:
+    if isinstance(image, Pose):
+        return draw_pose(image, size=cell)
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
+    picture = picture.convert("RGB")
+    scale = cell / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
+
+
+def _wrapped(text: str, font, width: int) -> str:
+    """Break the text where the next word would pass `width` pixels."""
+    lines = [""]
+    for word in str(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
