@@ -7,30 +7,25 @@ import random as random_module
 
 import numpy as np
 import roma
-import torch
 
-from ..body import forward_kinematics, load_body, remove_yaw
+from ..body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
 from .facts import Fact, group_of, join_twins, split_side
 from .joint_sets import POSECODES, SUPER_POSECODES
-from .measure import Posecodes, caption_eligibility, check_rotations, measure_posecodes
+from .measure import caption_eligibility, check_rotations, measure_posecodes
 from .operators import POSE_OPERATORS
-from .wording import (
-    ANGLE_SUBJECTS,
-    DETERMINERS,
-    OPPOSITES,
-    PERSONS,
-    PLURAL_VERBS,
-    PREDICATES,
-    SPECIAL_PREDICATES,
-    part_words,
-)
+from .sentences import describe_facts
 
 CHUNK = 4096  # poses measured at once; bounds the memory
 MAX_WORDS = 88
+_NECK, _PELVIS = JOINT_NAMES.index("neck"), JOINT_NAMES.index("pelvis")
 
 # How readily a code is chosen among those that may be said; rare ones come before all others.
 _WEIGHTS = {
     "angle": 4.0,
+    ("apart", "close"): 3.0,
+    ("apart", "shoulder width"): 0.5,
+    ("apart", "spread"): 0.7,
+    ("apart", "wide"): 2.0,
     "distance": 1.5,
     "rel_x": 1.5,
     "rel_y": 1.5,
@@ -49,6 +44,8 @@ _WEIGHTS = {
     "shoulder_width": 1.5,
 }
 _ALIGNED_WEIGHT = 0.3
+
+_TORSO_VERTICAL = "vertical_axis/pelvis|neck"
 
 # saying the first makes the second superfluous
 _IMPLIED = {f"rel_y/{side}_wrist|neck": f"rel_y/{side}_hand|{side}_shoulder" for side in ("left", "right")}
@@ -105,10 +102,13 @@ def caption_poses(poses, *, seed: int = 0, max_clauses: int = 9, return_codes: b
         codes = measure_posecodes(joints, rotations)
         eligible = caption_eligibility(codes).numpy()
         categories = np.concatenate((codes.categories.numpy(), np.ones_like(codes.supers.numpy(), dtype=np.int64)), 1)
-        for pose, level_row, category_row in zip(chunk, eligible, categories, strict=True):
-            said = np.flatnonzero(level_row)
+        inverted = (joints[:, _NECK, 1] < joints[:, _PELVIS, 1]).tolist()
+        for i, pose in enumerate(chunk):
+            said = np.flatnonzero(eligible[i])
+            facts = [_FACTS[c][k] for c, k in zip(said.tolist(), categories[i, said].tolist(), strict=True)]
+            if inverted[i]:
+                facts = [_inverted(fact) for fact in facts]
             random = seeded_random(seed, pose)
-            facts = [_FACTS[c][k] for c, k in zip(said.tolist(), category_row[said].tolist(), strict=True)]
             text, codes_said = _compose(facts, random, max_clauses)
             captions.append(text)
             stated.append(codes_said)
@@ -123,18 +123,26 @@ def seeded_random(seed, *tensors):
     return random_module.Random(int.from_bytes(digest.digest(), "little")).random
 
 
-def pick(random, choices):
-    return choices[int(random() * len(choices))]
-
-
 def _fact(code, category, name_category, rare):
     relation = (code.kind, category) if category else (code.kind,)
     subject, object = split_side(code.subject), code.object and split_side(code.object)
-    if code.kind == "distance" and object[1] == subject[1]:
+    twins = object is not None and object[1] == subject[1]
+    if code.kind == "distance" and twins:
         relation, subject, object = ("apart", category), ("both", subject[1]), None
-    weight = _WEIGHTS.get(code.kind, _ALIGNED_WEIGHT)
+    if code.name == _TORSO_VERTICAL:
+        relation = (*relation, "torso")
+    elif code.kind == "rel_x" and (twins or object[0] == subject[0]):
+        relation = (*relation, "crossed" if twins else "across")
+    weight = _WEIGHTS.get(relation) or _WEIGHTS.get(relation[0], _ALIGNED_WEIGHT)
     group = None if code.kind.startswith("kneeling") else group_of(relation, subject, object)
     return Fact(((code.name, name_category),), relation, subject, object, group, weight, rare)
+
+
+def _inverted(fact):
+    """The code of a vertical torso does not tell up from down, but the words should."""
+    if fact.codes[0][0] != _TORSO_VERTICAL:
+        return fact
+    return fact._replace(relation=("vertical_axis", "vertical", "inverted"))
 
 
 # per code: category index -> fact
@@ -147,7 +155,7 @@ _FACTS = [
 def _compose(facts, random, max_clauses):
     chosen = _choose(join_twins(_without_implied(facts), random), random, max_clauses)
     while True:
-        text = _sentences(chosen, random)
+        text = describe_facts(chosen, random)
         if text.count(" ") < MAX_WORDS or not chosen:
             break
         chosen.pop()
@@ -178,151 +186,3 @@ def _choose(facts, random, max_clauses):
                 continue
         chosen.append(fact)
     return chosen
-
-
-_REGIONS = (("body", "torso"), ("head",), ("shoulder", "upperarm", "elbow", "forearm", "hand", "arm"))
-_REGION_OF = {part: region for region, parts in enumerate(_REGIONS) for part in parts}
-
-
-def order_by_region(facts, random):
-    """Facts of one region of the body side by side, regions in a random order, the whole body early."""
-    rank = [random() - 0.5, random(), random(), random()]
-    return sorted(facts, key=lambda fact: rank[_REGION_OF.get(fact.subject[1], 3)])
-
-
-def _sentences(facts, random):
-    determiner = pick(random, DETERMINERS)
-    limb_names = {part: pick(random, names) for part, names in ANGLE_SUBJECTS.items()}
-    clauses = {}  # (subject words, plural) -> predicates
-    for fact in order_by_region(facts, random):
-        subject, predicate = _clause(fact, determiner, limb_names, random)
-        clauses.setdefault(subject, []).append(predicate)
-    text, in_sentence = "", 0
-    for (subject, plural), predicates in clauses.items():
-        for start in range(0, len(predicates), 3):  # no more than three things of one subject in a breath
-            part = predicates[start : start + 3]
-            joiner = pick(random, _JOINERS)
-            if in_sentence == 0 or in_sentence == 3 or len(part) > 1 or joiner == ". ":
-                text += ". " if text else ""
-                subject_words, joiner, in_sentence = subject[0].upper() + subject[1:], "", 0
-            else:
-                subject_words = subject
-            verbless = joiner == ", with " and part[0].startswith("is ") and subject not in _PRONOUNS
-            if joiner == ", with " and not verbless:
-                joiner = ", and "
-            text += f"{joiner}{subject_words} {_predicates(part, plural, verbless)}"
-            # a list of predicates ends its sentence: another clause behind it would be hard to follow
-            in_sentence = 3 if len(part) > 1 or verbless else in_sentence + 1
-    return text + "." if text else ""
-
-
-_JOINERS = (". ", ". ", ", and ", ", while ", ", with ")
-_PRONOUNS = ("he", "she", "they")
-
-
-def _predicates(predicates, plural, verbless):
-    words = []
-    for predicate in predicates:
-        verb, rest = predicate.split(" ", 1)
-        # "is bent and close to ...": the verb of the first serves for the others
-        if (verb == "is" and words and words[-1][0] == "is") or (verbless and not words):
-            words.append((verb, rest))
-        elif verb in ("is", "are"):
-            words.append((verb, f"{'are' if plural else 'is'} {rest}"))
-        else:
-            words.append((verb, f"{PLURAL_VERBS[verb] if plural else verb} {rest}"))
-    return join_list([text for _, text in words])
-
-
-def join_list(words):
-    """a, b and c"""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _clause(fact, determiner, limb_names, random):
-    """((subject words, plural verb), predicate)."""
-    relation, (side, part), object = fact.relation, fact.subject, fact.object
-    if part == "body":
-        subject = pick(random, PERSONS[determiner])
-        return subject, pick(random, PREDICATES[relation]).format(
-            d=determiner, o=object and f"{determiner} {object[0]} {part_words(object[1])}"
-        )
-    if relation[0] == "angle":
-        part = limb_names.get(part, part)
-    twins = object is not None and object[1] == part and object[0] and side in ("left", "right")
-    if twins and random() < 0.5:
-        (side, part), object = object, (side, part)
-        relation = relation[0], OPPOSITES[relation[1]]
-    options = PREDICATES[relation]
-    if twins and relation[0] == "rel_x":
-        options = SPECIAL_PREDICATES[(*relation, f"{side}_{part}|{object[0]}_{part}")]
-    elif part == "torso" and relation[0] == "vertical_axis":
-        options = SPECIAL_PREDICATES[(*relation, part)]
-    if side == "both" and object is not None and object[0] == "opposite":
-        subject = f"each {part_words(part)}", False
-        object_words = f"the opposite {part_words(object[1])}"
-    elif side == "both":
-        subject = f"{pick(random, ('both', determiner))} {part_words(part, plural=True)}", True
-        object_words = object and f"{determiner} {part_words(object[1], plural=object[0] == 'both')}"
-    else:
-        subject = " ".join(word for word in (determiner, side, part_words(part)) if word), False
-        if twins and random() < 0.5:
-            object_words = f"the {object[0]} one"
-        else:
-            object_words = object and " ".join(word for word in (determiner, object[0], part_words(object[1])) if word)
-    return subject, pick(random, options).format(o=object_words, d=determiner)
-
-
-def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
-    """Which share of the codes a caption states holds for a pose.
-
-    Args:
-        stated: N lists of (code name, category name), as `caption_poses` returns them.
-        joints: (N, 22, 3) metres, y up, yaw removed (`pose_geometry` gives them for axis-angle poses).
-        rotations: (N, 22, 3) axis-angle, yaw removed; without them the head codes are left out of the count.
-
-    Returns:
-        (N,) float32 in [0, 1]; NaN where no stated code can be measured.
-
-    Raises:
-        ValueError: wrong shapes, lengths that differ, or an unknown code.
-    """
-    codes = measure_posecodes(joints, rotations)
-    held, measured = count_satisfied(stated, codes, _KNOWN, len(POSECODES))
-    return held / measured
-
-
-def count_satisfied(stated, codes: Posecodes, known, num_elementary):
-    """How many of the stated codes hold, and how many can be measured, both (N,); ``known`` is from `known_codes`."""
-    if len(stated) != len(codes):
-        raise ValueError(f"stated holds {len(stated)} lists and there are {len(codes)} poses; give one list per pose.")
-    try:
-        triples = [(row, *known[tuple(code)]) for row, said in enumerate(stated) for code in said]
-    except KeyError as error:
-        raise ValueError(
-            f"stated names an unknown code {error.args[0]}; expected (code name, category name)."
-        ) from None
-    rows, columns, wanted = torch.tensor(triples, dtype=torch.long).reshape(-1, 3).T
-    table = torch.cat((codes.categories, codes.supers.long()), dim=1).cpu()
-    # the head codes come last; where they do not exist, everything behind them moves up
-    measured = len(codes.names)
-    exists = (columns < measured) | (columns >= num_elementary)
-    rows, columns, wanted = rows[exists], columns[exists], wanted[exists]
-    columns = torch.where(columns >= num_elementary, columns - num_elementary + measured, columns)
-    holds = (table[rows, columns] == wanted).float()
-    held = torch.bincount(rows, weights=holds, minlength=len(codes))
-    return held.float(), torch.bincount(rows, minlength=len(codes)).float()
-
-
-def known_codes(codes, super_codes, operators):
-    """(code name, category name) -> (column over elementary and super-codes, category index)."""
-    known = {}
-    for column, code in enumerate(codes):
-        for k, category in enumerate(operators[code.kind].categories):
-            known[code.name, category] = column, k
-    for column, code in enumerate(super_codes, start=len(codes)):
-        known[code.name, "true"] = column, 1
-    return known
-
-
-_KNOWN = known_codes(POSECODES, SUPER_POSECODES, POSE_OPERATORS)

@@ -5,29 +5,20 @@ import numpy as np
 import roma
 import torch
 
-from .describe import (
-    CHUNK,
-    MAX_WORDS,
-    count_satisfied,
-    join_list,
-    known_codes,
-    order_by_region,
-    pick,
-    pose_geometry,
-    seeded_random,
-)
+from .describe import CHUNK, MAX_WORDS, pose_geometry, seeded_random
 from .facts import Fact, group_of, join_twins, split_side
 from .measure import check_rotations, measure_posecodes, sort_into_categories
-from .measure_pairs import PAIRCODE_INDEX, Paircodes, compare_posecodes, instruction_eligibility, measure_paircodes
+from .measure_pairs import PAIRCODE_INDEX, compare_posecodes, instruction_eligibility
 from .operators import PAIR_OPERATORS, TURN_OPERATOR
 from .pair_sets import PAIRCODES, SUPER_PAIRCODES
+from .sentences import capitalise, join_list, order_by_region, pick
 from .wording import INSTRUCTIONS, KEEP_POSE, part_words
 
 # A change of this size (degrees, metres) counts 1; hands and feet tell more than the joints that carry them.
 _SCALE = {"pair_distance": 0.15, "pair_x": 0.25, "pair_y": 0.25, "pair_z": 0.25}
 _DEGREES = 30.0
 _PART_WEIGHTS = {"elbow": 0.6, "knee": 0.9, "shoulder": 0.5, "arm": 1.2, "leg": 1.2}
-_TURN_CODE = "turn/body"
+TURN_CODE = "turn/body"
 
 
 def turn_between(poses_a, poses_b) -> torch.Tensor:
@@ -72,7 +63,7 @@ def instruct_pairs(
     """
     poses_a = check_rotations(poses_a, "poses_a").cpu()
     poses_b = check_rotations(poses_b, "poses_b", len(poses_a)).cpu()
-    turns = [None] * len(poses_a) if rotation_change is None else _turns(rotation_change, len(poses_a))
+    turns = [None] * len(poses_a) if rotation_change is None else turn_categories(rotation_change, len(poses_a))
     texts, stated = [], []
     for start in range(0, len(poses_a), CHUNK):
         chunk_a, chunk_b = poses_a[start : start + CHUNK], poses_b[start : start + CHUNK]
@@ -97,7 +88,7 @@ def instruct_pairs(
     return (texts, stated) if return_codes else texts
 
 
-def _turns(rotation_change, count):
+def turn_categories(rotation_change, count):
     """The category name of each turn, None where it is too small to mention."""
     change = torch.as_tensor(rotation_change, dtype=torch.float32).cpu()
     if change.shape != (count, 3):
@@ -136,7 +127,7 @@ def _compose(facts, turn, random, max_clauses):
     opening = ""
     if turn is not None:
         words = pick(random, INSTRUCTIONS["turn", turn])
-        opening, codes = words[0].upper() + words[1:] + ".", [(_TURN_CODE, turn)]
+        opening, codes = capitalise(words) + ".", [(TURN_CODE, turn)]
     while True:
         text = " ".join(part for part in (opening, _sentences(chosen, determiner, random)) if part)
         if text.count(" ") < MAX_WORDS:
@@ -165,26 +156,25 @@ def _without_carried(facts):
     return kept
 
 
-_JOINERS = (". ", ". ", ", then ", " and ", ", ")
+_JOINERS = (". ", ". ", ", then ", " and ")
 
 
 def _sentences(facts, determiner, random):
     by_subject = {}
     for fact in order_by_region(facts, random):
         by_subject.setdefault(fact.subject, []).append(fact)
-    text, in_sentence = "", 0
+    text, can_join = "", False
     for subject, members in by_subject.items():
         for start in range(0, len(members), 3):
-            clause = _clause(subject, members[start : start + 3], determiner, random)
-            several = len(members[start : start + 3]) > 1
-            joiner = pick(random, _JOINERS)
-            if in_sentence == 0 or in_sentence == 3 or several or joiner == ". ":
-                text += ". " if text else ""
-                clause, joiner, in_sentence = clause[0].upper() + clause[1:], "", 0
-            elif joiner == ", ":  # a bare comma needs a further clause to close the list
-                joiner = ", and " if in_sentence == 2 else " and "
-            text += joiner + clause
-            in_sentence = 3 if several or joiner == " and " else in_sentence + 1
+            group = members[start : start + 3]
+            clause = _clause(subject, group, determiner, random)
+            joiner = pick(random, _JOINERS) if can_join and len(group) == 1 else ". "
+            if joiner == ". ":
+                text += f"{'. ' if text else ''}{capitalise(clause)}"
+            else:
+                text += joiner + clause
+            # two clauses make a sentence; several changes of one part are one of their own
+            can_join = joiner == ". " and len(group) == 1
     return text + "." if text else ""
 
 
@@ -194,41 +184,11 @@ def _clause(subject, facts, determiner, random):
     if side == "both":
         name, pronoun = f"{pick(random, ('both', determiner))} {part_words(part, plural=True)}", "them"
     else:
-        name, pronoun = f"{determiner} {side} {part_words(part)}", "it"
+        name, pronoun = " ".join(word for word in (determiner, side, part_words(part)) if word), "it"
     words = []
     for fact in facts:
         template = pick(random, INSTRUCTIONS[fact.relation])
-        words.append(template.format(s=pronoun if words else name, d=determiner))
+        words.append(template.format(s=name, d=determiner))
+        if "{s}" in template:
+            name = pronoun  # named once, it is "it" or "them" from now on
     return join_list(words)
-
-
-def paircodes_satisfied(
-    stated, joints_a, joints_b, rotations_a=None, rotations_b=None, *, rotation_change=None
-) -> torch.Tensor:
-    """Which share of the changes a text states holds between two poses.
-
-    Args:
-        stated: Q lists of (code name, category name), as `instruct_pairs` returns them.
-        joints_a, joints_b: (Q, 22, 3) metres, y up, each with its own yaw removed (see `pose_geometry`).
-        rotations_a, rotations_b: (Q, 22, 3) axis-angle; without them the head codes are left out of the count.
-        rotation_change: (Q, 3) degrees, as for `instruct_pairs`; without it turns are left out of the count.
-
-    Returns:
-        (Q,) float32 in [0, 1]; NaN where no stated code can be measured (also where the text says to keep the pose).
-
-    Raises:
-        ValueError: wrong shapes, lengths that differ, or an unknown code.
-    """
-    codes: Paircodes = measure_paircodes(joints_a, joints_b, rotations_a, rotations_b)
-    bodily = [[code for code in said if code[0] != _TURN_CODE] for said in stated]
-    held, measured = count_satisfied(bodily, codes, _KNOWN, len(PAIRCODES))
-    if rotation_change is not None:
-        turns = _turns(rotation_change, len(codes))
-        for i, said in enumerate(stated):
-            wanted = [category for name, category in said if name == _TURN_CODE]
-            held[i] += sum(turns[i] == category for category in wanted)
-            measured[i] += len(wanted)
-    return held / measured
-
-
-_KNOWN = known_codes(PAIRCODES, SUPER_PAIRCODES, PAIR_OPERATORS)

@@ -21,7 +21,9 @@ PLURAL_VERBS = {
     "faces": "face",
     "crosses": "cross",
     "stays": "stay",
-    "almost": "almost",
+    "reaches": "reach",
+    "tilts": "tilt",
+    "are": "are",
 }
 # two parts of one limb that do the same are named by the limb
 LIMB_OF = {
@@ -35,7 +37,7 @@ ANGLE_SUBJECTS = {"knee": ("knee", "leg"), "elbow": ("elbow", "arm")}
 
 # determiner -> words for the whole person (the flag: takes a plural verb), and how often it is drawn
 PERSONS = {
-    "the": (("the person", False), ("the body", False), ("the figure", False)),
+    "the": (("the person", False), ("the person", False), ("the figure", False)),
     "their": (("they", True), ("the person", False)),
     "his": (("he", False), ("the man", False)),
     "her": (("she", False), ("the woman", False)),
@@ -61,9 +63,14 @@ _TWIST_SLIGHTLY = _two_sided(
 )
 _LEAN = _two_sided(("leans far to the {side}", "leans sideways to the {side}", "bends to the {side}"))
 _LEAN_SLIGHTLY = _two_sided(("leans slightly to the {side}", "leans a little to the {side}"))
-_HEAD_TURN = _two_sided(("is turned to the {side}", "looks to the {side}", "faces {side}"))
-_HEAD_TURN_SLIGHTLY = _two_sided(("is turned slightly to the {side}", "looks a little to the {side}"))
-_HEAD_TILT = _two_sided(("is tilted to the {side}", "leans toward the {side} shoulder"))
+_HEAD_TURN = _two_sided(("is turned to the {side}", "is turned {side}", "faces {side}"))
+_HEAD_TURN_SLIGHTLY = _two_sided(("is turned slightly to the {side}", "is turned a little to the {side}"))
+_LOOKING = _two_sided(("looks to the {side}", "is looking to the {side}", "has {d} head turned to the {side}"))
+_LOOKING_SLIGHTLY = _two_sided(("looks slightly to the {side}", "has {d} head turned a little to the {side}"))
+_HEAD_TILT = _two_sided(("is tilted to the {side}", "is tilted toward the {side} shoulder"))
+_HEAD_TILTED = _two_sided(("has {d} head tilted to the {side}", "tilts {d} head toward the {side} shoulder"))
+_ACROSS = _two_sided(("reaches across to the {side}", "is over to the {side} side", "is to the {side} of {o}"))
+_CROSSED = _two_sided(("is to the {side} of {o}", "crosses over to the {side} of {o}"))
 
 # (kind, category) -> predicates; a super-posecode has its kind alone
 PREDICATES = {
@@ -84,11 +91,16 @@ PREDICATES = {
     ("distance", "wide"): ("is far from {o}", "is a long way from {o}"),
     ("rel_x", "at right"): ("is to the right of {o}", "is on the right side of {o}"),
     ("rel_x", "at left"): ("is to the left of {o}", "is on the left side of {o}"),
+    # a hand past its own shoulder, a foot past its own hip; and two hands or feet that have changed sides
+    **{("rel_x", f"at {side}", "across"): phrases for side, phrases in _ACROSS.items()},
+    **{("rel_x", f"at {side}", "crossed"): phrases for side, phrases in _CROSSED.items()},
     ("rel_y", "below"): ("is below {o}", "is lower than {o}"),
     ("rel_y", "above"): ("is above {o}", "is higher than {o}", "is raised above {o}"),
     ("rel_z", "behind"): ("is behind {o}", "is further back than {o}"),
     ("rel_z", "front"): ("is in front of {o}", "is further forward than {o}"),
-    ("vertical_axis", "vertical"): ("is vertical", "is held vertically", "is in a vertical line"),
+    ("vertical_axis", "vertical"): ("is vertical", "is held vertically", "points straight up or down"),
+    ("vertical_axis", "vertical", "torso"): ("is upright", "is vertical", "stays upright"),
+    ("vertical_axis", "vertical", "inverted"): ("is upside down", "is vertical but upside down"),
     ("vertical_axis", "horizontal"): ("is horizontal", "is parallel to the floor", "is held horizontally"),
     ("on_ground", "on ground"): ("is on the ground", "rests on the floor", "touches the ground"),
     ("body_pitch", "backward"): ("leans far back", "is bent backward"),
@@ -99,11 +111,16 @@ PREDICATES = {
     **{("body_twist", f"slightly {side}"): phrases for side, phrases in _TWIST_SLIGHTLY.items()},
     **{("body_lean", side): phrases for side, phrases in _LEAN.items()},
     **{("body_lean", f"slightly {side}"): phrases for side, phrases in _LEAN_SLIGHTLY.items()},
-    ("head_pitch", "backward"): ("is tilted back", "looks up"),
-    ("head_pitch", "forward"): ("is bent forward", "looks down"),
+    ("head_pitch", "backward"): ("is tilted back", "is tilted upward"),
+    ("head_pitch", "forward"): ("is bent forward", "is lowered", "is tilted down"),
+    ("head_pitch", "backward", "person"): ("looks up", "is looking up", "has {d} head tilted back"),
+    ("head_pitch", "forward", "person"): ("looks down", "is looking down", "has {d} head lowered"),
     **{("head_turn", side): phrases for side, phrases in _HEAD_TURN.items()},
     **{("head_turn", f"slightly {side}"): phrases for side, phrases in _HEAD_TURN_SLIGHTLY.items()},
+    **{("head_turn", side, "person"): phrases for side, phrases in _LOOKING.items()},
+    **{("head_turn", f"slightly {side}", "person"): phrases for side, phrases in _LOOKING_SLIGHTLY.items()},
     **{("head_tilt", side): phrases for side, phrases in _HEAD_TILT.items()},
+    **{("head_tilt", side, "person"): phrases for side, phrases in _HEAD_TILTED.items()},
     ("torso_horizontal",): ("is horizontal", "is parallel to the floor"),
     ("kneeling_on",): ("is kneeling on {o}", "kneels on {o}", "has {o} on the ground"),
     ("kneeling",): ("is kneeling", "is kneeling on both knees", "kneels on the ground"),
@@ -111,15 +128,6 @@ PREDICATES = {
     ("xy_aligned",): _LEVEL_WITH,
     ("yz_aligned",): _LEVEL_WITH,
     ("xz_aligned",): ("is directly above or below {o}", "is in a vertical line with {o}"),
-}
-
-# a torso is upright rather than "vertical"; crossed hands and feet have a word of their own
-SPECIAL_PREDICATES = {
-    ("vertical_axis", "vertical", "torso"): ("is upright", "is vertical", "stays upright"),
-    ("rel_x", "at right", "left_hand|right_hand"): ("is to the right of {o}", "crosses over to the right of {o}"),
-    ("rel_x", "at right", "left_foot|right_foot"): ("is to the right of {o}", "crosses over to the right of {o}"),
-    ("rel_x", "at left", "right_hand|left_hand"): ("is to the left of {o}", "crosses over to the left of {o}"),
-    ("rel_x", "at left", "right_foot|left_foot"): ("is to the left of {o}", "crosses over to the left of {o}"),
 }
 
 OPPOSITES = {
@@ -162,7 +170,7 @@ INSTRUCTIONS = {
     ("pair_angle", "bent slightly less"): ("unbend {s} slightly", "bend {s} a little less"),
     ("pair_angle", "bent slightly more"): ("bend {s} a little more", "bend {s} slightly"),
     ("pair_angle", "bent more"): ("bend {s}", "bend {s} more"),
-    ("pair_angle", "bent much more"): ("bend {s} a lot more", "bend {s} sharply", "fold {s} in"),
+    ("pair_angle", "bent much more"): ("bend {s} a lot more", "bend {s} sharply", "bend {s} far more"),
     **_pair_moves(),
     ("pair_pitch", "forward more"): ("lean much further forward", "bend forward"),
     ("pair_pitch", "slightly forward more"): ("lean a little more forward", "lean slightly forward"),
@@ -176,13 +184,13 @@ INSTRUCTIONS = {
     ("pair_lean", "right more"): ("lean more to the right", "bend over to the right"),
     ("pair_lean", "slightly left more"): ("lean a little to the left", "lean slightly more to the left"),
     ("pair_lean", "slightly right more"): ("lean a little to the right", "lean slightly more to the right"),
-    ("pair_head_pitch", "incline forward more"): ("lower {d} head", "look further down"),
-    ("pair_head_pitch", "incline backward more"): ("raise {d} head", "look further up"),
-    ("pair_head_turn", "turn left more"): ("turn {d} head to the left", "look more to the left"),
-    ("pair_head_turn", "turn right more"): ("turn {d} head to the right", "look more to the right"),
-    ("pair_head_turn", "turn slightly left"): ("turn {d} head slightly to the left", "look a little more to the left"),
+    ("pair_head_pitch", "incline forward more"): ("lower {s}", "tilt {s} further down"),
+    ("pair_head_pitch", "incline backward more"): ("raise {s}", "tilt {s} further up"),
+    ("pair_head_turn", "turn left more"): ("turn {s} to the left", "look more to the left"),
+    ("pair_head_turn", "turn right more"): ("turn {s} to the right", "look more to the right"),
+    ("pair_head_turn", "turn slightly left"): ("turn {s} slightly to the left", "look a little more to the left"),
     ("pair_head_turn", "turn slightly right"): (
-        "turn {d} head slightly to the right",
+        "turn {s} slightly to the right",
         "look a little more to the right",
     ),
     ("straighten",): ("straighten {s}", "stretch {s} out", "extend {s}"),
