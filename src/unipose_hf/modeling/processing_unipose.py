@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chats of text, images and poses -> tensors for UniPose, and the seven tasks written as chats (UniPose, section 3.1)."""
+"""Chats of text, images and poses -> tensors for UniPose, and its tasks written as chats (UniPose, section 3.1)."""
 
 import json
 import re
@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from tokenizers import pre_tokenizers
 from transformers import AddedToken, BatchFeature
-from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Unpack
 
+from .image_processing_unipose import flatten_pictures
 from .rotation_unipose import axis_angle_to_matrix
 
 IMAGE_TOKEN = "<image>"
@@ -22,11 +22,11 @@ POSE_QUERY_TOKEN = "<pose_query>"
 USER_TOKEN = "<user>"
 ASSISTANT_TOKEN = "<assistant>"
 
-# A character that Unicode reserves for use inside programs. It is put into control tokens that a user writes, so that they
-# are not found as tokens, and the tokenizer drops it again: the words of the user arrive as they were, as plain text.
+# A character that Unicode reserves for use inside programs. It is put into control tokens that a user writes, so that
+# they are not found as tokens, and the tokenizer drops it again: the user's words arrive as they were, as plain text.
 _BREAK = "\ufdd0"
 
-# `answer_queries` writes the poses of assistant turns as `<pose_query>`: the places whose codes the model learns to name.
+# `answer_queries` writes the poses of assistant turns as `<pose_query>`: places whose codes the model learns to name.
 CHAT_TEMPLATE = (
     "{%- macro content(message, place) -%}"
     "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
@@ -43,7 +43,8 @@ CHAT_TEMPLATE = (
     "{%- generation -%}"
     "{{- content(message, '<pose_query>' if answer_queries else '<pose>') -}}{{- eos_token -}}"
     "{%- endgeneration -%}"
-    "{%- else -%}{{- raise_exception('A UniPose chat has the roles user and assistant, not ' ~ message['role'] ~ '.') -}}"
+    "{%- else -%}"
+    "{{- raise_exception('A UniPose chat has the roles user and assistant, not ' ~ message['role'] ~ '.') -}}"
     "{%- endif -%}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}<assistant>{%- endif -%}"
@@ -114,8 +115,8 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
 
 def add_pose_tokens(tokenizer, codebook_size):
     """
-    Give a fast tokenizer the tokens of UniPose: seven special ones, then `codebook_size` codes with contiguous ids. Codes
-    are not special, so that decoding with `skip_special_tokens` keeps them readable. Returns the id of `<pose_0>`.
+    Give a fast tokenizer the tokens of UniPose: seven special ones, then `codebook_size` codes with contiguous ids.
+    Codes are not special, so that decoding with `skip_special_tokens` keeps them. Returns the id of `<pose_0>`.
     """
     special = [
         IMAGE_TOKEN,
@@ -152,11 +153,12 @@ class UniPoseProcessor(ProcessorMixin):
     r"""
     Image processor and tokenizer in one, which also takes poses.
 
-    A pose is a `Pose`, an array or tensor of axis-angle vectors `(22, 3)` in radians or of rotation matrices `(22, 3, 3)`,
-    or a list of `num_codes` code numbers. In a text each `<pose>` stands for one pose and becomes
-    `<pose_start>` + `num_codes` places + `<pose_end>`; rotations are returned as `pose_values` `(n, 22, 3, 3)` float32, codes
-    become code tokens at once. Each `<pose_query>` stands for a pose the model shall learn to answer; its rotations
-    are returned as `answer_pose_values`, its codes as `answer_pose_codes` `(n, num_codes)`.
+    A pose is a `Pose`, an array or tensor of axis-angle vectors `(22, 3)` in radians or of rotation matrices
+    `(22, 3, 3)`, or a list of `num_codes` code numbers. In a text each `<pose>` stands for one pose and becomes
+    `<pose_start>` + `num_codes` places + `<pose_end>`; rotations are returned as `pose_values`
+    `(n, 22, 3, 3)` float32, codes become code tokens at once. Each `<pose_query>` stands for a pose the model shall
+    learn to answer; its rotations are returned as `answer_pose_values`, its codes as `answer_pose_codes`
+    `(n, num_codes)`.
 
     In [`~UniPoseProcessor.apply_chat_template`] content is `{"type": "text", "text": ...}`,
     `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`.
@@ -164,7 +166,7 @@ class UniPoseProcessor(ProcessorMixin):
     and never become tokens of control.
 
     Args:
-        image_processor ([`UniPoseImageProcessorPil`]): makes `pixel_values` and `pose_pixel_values`.
+        image_processor ([`UniPoseImageProcessor`]): makes `pixel_values` and `pose_pixel_values`.
         tokenizer ([`PreTrainedTokenizerFast`]): a fast tokenizer that holds the tokens of [`add_pose_tokens`].
         chat_template (`str`, *optional*): Jinja template, by default `<user>...<assistant>...`.
         num_codes (`int`, *optional*, defaults to 80): tokens of one pose.
@@ -200,6 +202,13 @@ class UniPoseProcessor(ProcessorMixin):
         self._control_tokens = re.compile("|".join(re.escape(t) for t in sorted(control, key=len, reverse=True)))
         super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
+    def token_ids(self):
+        """The ids that a [`UniPoseConfig`] for this tokenizer has: `UniPoseConfig(**processor.token_ids(), ...)`."""
+        names = {"image": IMAGE_TOKEN, "pose": POSE_TOKEN, "pose_start": POSE_START_TOKEN, "pose_end": POSE_END_TOKEN}
+        names["pose_query"] = POSE_QUERY_TOKEN
+        ids = {f"{name}_token_id": self.tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
+        return {**ids, "pose_code_offset": self.pose_code_offset}
+
     @property
     def _code_ids(self):
         return range(self.pose_code_offset, self.pose_code_offset + self.codebook_size)
@@ -217,13 +226,15 @@ class UniPoseProcessor(ProcessorMixin):
             boxes: for each image, in order, `(x0, y0, x1, y1)` in pixels of the upright picture or `None`.
 
         Returns:
-            `BatchFeature` with `input_ids`, `attention_mask`, `mm_token_type_ids` (0 text, 1 image, 4 pose, 5 query), and
-            where there are such `pixel_values`, `pose_pixel_values`, `pose_values`, `answer_pose_values`,
+            `BatchFeature` with `input_ids`, `attention_mask`, `mm_token_type_ids` (0 text, 1 image, 4 pose, 5 query),
+            and where there are such `pixel_values`, `pose_pixel_values`, `pose_values`, `answer_pose_values`,
             `answer_pose_codes`.
         """
         poses = self._read_poses(poses)
         if text is None and poses:
             raise ValueError(f"{len(poses)} poses were given without a text that says where they stand.")
+        if images is not None:
+            images = flatten_pictures(images)
         images, text, _, _ = self.prepare_inputs_layout(images=images, text=text)
         self.validate_inputs(images=images, text=text)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
@@ -237,11 +248,12 @@ class UniPoseProcessor(ProcessorMixin):
         image_texts = []
         if images is not None:
             image_kwargs = merged["images_kwargs"]
-            data.update(self.image_processor(make_flat_list_of_images(images), boxes=boxes, **image_kwargs))
-            image_texts = [IMAGE_TOKEN * self.num_image_tokens] * len(make_flat_list_of_images(images))
+            image_kwargs.pop("return_tensors", None)
+            data.update(self.image_processor(images, **{**image_kwargs, "boxes": boxes}))
+            image_texts = [IMAGE_TOKEN * self.num_image_tokens] * len(images)
         if text is not None:
             text, offsets, pose_data = self._expand(text, image_texts, poses)
-            text_inputs = self.tokenizer(text, **text_kwargs)
+            text_inputs = self.tokenizer(text, **{"return_token_type_ids": False, **text_kwargs})
             if text_kwargs.get("truncation"):
                 self._check_whole(text, text_inputs["input_ids"])
             if with_offsets:
@@ -280,8 +292,8 @@ class UniPoseProcessor(ProcessorMixin):
             return pose.tolist()
         if pose.shape not in ((22, 3), (22, 3, 3)) or pose.dtype.kind not in "fiu":
             raise ValueError(
-                f"A pose is axis-angle of shape (22, 3), matrices of shape (22, 3, 3) or {self.num_codes} integer codes, "
-                f"but an array of shape {pose.shape} and type {pose.dtype} was given."
+                f"A pose is axis-angle of shape (22, 3), matrices of shape (22, 3, 3) or {self.num_codes} integer "
+                f"codes, but an array of shape {pose.shape} and type {pose.dtype} was given."
             )
         pose = pose.astype(np.float32, copy=False)
         largest = np.abs(pose).max()
@@ -477,8 +489,8 @@ def _walk_poses(poses):
                 yield from _walk_poses(pose)
     else:
         raise ValueError(
-            f"A pose is a Pose, an array of shape (22, 3) or (22, 3, 3), or a list of codes, but {type(poses).__name__} "
-            "was given."
+            "A pose is a Pose, an array of shape (22, 3) or (22, 3, 3), or a list of codes, but "
+            f"{type(poses).__name__} was given."
         )
 
 

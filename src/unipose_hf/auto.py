@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the Auto classes and `pipeline()` of transformers know UniPose. Importing `unipose_hf` does this once."""
+
+import logging
+from pathlib import Path
+
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+    AutoProcessor,
+)
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from .modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from .modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
+from .modeling.image_processing_unipose import UniPoseImageProcessor
+from .modeling.modeling_pose_tokenizer import PoseTokenizerModel
+from .modeling.modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
+from .modeling.pipeline_unipose import PIPELINES
+from .modeling.processing_unipose import UniPoseProcessor
+
+BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
+
+
+class _BundledDefault(dict):
+    """What the library reads as the default model of a task: `["model"]` is (folder, revision)."""
+
+    def __getitem__(self, key):
+        if key == "model" and not (BUNDLED_CHECKPOINT / "config.json").is_file():
+            raise FileNotFoundError(
+                f"The bundled checkpoint is missing from {BUNDLED_CHECKPOINT}; reinstall unipose-hf or give model=..."
+            )
+        return super().__getitem__(key)
+
+
+def _is_not_about_the_bundled_model(record):
+    return str(BUNDLED_CHECKPOINT) not in record.getMessage()
+
+
+def register():
+    """Register configurations, models, processors and the seven pipelines; calling it again changes nothing."""
+    for config_class, model_class in (
+        (PoseTokenizerConfig, PoseTokenizerModel),
+        (BlazePoseConfig, BlazePoseBackbone),
+        (UniPoseConfig, UniPoseModel),
+    ):
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+        AutoModel.register(config_class, model_class, exist_ok=True)
+    AutoModelForMultimodalLM.register(UniPoseConfig, UniPoseForConditionalGeneration, exist_ok=True)
+    AutoModelForImageTextToText.register(UniPoseConfig, UniPoseForConditionalGeneration, exist_ok=True)
+    AutoProcessor.register(UniPoseConfig, UniPoseProcessor, exist_ok=True)
+    # One class for both back ends: with torchvision installed the library would else warn that its twin is missing.
+    AutoImageProcessor.register(
+        UniPoseConfig,
+        image_processor_classes={"pil": UniPoseImageProcessor, "torchvision": UniPoseImageProcessor},
+        exist_ok=True,
+    )
+    for task, pipeline_class in PIPELINES.items():
+        if PIPELINE_REGISTRY.supported_tasks.get(task, {}).get("impl") is not pipeline_class:
+            PIPELINE_REGISTRY.register_pipeline(
+                task,
+                pipeline_class,
+                pt_model=(AutoModelForMultimodalLM,),
+                default=_BundledDefault(model=(str(BUNDLED_CHECKPOINT), None)),
+                type="multimodal",
+            )
+    # The library warns that a default model may change under the user. This one has the version of the package.
+    logging.getLogger("transformers.pipelines").addFilter(_is_not_about_the_bundled_model)
+
+
+register()

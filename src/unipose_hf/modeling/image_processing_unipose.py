@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures -> the two views of UniPose: a general one (CLIP) and one for the pose encoder. PIL and numpy only."""
+
+import base64
+import io
+import math
+import os
+import warnings
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from transformers import BatchFeature
+from transformers.image_processing_backends import PilBackend
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+    load_image,
+)
+from transformers.processing_utils import ImagesKwargs
+
+SMALLEST_SIDE = 16
+MOST_PIXELS = 100_000_000
+LARGEST_ASPECT = 20
+
+
+class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
+    r"""
+    general_size (`int`, *optional*):
+        Side of the general view: shortest edge to it, then centre crop, CLIP mean and deviation. `None` for no view.
+    pose_size (`int` or `(int, int)`, *optional*):
+        Side of the pose view, or its height and width.
+    pose_view (`str`, *optional*):
+        `"square"`: the whole picture, padded with black to a square, in [0, 1]. `"crop"`: shortest edge to the longer
+        side of `pose_size`, then centre crop, ImageNet mean and deviation.
+    box_margin (`float`, *optional*):
+        The square cut out for a box has this many times the longer side of the box.
+    boxes (`list`, *optional*):
+        For each picture `(x0, y0, x1, y1)` in pixels of the upright picture, or `None`.
+    """
+
+    general_size: int | None
+    pose_size: int | list | tuple | None
+    pose_view: str | None
+    box_margin: float | None
+    boxes: list | tuple | None
+
+
+class UniPoseImageProcessor(PilBackend):
+    r"""
+    Makes `pose_pixel_values` `(n, 3, *pose_size)` and, if `general_size` is set, `pixel_values`
+    `(n, 3, general_size, general_size)`, both float32.
+
+    The published model has `general_size=336`, `pose_size=(256, 192)`, `pose_view="crop"` (supplement B.2); the
+    defaults are those of the bundled checkpoint: one view of 512 pixels for BlazePose. With a box, both views show the
+    square round the box, cut from the picture at its full resolution.
+
+    Pictures are paths, URLs, PIL images, arrays or tensors `(H, W)`, `(H, W, C)` or `(C, H, W)` with 1, 3 or 4
+    channels: 8- and 16-bit integers, or floats in [0, 1]. EXIF turns are applied, transparent pixels become white.
+    """
+
+    general_size = None
+    pose_size = 512
+    pose_view = "square"
+    box_margin = 1.25
+    valid_kwargs = UniPoseImageProcessorKwargs
+    model_input_names = ["pixel_values", "pose_pixel_values"]
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        if self.pose_view not in ("square", "crop"):
+            raise ValueError(f"pose_view must be 'square' or 'crop', but it is {self.pose_view!r}.")
+        if self.pose_view == "square" and not isinstance(self.pose_size, int):
+            raise ValueError(f"The square pose view has one side, but pose_size is {self.pose_size}.")
+
+    def fetch_images(self, image_url_or_urls):
+        """Any nesting of pictures -> the same nesting of upright RGB PIL images."""
+        if isinstance(image_url_or_urls, list | tuple):
+            return [self.fetch_images(image) for image in image_url_or_urls]
+        return load_picture(image_url_or_urls)
+
+    def preprocess(self, images, boxes=None, return_tensors=None, **kwargs):
+        """
+        Args:
+            images: one picture or any nesting of them.
+            boxes: for each picture `(x0, y0, x1, y1)` in pixels of the upright picture, or `None`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: unreadable, too small, too large or too thin a picture, wrong array, empty or misplaced box.
+        """
+        option = {name: kwargs.get(name) or getattr(self, name) for name in ("general_size", "pose_size", "pose_view")}
+        margin = kwargs.get("box_margin") or self.box_margin
+        pictures = [load_picture(picture) for picture in flatten_pictures(images)]
+        boxes = [None] * len(pictures) if boxes is None else list(boxes)
+        if len(boxes) == 4 and len(pictures) == 1 and np.isscalar(boxes[0]):
+            boxes = [boxes]
+        if len(boxes) != len(pictures):
+            raise ValueError(
+                f"There are {len(boxes)} boxes for {len(pictures)} pictures; give one box or None for each."
+            )
+        squares = [_square_of_box(box, picture.size, margin) for box, picture in zip(boxes, pictures, strict=True)]
+        framed = list(zip(pictures, squares, strict=True))
+        general, pose = option["general_size"], option["pose_size"]
+        data = {}
+        if general:
+            views = [_cropped(picture, square, general, math.floor) for picture, square in framed]
+            data["pixel_values"] = np.stack([_normalize(view, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD) for view in views])
+        if option["pose_view"] == "square":
+            views = [_normalize(_padded(picture, square, pose)) for picture, square in framed]
+        else:
+            views = [_cropped(picture, square, pose, round) for picture, square in framed]
+            views = [_normalize(view, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD) for view in views]
+        data["pose_pixel_values"] = np.stack(views)
+        return BatchFeature(data, tensor_type=return_tensors)
+
+    def to_dict(self):
+        output = super().to_dict()
+        output.pop("boxes", None)
+        return output
+
+
+def flatten_pictures(images):
+    """Any nesting of pictures -> a flat list; an array or tensor of four dimensions is a list of pictures."""
+    if isinstance(images, list | tuple):
+        return [picture for item in images for picture in flatten_pictures(item)]
+    if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:
+        return list(images)
+    return [images]
+
+
+def load_picture(image):
+    """
+    A path, URL, data URL, bytes, PIL image, array or tensor -> an upright RGB PIL image.
+
+    Raises:
+        FileNotFoundError: there is no such file. ValueError: it is no picture, is broken, or has an absurd size.
+    """
+    if isinstance(image, np.ndarray | torch.Tensor):
+        name, image = "The array", _array_to_picture(image)
+    elif isinstance(image, Image.Image):
+        name = "The image"
+    else:
+        name, image = _open(image)
+    _check_size(name, *image.size)
+    try:
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except (OSError, SyntaxError, EOFError, ValueError, IndexError) as error:
+        # PIL reads the pixels only now, and says in many ways that they are broken
+        raise ValueError(
+            f"{name} is broken and cannot be read as a picture ({error}); try to save it anew."
+        ) from error
+
+
+def _open(source):
+    name = str(source)[:200] if isinstance(source, str | os.PathLike) else "The data"
+    if isinstance(source, str) and source.startswith(("http://", "https://")):
+        try:
+            return name, load_image(source, timeout=30.0)
+        except Exception as error:  # the many errors of the network
+            raise ValueError(f"{name} could not be fetched as a picture ({error}).") from error
+    if isinstance(source, str) and source.startswith("data:image/"):
+        name = "The data URL"
+        source = base64.b64decode(source.split(",", 1)[-1])
+    if isinstance(source, bytes | bytearray):
+        source = io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        source = os.fspath(source)
+        if not os.path.exists(source):
+            raise FileNotFoundError(f"There is no picture {name!r}; check the path.")
+    elif not hasattr(source, "read"):
+        raise ValueError(
+            f"A picture is a path, a URL, a PIL image or an array, but {type(source).__name__} was given."
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_check_size` decides
+            return name, Image.open(source)
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} has more than {MOST_PIXELS // 10**6} megapixels; make it smaller first.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{name} is not a picture that PIL can read; give a JPEG, PNG or WebP file.") from error
+
+
+def _check_size(name, width, height):
+    if min(width, height) < SMALLEST_SIDE:
+        raise ValueError(
+            f"{name} is {width} x {height} pixels; a picture needs at least {SMALLEST_SIDE} on each side."
+        )
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"{name} is {width} x {height} pixels, more than {MOST_PIXELS // 10**6} megapixels; make it smaller first."
+        )
+    if max(width, height) > LARGEST_ASPECT * min(width, height):
+        raise ValueError(
+            f"{name} is {width} x {height} pixels, thinner than 1:{LARGEST_ASPECT}; cut out the person first."
+        )
+
+
+def _to_rgb(image):
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bits a pixel, which PIL would clip at 255
+        values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("it holds NaN or infinite values")
+        small = values.max() <= 255 and not image.mode.startswith("I;16")
+        top = 1.0 if values.max() <= 1 and image.mode == "F" else 255.0 if small else 65535.0
+        return Image.fromarray((values / top * 255).clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _array_to_picture(array):
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()
+    shape, kind = array.shape, array.dtype.kind
+    if array.ndim == 3 and shape[-1] not in (1, 3, 4) and shape[0] in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if not (array.ndim == 2 or array.ndim == 3 and array.shape[-1] in (3, 4)) or array.size == 0:
+        raise ValueError(
+            "A picture as an array has the shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, but "
+            f"{shape} was given."
+        )
+    if kind not in "buif":
+        raise ValueError(f"A picture as an array holds numbers, but its type is {array.dtype}.")
+    if kind == "f" and not np.isfinite(array).all():
+        raise ValueError("The array holds NaN or infinite values, which are no picture.")
+    low, high = array.min(), array.max()
+    top = 1 if kind in "bf" else 65535 if array.dtype == np.uint16 else 255
+    if low < -0.01 * top or high > 1.01 * top:
+        raise ValueError(
+            f"The array of type {array.dtype} holds values from {low:g} to {high:g}; floats must lie in [0, 1] and "
+            "integers in [0, 255] (uint16: [0, 65535])."
+        )
+    if array.dtype != np.uint8:
+        array = (array.astype(np.float64) * (255 / top)).clip(0, 255).round().astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _square_of_box(box, size, margin):
+    """Box -> (left, top, side) of the square round it in pixels, or `None` for the whole picture."""
+    if box is None:
+        return None
+    width, height = size
+    try:
+        values = np.asarray(box, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
+    if values.shape != (4,) or not np.isfinite(values).all():
+        raise ValueError(f"A box is four finite numbers (x0, y0, x1, y1) in pixels, but {box!r} was given.")
+    x0, y0, x1, y1 = values
+    if x1 <= x0 or y1 <= y0:
+        raise ValueError(f"The box {_show(values)} is empty; it must have x0 < x1 and y0 < y1.")
+    x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+    if x1 <= x0 or y1 <= y0:
+        raise ValueError(f"The box {_show(values)} lies outside the picture of {width} x {height} pixels.")
+    if min(x1 - x0, y1 - y0) < 2:
+        raise ValueError(
+            f"The box {_show(values)} covers less than two pixels of the picture; boxes are in pixels, not fractions."
+        )
+    side = margin * max(x1 - x0, y1 - y0)
+    return ((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side)
+
+
+def _show(box):
+    return "(" + ", ".join(f"{value:g}" for value in box) + ")"
+
+
+def _padded(picture, square, size):
+    """The square of a picture at `size` pixels, black where it leaves the picture; `None` is the smallest round it."""
+    width, height = picture.size
+    if square is None:
+        side = max(width, height)
+        square = ((width - side) / 2, (height - side) / 2, side)
+    left, top, side = square
+    seen = (max(left, 0), max(top, 0), min(left + side, width), min(top + side, height))
+    scale = size / side
+    # The part that is seen is resized alone and put at its place: no large black canvas is ever made.
+    target = [round((edge - start) * scale) for edge, start in zip(seen, (left, top, left, top), strict=True)]
+    x0, y0, x1, y1 = target
+    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    part = picture
+    if seen != (0, 0, width, height) or (x1 - x0, y1 - y0) != picture.size:
+        part = picture.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=seen, reducing_gap=3.0)
+    if part.size == (size, size):
+        return part
+    view = Image.new("RGB", (size, size))
+    view.paste(part, (x0, y0))
+    return view
+
+
+def _cropped(picture, square, size, rounding):
+    """Shortest edge to `size`, then the centre; of a square the whole. A size of (height, width) is cut from the
+    square of the longer one. `rounding` of odd margins is that of the library each view was made with."""
+    height, width = (size, size) if isinstance(size, int) else size
+    side = max(height, width)
+    if square is not None:
+        picture = _padded(picture, square, side)
+    else:
+        short = min(picture.size)
+        picture = picture.resize([side * edge // short for edge in picture.size], Image.Resampling.BICUBIC)
+        left, top = (rounding((edge - side) / 2) for edge in picture.size)
+        picture = picture.crop((left, top, left + side, top + side))
+    left, top = (side - width) // 2, (side - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+def _normalize(picture, mean=None, std=None):
+    """PIL image -> (3, H, W) float32 in [0, 1], or centred and scaled."""
+    pixels = np.asarray(picture, dtype=np.float32) / 255
+    if mean is not None:
+        pixels = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+__all__ = ["UniPoseImageProcessor"]

@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pipeline for each task of UniPose (section 3.1): plain inputs -> chat -> model -> plain dicts."""
+
+import itertools
+
+from transformers import GenerationConfig, Pipeline
+
+from .image_processing_unipose import load_picture
+from .pose_unipose import Pose
+from .processing_unipose import TASKS, task_messages
+
+_INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text")
+
+
+class UniPosePipeline(Pipeline):
+    """
+    Base of the task pipelines.
+
+    An input is a dict with the keys that the task takes (`image` or `images`, `box` or `boxes`, `pose` or `poses`,
+    `text`), or the bare value where one is enough; a list is a batch. The same keys may be given as arguments of the
+    call for all inputs. `batch_size` inputs go through the model at once. Every other argument of a call goes to
+    `generate_pose` or `generate`. With `num_return_sequences` above 1 every result becomes a list.
+
+    Raises:
+        ValueError: an empty or too long text, a missing or unknown key, a wrong number of images or poses, a pose of a
+            wrong shape or with NaN, an unreadable picture, a box that is empty or outside the picture.
+        FileNotFoundError: there is no such picture.
+    """
+
+    _load_processor = True
+    _load_tokenizer = _load_image_processor = _load_video_processor = _load_feature_extractor = False
+    _pipeline_calls_generate = True
+    _default_generation_config = GenerationConfig(max_new_tokens=256)
+
+    unipose_task = None  # a key of TASKS
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.processor is None:
+            raise ValueError(f"{self.unipose_task} needs the processor of the model: give processor=... .")
+        for name, token_id in self.processor.token_ids().items():
+            if getattr(self.model.config, name) != token_id:
+                raise ValueError(
+                    f"The processor does not fit the model: its {name} is {token_id}, the model's is "
+                    f"{getattr(self.model.config, name)}; load both from the same folder."
+                )
+
+    def _sanitize_parameters(self, **kwargs):
+        shared = {key: kwargs.pop(key) for key in _INPUT_KEYS if key in kwargs}
+        return shared, kwargs, {}
+
+    def __call__(self, inputs=None, **kwargs):
+        if inputs is None:
+            inputs = {}
+        if isinstance(inputs, tuple):
+            inputs = list(inputs)
+        if isinstance(inputs, list) and not inputs:
+            return []
+        return super().__call__(inputs, **kwargs)
+
+    def run_single(self, inputs, preprocess_params, forward_params, postprocess_params):
+        return next(self.get_iterator([inputs], 0, 1, preprocess_params, forward_params, postprocess_params))
+
+    def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+        # The processor pads and stacks chats of different shapes; the library's collator would not know how.
+        inputs = iter(inputs)
+        while batch := list(itertools.islice(inputs, batch_size)):
+            samples = [self.preprocess(item, **preprocess_params) for item in batch]
+            outputs = self.forward(self._collate(samples), **forward_params)
+            for sample, output in zip(samples, outputs, strict=True):
+                results = [self.postprocess(one, sample=sample, **postprocess_params) for one in output]
+                yield results[0] if len(results) == 1 else results
+
+    # -- one input --------------------------------------------------------------------------------------------------
+
+    def preprocess(self, item, **shared):
+        """One input -> `{"messages": chat, "images": [{"image", "box"}]}`."""
+        given = {**shared, **self._as_dict(item)}
+        images = self._values(given, "image", TASKS[self.unipose_task].images)
+        boxes = self._values(given, "box", TASKS[self.unipose_task].images, optional=True)
+        poses = self._values(given, "pose", TASKS[self.unipose_task].poses)
+        if given.get("text") is not None and not isinstance(given["text"], str):
+            raise ValueError(f"The text must be a string, but {type(given['text']).__name__} was given.")
+        pictures = [{"image": load_picture(i), "box": b} for i, b in zip(images, boxes, strict=True)]
+        messages = task_messages(self.unipose_task, text=given.get("text"), images=pictures, poses=poses)
+        return {"messages": messages, "images": pictures}
+
+    def _as_dict(self, item):
+        rule = TASKS[self.unipose_task]
+        bare = {
+            "image": rule.images == 1,
+            "pose": rule.poses == 1 and not rule.text,
+            "text": rule.text and not rule.poses,
+        }
+        if isinstance(item, dict):
+            allowed = [key for key in _INPUT_KEYS if self._takes(key)]
+            unknown = [str(key) for key in item if key not in allowed]
+            if unknown:
+                raise ValueError(
+                    f"{self.unipose_task} does not take the key {', '.join(unknown)}; it takes {', '.join(allowed)}."
+                )
+            return item
+        key = next((key for key, is_bare in bare.items() if is_bare), None)
+        if key is None:
+            # a pose may stand alone where the text is an argument of the call
+            key = "pose" if rule.poses == 1 and rule.text else None
+        if key is None:
+            raise ValueError(
+                f"{self.unipose_task} takes a dict, but {type(item).__name__} was given; see its key names."
+            )
+        return {key: item}
+
+    def _takes(self, key):
+        rule = TASKS[self.unipose_task]
+        if key == "text":
+            return rule.text or rule.prompt_with_text is not None
+        return bool(rule.poses if key in ("pose", "poses") else rule.images)
+
+    def _values(self, given, key, count, optional=False):
+        """The values under a key or its plural, as a list of `count`."""
+        plural = key + ("es" if key == "box" else "s")
+        if given.get(key) is not None and given.get(plural) is not None:
+            raise ValueError(f"Give either {key!r} or {plural!r}, not both.")
+        if given.get(key) is not None:
+            values = [given[key]]
+        elif given.get(plural) is not None:
+            values = list(given[plural])
+        elif optional:
+            return [None] * count
+        elif count:
+            name = key if count == 1 else plural
+            raise ValueError(f"{self.unipose_task} needs the key {name!r}, which is missing.")
+        else:
+            return []
+        if len(values) != count:
+            raise ValueError(
+                f"{self.unipose_task} takes {count} {key if count == 1 else plural}, but got {len(values)}."
+            )
+        return values
+
+    # -- one batch --------------------------------------------------------------------------------------------------
+
+    def _collate(self, samples):
+        inputs = self.processor.apply_chat_template(
+            [sample["messages"] for sample in samples],
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            add_generation_prompt=True,
+            processor_kwargs={"padding": True, "padding_side": "left"},
+        )
+        longest = int(inputs["attention_mask"].sum(-1).max())
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        is_pose = TASKS[self.unipose_task].answer == "pose"
+        answer = self.processor.num_codes + 2 if is_pose else 16
+        if context is not None and longest + answer > context:
+            raise ValueError(
+                f"The input is {longest} tokens long and the answer needs {answer}, but the model reads {context} in "
+                "all; shorten the text."
+            )
+        return dict(inputs)
+
+    def _forward(self, inputs, **kwargs):
+        """A batch -> for each input a list of results, poses `(22, 3, 3)` with scores or texts."""
+        batch_size = len(inputs["input_ids"])
+        if TASKS[self.unipose_task].answer == "pose":
+            rows = self._answer_poses(inputs, {**self._generate_kwargs, **kwargs})
+        else:
+            rows = self._answer_texts(inputs, self._prepare_generate_kwargs(kwargs))
+        each = len(rows) // batch_size
+        return [rows[i * each : (i + 1) * each] for i in range(batch_size)]
+
+    def _answer_poses(self, inputs, kwargs):
+        known = ("decoding", "num_return_sequences", "temperature")
+        if kwargs.pop("do_sample", False):
+            kwargs.setdefault("decoding", "sample")
+        unknown = [key for key in kwargs if key not in known]
+        if unknown:
+            raise ValueError(
+                f"{self.unipose_task} takes the options {', '.join(known)}, but not {', '.join(unknown)}."
+            )
+        output = self.model.generate_pose(**inputs, **kwargs)
+        pairs = zip(output.rotations.float().cpu(), output.scores.tolist(), strict=True)
+        return [{"rotations": rotations, "score": score} for rotations, score in pairs]
+
+    def _answer_texts(self, inputs, kwargs):
+        # Tasks that answer in words never begin a pose.
+        kwargs.setdefault("suppress_tokens", [self.model.config.pose_start_token_id])
+        prompt = inputs["input_ids"].shape[1]
+        context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if context is not None and kwargs.get("max_new_tokens"):
+            kwargs["max_new_tokens"] = min(kwargs["max_new_tokens"], context - prompt)
+        sequences = self.model.generate(**inputs, **kwargs)
+        texts = self.processor.batch_decode(sequences[:, prompt:], skip_special_tokens=True)
+        return [{"text": text.strip()} for text in texts]
+
+    def postprocess(self, output, sample=None):
+        """One result of the model -> the dict that the user gets."""
+        if "text" in output:
+            return output
+        return {"pose": Pose.from_matrix(output["rotations"].numpy()), "score": output["score"]}
+
+
+class ImageToPosePipeline(UniPosePipeline):
+    """
+    `pipeline("image-to-pose")`: an image, or `{"image", "text" (who is meant), "box"}`, -> a list of people, each
+    `{"pose": Pose, "score": float, "box": (x0, y0, x1, y1)}`. The box is the one given, or the whole picture.
+
+    For the time being the list always holds one person: give a box round each person where there are several.
+    """
+
+    unipose_task = "image-to-pose"
+
+    def get_iterator(self, *args):
+        for result in super().get_iterator(*args):
+            yield [result]
+
+    def postprocess(self, output, sample=None):
+        picture = sample["images"][0]
+        box = picture["box"]
+        box = (0, 0, *picture["image"].size) if box is None else box
+        return {**super().postprocess(output), "box": tuple(float(edge) for edge in box)}
+
+
+class TextToPosePipeline(UniPosePipeline):
+    """`pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`."""
+
+    unipose_task = "text-to-pose"
+
+
+class PoseEditingPipeline(UniPosePipeline):
+    """`pipeline("pose-editing")`: `{"pose", "text": instruction}` -> `{"pose": Pose, "score": float}`."""
+
+    unipose_task = "pose-editing"
+
+
+class PoseToTextPipeline(UniPosePipeline):
+    """`pipeline("pose-to-text")`: a pose, or `{"pose"}`, -> `{"text": description}`."""
+
+    unipose_task = "pose-to-text"
+
+
+class PoseDiffPipeline(UniPosePipeline):
+    """`pipeline("pose-diff")`: `{"poses": (a, b)}` -> `{"text": how to get from a to b}`."""
+
+    unipose_task = "pose-diff"
+
+
+class ImageToPoseTextPipeline(UniPosePipeline):
+    """`pipeline("image-to-pose-text")`: an image, or `{"image", "box"}`, -> `{"text": description of the pose}`."""
+
+    unipose_task = "image-to-pose-text"
+
+
+class ImageDiffPipeline(UniPosePipeline):
+    """`pipeline("image-diff")`: `{"images": (a, b), "boxes"}` -> `{"text": how to get from a's pose to b's}`."""
+
+    unipose_task = "image-diff"
+
+
+PIPELINES = {
+    pipeline.unipose_task: pipeline
+    for pipeline in (
+        ImageToPosePipeline,
+        TextToPosePipeline,
+        PoseEditingPipeline,
+        PoseToTextPipeline,
+        PoseDiffPipeline,
+        ImageToPoseTextPipeline,
+        ImageDiffPipeline,
+    )
+}
