@@ -168,6 +168,9 @@ def _without_implied(facts):
     return [fact for fact in facts if fact.codes[0][0] not in superfluous] if superfluous else facts
 
 
+_LIMITS = {"aligned": 1, "distance": 2, "apart": 2}
+
+
 def _choose(facts, random, max_clauses):
     """A weighted draw without replacement, rare facts first, that does not dwell on one part."""
     keyed = sorted(((fact.rare, random() ** (1.0 / fact.weight), i) for i, fact in enumerate(facts)), reverse=True)
@@ -176,11 +179,11 @@ def _choose(facts, random, max_clauses):
         if len(chosen) == max_clauses:
             break
         fact = facts[i]
-        # per part: one alignment, two closenesses
+        # per part one alignment and two closenesses; per caption two distances between left and right
         kind = "aligned" if fact.relation[0].endswith("aligned") else fact.relation[0]
-        limit = {"aligned": 1, "distance": 2}.get(kind)
+        limit = _LIMITS.get(kind)
         if limit:
-            key = kind, fact.subject
+            key = kind if kind == "apart" else (kind, fact.subject)
             spent[key] = spent.get(key, 0) + 1
             if spent[key] > limit:
                 continue

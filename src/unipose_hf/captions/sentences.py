@@ -70,6 +70,7 @@ def _predicates(group, plural, verbless):
     words, last_verb, last_object = [], None, None
     for predicate, object_words in group:
         verb, rest = predicate.split(" ", 1)
+        verb = "is" if verb == "are" else verb
         if object_words and object_words == last_object:
             rest = rest.replace("{o}", "them" if object_words[-1] == "s" else "it")
         else:

@@ -23,7 +23,6 @@ PLURAL_VERBS = {
     "stays": "stay",
     "reaches": "reach",
     "tilts": "tilt",
-    "are": "are",
 }
 # two parts of one limb that do the same are named by the limb
 LIMB_OF = {
