@@ -19,22 +19,18 @@ from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS
 
-# The bone of our T-pose that each limb joint turns: its direction, and the joint at the bone's far end.
+# The bone of our T-pose that each limb joint turns: its direction, and the joint at the bone's far end. Bodies of the
+# SMPL family, the bundled one too, stand in their T-pose with legs a little apart: 5 degrees each.
+_LEG_X = math.tan(math.radians(5.3))
 _LIMB_BONES = {
     f"{side}_{joint}": ((sign * x, y, 0.0), f"{side}_{end}")
     for side, sign in (("left", 1.0), ("right", -1.0))
     for joint, end, x, y in (
         ("shoulder", "elbow", 1.0, 0.0),
         ("elbow", "wrist", 1.0, 0.0),
-        ("hip", "knee", 0.0, -1.0),
-        ("knee", "ankle", 0.0, -1.0),
+        ("hip", "knee", _LEG_X, -1.0),
+        ("knee", "ankle", _LEG_X, -1.0),
     )
-}
-# A foot or a hand rests at a fixed angle to the bone before it, so it is aligned as that bone is.
-_ALIGNED_AS = {
-    f"{side}_{joint}": f"{side}_{other}"
-    for side in ("left", "right")
-    for joint, other in (("wrist", "elbow"), ("ankle", "knee"), ("foot", "knee"))
 }
 # A skeleton with fewer spine or neck joints than ours: the missing ones share the turn of the next joint it has.
 _SHARED = ("spine1", "spine2", "neck")
@@ -252,8 +248,11 @@ def _retarget(turns: dict[str, Tensor], rest_bones: dict[str, Tensor]) -> Tensor
     for name, (bone, _) in _LIMB_BONES.items():
         before = align.get(JOINT_NAMES[PARENTS[JOINT_NAMES.index(name)]], torch.eye(3, dtype=torch.float64))
         align[name] = _shortest_turn(before @ before.new_tensor(bone), rest_bones[name]) @ before
-    for name, other in _ALIGNED_AS.items():
-        align[name] = align[other]
+    for side in ("left", "right"):
+        # A hand rests in line with the forearm. A foot is level when its shin is upright, in every rig.
+        align[f"{side}_wrist"] = align[f"{side}_elbow"]
+        upright = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
+        align[f"{side}_ankle"] = align[f"{side}_foot"] = _shortest_turn(upright, rest_bones[f"{side}_knee"])
 
     world: dict[str, Tensor] = {}
     for joint, name in enumerate(JOINT_NAMES):

@@ -142,7 +142,7 @@ class PoseSampler:
 
 
 def random_global_turn(poses: Tensor, generator: torch.Generator, *, full_yaw: bool = False) -> Tensor:
-    """Turn whole bodies at random: about the vertical by up to 45 degrees, about x and z by up to 20 (UniPose, 4.1).
+    """Turn whole bodies at random: up to 45 degrees about the vertical, 20 about x and z (UniPose, supplement B.1).
 
     Args:
         poses: `(..., 22, 3)` axis-angle.
@@ -222,7 +222,7 @@ def _free_arm(count: int, generator: torch.Generator) -> Tensor:
 def _free_leg(count: int, generator: torch.Generator) -> Tensor:
     """Left hip, knee and ankle `(count, 3, 3, 3)`: standing, stepping, sitting, squatting, kneeling."""
     lift = _uniform(count, -20, 110, generator)
-    spread = torch.rand(count, generator=generator).square() * math.radians(60) - math.radians(8)
+    spread = torch.rand(count, generator=generator).square() * math.radians(60) - math.radians(13)
     outwards = _uniform(count, -20, 45, generator)
     hip = _about(x=-lift) @ _about(z=spread) @ _about(y=outwards)
     straight = torch.rand(count, generator=generator) < 0.3
