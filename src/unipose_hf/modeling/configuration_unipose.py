@@ -191,3 +191,10 @@ class UniPoseConfig(PreTrainedConfig):
     pose_decoding: Literal["argmax", "expected", "sample"] = "argmax"
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        # The package registers its pipelines. Where the key stays, transformers insists on those of the remote folder.
+        if not cls.__module__.startswith("transformers_modules."):
+            config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
+        return super().from_dict(config_dict, **kwargs)

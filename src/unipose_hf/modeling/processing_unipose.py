@@ -4,6 +4,7 @@
 import json
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +14,10 @@ from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Unpa
 
 from .image_processing_unipose import flatten_pictures
 from .rotation_unipose import axis_angle_to_matrix
+
+if TYPE_CHECKING:
+    # transformers copies the files named here when a user saves remote code anew: the pipelines travel along
+    from .pipeline_unipose import UniPosePipeline  # noqa: F401
 
 IMAGE_TOKEN = "<image>"
 POSE_TOKEN = "<pose>"
