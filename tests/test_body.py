@@ -426,12 +426,12 @@ def test_smpl_family_files_follow_the_definition(tmp_path, joints, model_type):
 
 def foreign_object(monkeypatch, module, name, **state):
     """An instance of a class of another package, which need not exist here."""
-    package = module.split(".")[0]
     cls = type(name, (), {"__module__": module})
-    for path in package, module:
-        if path not in sys.modules:
-            monkeypatch.setitem(sys.modules, path, types.ModuleType(path))
-    monkeypatch.setattr(sys.modules[module], name, cls, raising=False)
+    stand_in = types.ModuleType(module)
+    setattr(stand_in, name, cls)
+    monkeypatch.setitem(sys.modules, module, stand_in)
+    package = module.split(".")[0]  # has to be there too when the class is pickled
+    monkeypatch.setitem(sys.modules, package, sys.modules.get(package, types.ModuleType(package)))
     instance = cls()
     vars(instance).update(state)
     return instance

