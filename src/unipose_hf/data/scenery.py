@@ -33,7 +33,7 @@ def random_background(size: int, rng: np.random.Generator) -> np.ndarray:
 def _tone(rng: np.random.Generator) -> np.ndarray:
     """A muted RGB colour (3,), 0..255."""
     grey = rng.uniform(25, 240)
-    return np.clip(grey + rng.normal(0, 1, 3) * rng.choice((6, 35)), 0, 255)
+    return np.clip(grey + rng.normal(0, 1, 3) * rng.choice((5, 25)), 0, 255)
 
 
 def _noise(size: int, rng: np.random.Generator, cells: int) -> np.ndarray:
@@ -112,9 +112,9 @@ def _room(size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def _landscape(size: int, rng: np.random.Generator) -> Image.Image:
-    sky = np.array([rng.uniform(120, 230), rng.uniform(150, 235), rng.uniform(190, 250)])
-    picture = _texture(size, rng, (sky, np.clip(sky + 30, 0, 255)), roughness=0.3)
-    ground = np.array([rng.uniform(60, 170), rng.uniform(80, 160), rng.uniform(40, 120)])
+    sky = rng.uniform(150, 235) * np.array([rng.uniform(0.7, 1.0), rng.uniform(0.9, 1.0), 1.05])
+    picture = _texture(size, rng, (sky, np.clip(sky + 30, 0, 250)), roughness=0.3)
+    ground = rng.uniform(70, 165) * np.array([rng.uniform(0.6, 1.1), rng.uniform(0.85, 1.05), rng.uniform(0.4, 0.8)])
     field = _texture(size, rng, (ground * 0.7, np.clip(ground * 1.15, 0, 255)), roughness=0.8)
     horizon = rng.uniform(0.3, 0.8) * size
     bushes = _texture(size, rng, (ground * 0.35, ground * 0.9), roughness=1.0)

@@ -221,9 +221,9 @@ class Pose:
         if not path.parent.is_dir():
             raise FileNotFoundError(f"The folder {path.parent} does not exist; make it first.")
         if suffix == ".json":
-            _write(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
+            write_file(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
         elif suffix == ".npz":
-            _write(path, self._npz())
+            write_file(path, self._npz())
         else:
             export = _part("visualization.export")
             getattr(export, f"write_{suffix[1:]}")(path, self, body=body)
@@ -260,7 +260,7 @@ class Pose:
                 raise FileNotFoundError(f"The folder {path.parent} does not exist; make it first.")
             buffer = io.BytesIO()
             image.save(buffer, {".png": "PNG", ".webp": "WEBP"}.get(path.suffix.lower(), "JPEG"))
-            _write(path, buffer.getvalue())
+            write_file(path, buffer.getvalue())
         return image
 
     def _repr_png_(self) -> bytes | None:
@@ -344,8 +344,8 @@ def _existing(path: str | os.PathLike) -> Path:
     return path
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a whole file or none."""
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a whole file or none, and return its path."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -355,6 +355,7 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+    return path
 
 
 def _part(name: str):

@@ -2,6 +2,7 @@
 """Pictures and files of poses: a small renderer, contact sheets, GLB, BVH and OBJ writers."""
 
 from .camera import Camera
+from .export import write_bvh, write_glb, write_obj
 from .outfit import BodyPaint, Outfit
 from .picture import contact_sheet, draw_pose
 from .renderer import Light, Renderer, vertex_normals
@@ -15,4 +16,7 @@ __all__ = [
     "contact_sheet",
     "draw_pose",
     "vertex_normals",
+    "write_bvh",
+    "write_glb",
+    "write_obj",
 ]

@@ -50,7 +50,7 @@ def draw_pose(
     if min(width, height) < 16 or max(width, height) > 8192:
         raise ValueError(f"size is {size}; expected between 16 and 8192 pixels.")
     pose = Pose(pose)
-    body = body or _bundled_body()
+    body = body or bundled_body()
     betas = None if pose.betas is None else torch.from_numpy(pose.betas.copy())
     with torch.no_grad():
         vertices = body(torch.from_numpy(pose.matrix), betas).vertices.numpy()
@@ -69,7 +69,8 @@ def draw_pose(
 
 
 @functools.lru_cache(maxsize=1)
-def _bundled_body():
+def bundled_body():
+    """The bundled full body, read once."""
     from ..body import load_body
 
     return load_body()
