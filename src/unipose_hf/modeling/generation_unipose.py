@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How UniPose writes poses: all codes of a pose come from one forward pass over its queries (paper section 3.3)."""
+"""How UniPose writes poses: all codes of a pose come from one forward pass over its queries (paper section 3.3).
+
+Inside `generate` that pass is hidden from the library's decoding loops. When a row of the batch has written
+`<pose_start>`, its queries are appended to the next step. Their logits wait in a queue, from which the row takes one
+code a step without another pass, then `<pose_end>`; sampling, beam search and streaming see ordinary tokens. The keys
+and values of the queries are taken out of the cache and put back into the row's own columns when the row leaves the
+pose: a column of the cache always belongs to the token of the same column, whatever the other rows do meanwhile.
+"""
 
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from transformers import GenerationMixin
+from transformers import Cache, GenerationMixin, LogitsProcessor, StaticCache
+from transformers.cache_utils import DummyLayer, DynamicLayer, StaticLayer
+from transformers.distributed.fsdp import is_fsdp_managed_module
+from transformers.generation import GenerationMode
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.utils import ModelOutput
 
 
@@ -27,8 +38,381 @@ class UniPosePoseOutput(ModelOutput):
     probabilities: torch.FloatTensor | None = None
 
 
+class PoseDecodingState:
+    """Where each row of a batch stands in the pose it is writing, during one call of `generate`.
+
+    One step of the decoding loop is: `begin` says which `kind` of step it is, the model runs (or not), `end` gives the
+    logits of the next token of every row.
+
+    Args:
+        config (`UniPoseConfig`): token ids, `num_codes`, `codebook_size`.
+        eos_token_ids (`list[int]`): after one of them a row is finished and no longer waited for.
+        may_skip (`bool`): whether a step may do without a forward pass; not where processes must run in step.
+    """
+
+    def __init__(self, config, eos_token_ids: list[int], may_skip: bool):
+        self.config = config
+        self.num_codes = config.pose_config.num_codes
+        self.codes = slice(config.pose_code_offset, config.pose_code_offset + config.pose_config.codebook_size)
+        self.eos_token_ids = set(eos_token_ids)
+        self.may_skip = may_skip
+        self.kind = "text"  # "text": one forward; "pose": one forward with queries behind; "skip": none
+        self.places: list[int | None] = []  # of each row: the next place in its pose block, or None in text
+        self.first_columns: list[int | None] = []  # of each row: cache column of the first query that is in the stash
+        self.finished: list[bool] = []
+        self.length = 0  # columns of the sequences that have been through a step
+        self.skipped = 0  # how many of the last ones are not in the cache yet
+        self.queue = None  # (batch, num_codes, codebook_size) logits of the poses being written
+        self.stash = []  # of each layer: keys and values of the queries, (batch, heads, num_codes, head_dim), or None
+        self.vocab_size = 0
+
+    def begin(self, last_tokens: list[int], cache: Cache | None, is_prompt: bool):
+        """Decides the kind of the step from the last token of each row, before the model runs."""
+        if not self.places:
+            self.places = [None] * len(last_tokens)
+            self.first_columns = [None] * len(last_tokens)
+            self.finished = [False] * len(last_tokens)
+            self.length = 0 if cache is None else int(cache.get_seq_length())
+        starting = False
+        for row, token in enumerate(last_tokens):
+            if self.places[row] == self.num_codes + 1:  # `<pose_end>` has been written
+                self.places[row] = None
+            if not is_prompt:  # whatever token a prompt ends with, its row is not finished
+                self.finished[row] |= token in self.eos_token_ids
+            if token == self.config.pose_start_token_id and self.places[row] is None:
+                self.places[row] = 0
+                starting = True
+        waiting = [place for place, finished in zip(self.places, self.finished, strict=True) if not finished]
+        skip = self.may_skip and len(waiting) > 0 and None not in waiting
+        self.kind = "pose" if starting else "skip" if skip else "text"
+        if self.kind != "skip" and (self.skipped or self._ended_rows()):
+            self.settle(cache)
+
+    def count(self, columns: int):
+        """Notes that the step brings `columns` new columns, the queries not counted."""
+        self.length += columns
+        self.skipped += columns if self.kind == "skip" else 0
+
+    def end(self, logits: torch.FloatTensor | None, cache: Cache | None) -> torch.FloatTensor:
+        """Logits of the forward pass (`None` for a skipped one) -> of the next token, `(batch, 1, vocab_size)`."""
+        if self.kind == "skip":
+            logits = self.queue.new_full((len(self.places), 1, self.vocab_size), -torch.inf)
+        elif self.kind == "pose":
+            self._take_queries(logits[:, -self.num_codes :, self.codes], cache)
+            logits = logits[:, -1 - self.num_codes : -self.num_codes].clone()
+        else:
+            logits = logits[:, -1:].clone()
+        config, self.vocab_size = self.config, logits.shape[-1]
+        logits[..., self.codes] = -torch.inf  # these stand in no text
+        banned = [config.pose_end_token_id, config.pose_query_token_id, config.pose_token_id, config.image_token_id]
+        logits[..., banned] = -torch.inf
+        rows = [row for row, place in enumerate(self.places) if place is not None]
+        if rows:
+            logits[rows] = -torch.inf
+            in_block = [row for row in rows if self.places[row] < self.num_codes]
+            at_end = [row for row in rows if self.places[row] == self.num_codes]
+            logits[in_block, 0, self.codes] = self.queue[in_block, [self.places[row] for row in in_block]]
+            logits[at_end, 0, config.pose_end_token_id] = 0.0
+        for row in rows:
+            self.places[row] += 1
+        return logits
+
+    def closing_rows(self) -> list[int]:
+        """Rows whose next token is `<pose_end>`, after `end`."""
+        return [row for row, place in enumerate(self.places) if place == self.num_codes + 1]
+
+    def _take_queries(self, logits, cache):
+        """Puts the logits of the queries in the queue, and their keys and values from the cache in the stash."""
+        starting = [row for row, place in enumerate(self.places) if place == 0]
+        self.queue = logits if self.queue is None else self._replace_rows(self.queue, logits, starting)
+        stash = []
+        for index, layer in enumerate(cache.layers):
+            if layer.keys is None:
+                stash.append(None)
+                continue
+            columns = slice(self.length, self.length + self.num_codes)
+            fresh = [states[:, :, columns].clone() for states in (layer.keys, layer.values)]
+            if self.stash:
+                fresh = [self._replace_rows(*pair, starting) for pair in zip(self.stash[index], fresh, strict=True)]
+            stash.append(fresh)
+            if isinstance(layer, StaticLayer):
+                layer.cumulative_length.sub_(self.num_codes)
+            else:
+                layer.crop(-self.num_codes)
+        self.stash = stash
+        for row in starting:
+            self.first_columns[row] = self.length
+
+    @staticmethod
+    def _replace_rows(old, new, rows):
+        old = old.clone()
+        old[rows] = new[rows].to(old.device)
+        return old
+
+    def settle(self, cache: Cache | None):
+        """Brings the cache up to `length`: skipped columns are added, poses written to their end get their queries.
+
+        Poses still being written get as many queries as they have columns, so that the cache can be handed out.
+        """
+        if not self.stash:
+            return
+        for layer, stash in zip(cache.layers, self.stash, strict=True):
+            if stash is None:
+                continue
+            if isinstance(layer, StaticLayer):
+                layer.cumulative_length.add_(self.skipped)
+            else:
+                layer.keys, layer.values = (F.pad(x, (0, 0, 0, self.skipped)) for x in (layer.keys, layer.values))
+            for row, first in enumerate(self.first_columns):
+                if first is not None:
+                    count = min(self.num_codes, self.length - first)
+                    layer.keys[row, :, first : first + count] = stash[0][row, :, :count]
+                    layer.values[row, :, first : first + count] = stash[1][row, :, :count]
+        self.skipped = 0
+        for row in self._ended_rows():
+            self.first_columns[row] = None
+
+    def _ended_rows(self):
+        return [row for row, first in enumerate(self.first_columns) if first is not None and self.places[row] is None]
+
+    def reorder(self, rows: torch.LongTensor):
+        """Row i becomes what row `rows[i]` was, as in the cache."""
+        order = rows.tolist()
+        self.places = [self.places[row] for row in order]
+        self.first_columns = [self.first_columns[row] for row in order]
+        self.finished = [self.finished[row] for row in order]
+        if self.queue is not None and any(place is not None for place in self.places):
+            self.queue = self.queue[rows.to(self.queue.device)]
+        if any(first is not None for first in self.first_columns):
+            self.stash = [
+                None if stash is None else [states[rows.to(states.device)] for states in stash] for stash in self.stash
+            ]
+
+
+class PoseEndLogitsProcessor(LogitsProcessor):
+    """After the last code `<pose_end>` follows, whatever other processors have made of its score."""
+
+    def __init__(self, state: PoseDecodingState):
+        self.state = state
+
+    def __call__(self, input_ids, scores):
+        rows = self.state.closing_rows()
+        scores[rows] = -torch.inf
+        scores[rows, self.state.config.pose_end_token_id] = 0.0
+        return scores
+
+
 class UniPoseGenerationMixin(GenerationMixin):
     """`generate`, where a pose costs one forward pass, and `generate_pose` for answers that are nothing but a pose."""
+
+    # assisted decoding feeds several tokens a step, across the borders of pose blocks
+    _supported_generation_modes = [
+        GenerationMode.GREEDY_SEARCH,
+        GenerationMode.SAMPLE,
+        GenerationMode.BEAM_SEARCH,
+        GenerationMode.BEAM_SAMPLE,
+    ]
+
+    @torch.no_grad()
+    def generate(self, *args, **kwargs):
+        """[`~transformers.GenerationMixin.generate`] for answers that mix text and poses.
+
+        Takes what the processor returns and every argument of the library's method; greedy search, sampling and beam
+        search, streamers, static and reused caches work as ever. Rows may write poses at any time, many, or none.
+        A pose is `<pose_start>`, `num_codes` codes, `<pose_end>`: it costs one forward pass, but counts as
+        `num_codes + 2` new tokens. The grammar is kept: no code, mark or placeholder in text, nothing but codes within
+        a pose. `decode_poses` turns the result into rotations. The prompt's poses come back as codes.
+
+        Limits:
+        * What follows a pose has seen its queries, not the codes that were drawn from them.
+        * A prompt may end with `<pose_start>`, but not inside a pose; a pose cut off by `max_new_tokens` cannot be
+          continued.
+        * It needs a cache of plain layers: not `use_cache=False` (refused when a pose begins), not a quantized cache,
+          and no window in the cache of a sliding-window model (its keys are all kept; attention is windowed as ever).
+          A `StaticCache` of your own needs room for `num_codes` more columns.
+        * No flash attention, no `prefill_chunk_size` when a pose block of the prompt attends both ways, no assisted
+          decoding, no continuous batching.
+        * Penalties and bans on tokens act on codes as they do on words.
+        * `hidden_states` and `attentions` are `None` for steps that needed no forward pass.
+        * With `inputs_embeds` the poses of the prompt attend causally.
+
+        Raises:
+            ValueError: what is asked for is among the limits, or the inputs do not match (see `forward`).
+        """
+        result = super().generate(*args, **kwargs)
+        cache = kwargs.get("past_key_values")
+        cache = getattr(result, "past_key_values", None) if cache is None else cache
+        if (state := getattr(cache, "_pose_state", None)) is not None:
+            state.settle(cache)
+            del cache._pose_state
+        return result
+
+    def init_continuous_batching(self, *args, **kwargs):
+        raise ValueError(
+            "Continuous batching cannot write poses; use generate() without cache_implementation='paged'."
+        )
+
+    # Hooks of the library's `generate`, in the order in which it calls them.
+
+    def _prepare_model_inputs(self, inputs, bos_token_id, model_kwargs):
+        inputs, input_name, model_kwargs = super()._prepare_model_inputs(inputs, bos_token_id, model_kwargs)
+        # before the rows are multiplied for beams: repeated one by one, poses A, B of a row would come as A, A, B, B
+        pose_values = model_kwargs.pop("pose_values", None)
+        if input_name == "input_ids":
+            inputs = self.model.replace_pose_placeholders(inputs, pose_values)
+        return inputs, input_name, model_kwargs
+
+    def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs):
+        # the library would drop a pose view that comes without a general view
+        views = [model_kwargs.pop(name, None) for name in ("pixel_values", "pose_pixel_values")]
+        model_kwargs.setdefault("mm_encoder_outputs", {})
+        if any(view is not None for view in views):
+            model_kwargs["mm_encoder_outputs"]["image"] = self.get_image_features(*views)
+        return model_kwargs
+
+    def _prepare_static_cache(self, cache_implementation, batch_size, max_cache_len, prefill_chunk_size, model_kwargs):
+        room = (
+            max_cache_len + self.config.pose_config.num_codes
+        )  # the queries stand behind the last column for a while
+        cache = super()._prepare_static_cache(cache_implementation, batch_size, room, prefill_chunk_size, model_kwargs)
+        for index, layer in enumerate(cache.layers):
+            if layer.is_sliding:  # columns that slid out could not come back when the queries are taken out
+                cache.layers[index] = StaticLayer(self._previous_max_cache_length)
+        return cache
+
+    def _prepare_cache_for_generation(self, generation_config, model_kwargs, *args, **kwargs):
+        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
+        cache = model_kwargs.get("past_key_values")
+        eos_token_ids = generation_config._eos_token_tensor
+        state = PoseDecodingState(
+            self.config,
+            eos_token_ids=[] if eos_token_ids is None else eos_token_ids.tolist(),
+            # with sharded weights every process must run the model as often as the others
+            may_skip=not (is_deepspeed_zero3_enabled() or is_fsdp_managed_module(self)),
+        )
+        model_kwargs["pose_state"] = state
+        if cache is None:
+            return
+        cache._pose_state = state  # where `_reorder_cache` finds it
+        if isinstance(cache, StaticCache) and "flex" in self.model.language_model.config._attn_implementation:
+            raise ValueError(
+                'flex_attention reads a static cache wrongly; use attn_implementation="sdpa" or another cache.'
+            )
+        if not isinstance(cache, StaticCache) and not cache.get_seq_length():
+            for index, layer in enumerate(cache.layers):
+                if layer.is_sliding:  # see _prepare_static_cache
+                    cache.layers[index] = DynamicLayer()
+
+    def _get_logits_processor(self, *args, model_kwargs=None, **kwargs):
+        processors = super()._get_logits_processor(*args, model_kwargs=model_kwargs, **kwargs)
+        if model_kwargs is not None and "pose_state" in model_kwargs:
+            processors.append(PoseEndLogitsProcessor(model_kwargs["pose_state"]))
+        return processors
+
+    def _prefill(self, input_ids, generation_config, model_kwargs, **kwargs):
+        self._check_prompt(input_ids, chunked=generation_config.prefill_chunk_size is not None)
+        return super()._prefill(input_ids, generation_config, model_kwargs, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids,
+        next_sequence_length=None,
+        past_key_values=None,
+        attention_mask=None,
+        inputs_embeds=None,
+        is_first_iteration=False,
+        pose_state: PoseDecodingState | None = None,
+        **kwargs,
+    ):
+        if pose_state is not None:
+            last_tokens = input_ids[:, -1].tolist() if input_ids.shape[1] else [-1] * len(input_ids)
+            pose_state.begin(last_tokens, past_key_values, is_prompt=is_first_iteration)
+            if pose_state.kind == "skip":
+                pose_state.count(1)
+                return {"input_ids": input_ids[:, -1:], "past_key_values": past_key_values, "pose_state": pose_state}
+        model_inputs = super().prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
+        model_inputs.pop("mm_token_type_ids", None)  # not used, and too short for the queries
+        ids = model_inputs["input_ids"]
+        columns = model_inputs["inputs_embeds"].shape[1] if ids is None else ids.shape[1]
+        if columns > 1 or (pose_state is not None and pose_state.kind == "pose"):
+            # made for static caches without knowledge of the pose blocks; the model makes its own
+            model_inputs["attention_mask"] = attention_mask
+        if pose_state is None:
+            return model_inputs
+        pose_state.count(columns)
+        model_inputs["pose_state"] = pose_state
+        if pose_state.kind == "pose":
+            self._append_queries(model_inputs, past_key_values, pose_state.length)
+        return model_inputs
+
+    def get_compiled_call(self, compile_config):
+        compiled_call = super().get_compiled_call(compile_config)
+
+        def call(pose_state=None, **model_inputs):
+            if pose_state is None or pose_state.kind != "text":  # other shapes, or no forward pass at all
+                return self(pose_state=pose_state, **model_inputs)
+            outputs = compiled_call(**model_inputs)
+            outputs.logits = pose_state.end(outputs.logits, outputs.past_key_values)
+            return outputs
+
+        return call
+
+    def _reorder_cache(self, past_key_values, beam_idx):
+        past_key_values.reorder_cache(beam_idx)
+        past_key_values._pose_state.reorder(beam_idx)
+        return past_key_values
+
+    def _check_prompt(self, input_ids, chunked: bool):
+        config = self.config
+        if not input_ids.shape[1]:
+            return
+        ends_with_start = input_ids[:, -1] == config.pose_start_token_id
+        opened = (input_ids == config.pose_start_token_id).sum(1) - ends_with_start.long()
+        closed = (input_ids == config.pose_end_token_id).sum(1)
+        if bool((opened > closed).any()):
+            raise ValueError(
+                f"The prompt in row {int((opened > closed).nonzero()[0])} ends inside a pose block; let it end "
+                "before or right after <pose_start>, or after <pose_end>."
+            )
+        if chunked and (bool(ends_with_start.any()) or self.model.has_pose_block(input_ids)):
+            raise ValueError(
+                "prefill_chunk_size would cut pose blocks that attend both ways; leave it out for prompts with poses."
+            )
+
+    def _append_queries(self, model_inputs, cache, length):
+        """Puts the queries behind the last column of every row; only rows that begin a pose will make use of them."""
+        config, num_codes = self.config, self.config.pose_config.num_codes
+        if cache is None:
+            raise ValueError("Writing a pose needs the cache; call generate with use_cache=True.")
+        ids = model_inputs["input_ids"]
+        if ids is None:
+            raise ValueError("With inputs_embeds a prompt cannot end with <pose_start>; give input_ids.")
+        for layer in cache.layers:
+            if type(layer) not in (DynamicLayer, StaticLayer, DummyLayer):
+                raise ValueError(
+                    f"A pose cannot be written into a cache with a {type(layer).__name__}; leave past_key_values and "
+                    "cache_implementation out, or pass DynamicCache()."
+                )
+            if isinstance(layer, StaticLayer) and layer.max_cache_len < length + num_codes:
+                raise ValueError(
+                    f"The static cache holds {layer.max_cache_len} columns, but a pose that begins at column {length} "
+                    f"needs {length + num_codes}; make it num_codes={num_codes} longer than the longest sequence."
+                )
+        model_inputs["input_ids"] = F.pad(ids, (0, num_codes), value=config.pose_query_token_id)
+        if (position_ids := model_inputs.get("position_ids")) is not None:
+            steps = torch.arange(1, num_codes + 1, device=position_ids.device)
+            model_inputs["position_ids"] = torch.cat([position_ids, position_ids[..., -1:] + steps], -1)
+        if (attention_mask := model_inputs.get("attention_mask")) is not None:
+            model_inputs["attention_mask"] = F.pad(attention_mask, (0, num_codes), value=1)
+        model_inputs["logits_to_keep"] = 1 + num_codes
 
     @torch.no_grad()
     def generate_pose(

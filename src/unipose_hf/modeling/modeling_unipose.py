@@ -24,7 +24,7 @@ from transformers.utils.generic import can_return_tuple, is_flash_attention_requ
 
 from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .configuration_unipose import UniPoseConfig
-from .generation_unipose import UniPoseGenerationMixin
+from .generation_unipose import PoseDecodingState, UniPoseGenerationMixin
 from .modeling_pose_tokenizer import PoseTokenizerModel
 
 
@@ -349,17 +349,16 @@ class UniPoseModel(UniPosePreTrainedModel):
         queries = self.pose_query_embeddings(place).to(inputs_embeds.dtype)  # (batch, columns, hidden_size)
         return torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
 
+    def has_pose_block(self, input_ids: torch.LongTensor) -> bool:
+        """Whether some pose block among these columns attends both ways."""
+        return bool((pose_block_ids(input_ids, self.config) >= 0).any())
+
     def _attention_mask(self, input_ids, inputs_embeds, attention_mask, past_key_values, position_ids):
         """What the language model is handed: full where a pose block attends both ways, causal elsewhere."""
         if attention_mask is not None and not (torch.is_tensor(attention_mask) and attention_mask.ndim == 2):
             return attention_mask  # prepared by the caller
-        block_ids = None
-        if input_ids is not None and input_ids.shape[1] > 1:
-            block_ids = pose_block_ids(input_ids, self.config)
-            block_ids = block_ids if bool((block_ids >= 0).any()) else None
-        if block_ids is None:
-            # without a block the language model makes the very mask it always makes
-            return attention_mask
+        if input_ids is None or input_ids.shape[1] == 1 or not self.has_pose_block(input_ids):
+            return attention_mask  # the language model makes the mask it always makes
         config = self.language_model.config
         if is_flash_attention_requested(config):
             raise ValueError(
@@ -374,7 +373,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             past_key_values=past_key_values,
             position_ids=position_ids,
             # block numbers are read by column of the cache
-            block_sequence_ids=F.pad(block_ids, (past_length, 0), value=-1),
+            block_sequence_ids=F.pad(pose_block_ids(input_ids, self.config), (past_length, 0), value=-1),
         )
 
     @can_return_tuple
@@ -425,7 +424,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         )
 
 
-class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationMixin):
+class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedModel):
     r"""UniPose with its language-model head: text, images and poses in; text and poses out."""
 
     output_modalities = ("text", "pose")
@@ -492,6 +491,7 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
         mm_token_type_ids: torch.LongTensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        pose_state: PoseDecodingState | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseCausalLMOutputWithPast:
         r"""One pass through the model.
@@ -511,11 +511,14 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             mm_token_type_ids: accepted because processors return it; not used.
             mm_encoder_outputs: `{"image": get_image_features(...)}` instead of the pixels.
             logits_to_keep: 0 for the logits of all columns, n for the last n, a mask for those of a selection.
+            pose_state: given by `generate`; the logits are then those of the next token under the grammar of poses.
 
         Raises:
             ValueError: placeholders and images or poses do not match, an encoder is missing, or the attention
                 implementation is flash attention while a pose block attends both ways.
         """
+        if pose_state is not None and pose_state.kind == "skip":
+            return UniPoseCausalLMOutputWithPast(logits=pose_state.end(None, None), past_key_values=past_key_values)
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
@@ -529,6 +532,8 @@ class UniPoseForConditionalGeneration(UniPosePreTrainedModel, UniPoseGenerationM
             **kwargs,
         )
         logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
+        if pose_state is not None:
+            logits = pose_state.end(logits, outputs.past_key_values)
         loss, pose_logits = None, None
         if labels is not None or shift_labels is not None:
             if shift_labels is None and input_ids is not None:
