@@ -31,6 +31,12 @@ def reconstruction_losses(decoded: torch.Tensor, target: torch.Tensor, rest_join
     }
 
 
+def pose_pool(seed: int, count: int = 131_072) -> torch.Tensor:
+    """Poses `(count, 22, 3)` drawn at once from the open training clips: many are cheaper than few at a time."""
+    poses = load_open_poses("train")
+    return PoseSampler(poses.axis_angle, poses.clip_id).sample(count, torch.Generator().manual_seed(seed))
+
+
 def train_pose_tokenizer(
     model: PoseTokenizerModel,
     arguments: LoopArguments,
@@ -45,13 +51,12 @@ def train_pose_tokenizer(
     The limb noise grows by steps of `noise_every`: 0.01, 0.05, 0.1, 0.1, then 0.5 of the 6D range (supplement B.1) scaled
     down to a tenth, since here it really reaches the input.
     """
-    poses = load_open_poses("train")
-    sampler = PoseSampler(poses.axis_angle, poses.clip_id)
+    pool = pose_pool(arguments.seed)
     rest_joints = load_body(size="small").rest_joints
     model.train()
 
     def step_losses(step, generator):
-        batch = sampler.sample(batch_size, generator)
+        batch = pool[torch.randint(len(pool), (batch_size,), generator=generator)]
         half = batch_size // 2
         batch = torch.cat(
             [

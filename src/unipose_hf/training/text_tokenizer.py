@@ -1,61 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small text tokenizer for a language model that is trained from nothing on captions and instructions."""
 
+import io
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import generate_merges
 
 from ..modeling.processing_unipose import CHAT_TEMPLATE, add_pose_tokens
 
 
 def train_text_tokenizer(
-    sentences: Iterable[str], vocab_size: int = 600, codebook_size: int = 512, max_length: int = 1024
+    sentences: Iterable[str], vocab_size: int = 800, codebook_size: int = 512, max_length: int = 1024
 ) -> PreTrainedTokenizerFast:
     """
-    Train a byte-level BPE tokenizer: every character of every language is representable and comes back as it was, so there
-    is no unknown token.
+    Train a sentencepiece model (byte pairs) and put it into a fast tokenizer. Characters that it never saw fall back to
+    their bytes, so every text comes back as it was (but for U+2581, sentencepiece's own space) and nothing is unknown.
 
-    Ids: `<pad>` 0, `<s>` 1, `</s>` 2, then 256 bytes and the merged pieces up to `vocab_size`, then the seven special
-    tokens of the chats, then the codes `<pose_0>` ... in one run. The same sentences give the same tokenizer.
+    Ids: `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3 (never used), 256 bytes, the pieces up to `vocab_size`, then the seven
+    special tokens of the chats, then the codes `<pose_0>` ... in one run. The same sentences give the same tokenizer.
 
     Args:
         sentences: training texts, captions and instructions together with the default prompts of the tasks.
-        vocab_size: text pieces, bytes and the three first tokens included; fewer if the sentences hold fewer.
+        vocab_size: text pieces, bytes and the four first tokens included; fewer if the sentences hold fewer.
         codebook_size: codes of the pose tokenizer.
         max_length: context of the language model in tokens.
 
     Raises:
+        ImportError: sentencepiece is missing.
         ValueError: `vocab_size` leaves no room for the bytes, or there are no sentences.
     """
+    try:
+        import sentencepiece
+    except ImportError as error:
+        raise ImportError("Training a text tokenizer needs sentencepiece: pip install unipose-hf[train]") from error
+
     sentences = list(sentences)
     if not sentences:
         raise ValueError("There are no sentences to train a text tokenizer on.")
-    first_tokens = ["<pad>", "<s>", "</s>"]
-    if vocab_size < 256 + len(first_tokens):
+    if vocab_size < 300:
         raise ValueError(
-            f"vocab_size is {vocab_size}, but 256 bytes and {len(first_tokens)} special tokens must fit in it."
+            f"vocab_size is {vocab_size}, but 256 bytes, 4 special tokens and letters must fit: use >= 300."
         )
-    backend = Tokenizer(models.BPE())
-    # No space is put before the first word: what follows `<user>` or `<assistant>` then round trips exactly.
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
+    trained = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences),
+        model_writer=trained,
+        model_type="bpe",
         vocab_size=vocab_size,
-        special_tokens=first_tokens,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        min_frequency=2,
-        show_progress=False,
+        hard_vocab_limit=False,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=False,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        pad_piece="<pad>",
+        num_threads=1,
+        minloglevel=2,
     )
-    backend.train_from_iterator(sentences, trainer)
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=trained.getvalue())
+    vocabulary = {pieces.id_to_piece(i): i for i in range(len(pieces))}
+    merges = generate_merges(vocabulary, {piece: pieces.get_score(i) for piece, i in vocabulary.items()})
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    # No space is put before the first word: what follows `<user>` or `<assistant>` then round trips exactly.
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         pad_token="<pad>",
         bos_token="<s>",
         eos_token="</s>",
+        unk_token="<unk>",
         padding_side="left",
         model_max_length=max_length,
-        model_input_names=["input_ids", "attention_mask"],
         clean_up_tokenization_spaces=False,
     )
     tokenizer.chat_template = CHAT_TEMPLATE

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The language-model stages of UniPose on the open data (paper section 3.4), for a model small enough for a processor.
+
+Stage 1 aligns poses and text, stage 2 trains the projector of the frozen pose encoder, stage 3 trains all seven tasks.
+Batches are drawn without end: poses from the sampler, texts from the caption engine, pictures from the image bank.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from unipose_hf.body import forward_kinematics, load_body, remove_yaw
+from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
+from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
+from unipose_hf.training.batches import task_batch
+from unipose_hf.training.loop import LoopArguments, train_loop
+from unipose_hf.training.pose_tokenizer import pose_pool
+
+# Rows of each task in one step. Text tasks first; a picture costs no more than a sentence, since its features are kept.
+STAGES = {
+    "alignment": {"text-to-pose": 32, "pose-to-text": 20, "pose-editing": 24, "pose-diff": 16},
+    "vision": {"image-to-pose": 64},
+    "all-tasks": {
+        "text-to-pose": 24,
+        "pose-to-text": 12,
+        "pose-editing": 20,
+        "pose-diff": 12,
+        "image-to-pose": 32,
+        "image-to-pose-text": 12,
+        "image-diff": 10,
+    },
+}
+
+
+@dataclass
+class PoseLossWeights:
+    """
+    Weights of the losses on the expected pose, beside the cross-entropy of its codes.
+
+    The expected pose is decoded from the code vectors averaged under the predicted distributions; its joints and
+    rotations are compared with the truth. Published token-based estimators feed the decoder in the same way.
+    """
+
+    joints: float = 4.0  # for each metre of mean joint error
+    rotations: float = 4.0  # for the mean squared matrix entry
+
+
+class TaskStream:
+    """Endless batches of any task. The same generator gives the same batch."""
+
+    def __init__(self, processor: UniPoseProcessor, model: UniPoseForConditionalGeneration, seed: int, images=None):
+        self.pool = remove_yaw(pose_pool(seed))
+        self.processor, self.model, self.images = processor, model, images
+
+    def batch(self, task: str, rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """One batch: what `task_batch` returns, with `features` of the pictures and the `target` rotations."""
+        rule = TASKS[task]
+        count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)
+        features = None
+        if rule.images:
+            chosen = torch.randint(len(self.images["poses"]), (rows * count,), generator=generator)
+            features = self.images["features"][chosen].float()
+            poses = self.images["poses"][chosen]
+        elif count == 1:
+            poses = self._draw(rows, generator)
+        else:
+            poses = self._pairs(rows, generator).flatten(0, 1)
+        poses = poses.unflatten(0, (rows, count))  # (rows, poses, 22, 3)
+        seed = int(torch.randint(2**31, (1,), generator=generator))
+        texts = [""] * rows
+        if task in ("pose-editing", "pose-diff", "image-diff"):
+            texts = instruct_pairs(poses[:, 0], poses[:, 1], seed=seed)
+        elif task != "image-to-pose":
+            texts = caption_poses(poses[:, 0], seed=seed)
+        rotations = axis_angle_to_matrix(poses)
+        codes = self.model.get_pose_codes(rotations)  # (rows, poses, num_codes)
+        answer = codes[:, -1] if rule.answer == "pose" else None
+        batch = task_batch(self.processor, self.model.config, task, texts, codes[:, : rule.poses], answer)
+        return batch | {"features": features, "target": rotations[:, -1] if rule.answer == "pose" else None}
+
+    def _draw(self, rows, generator):
+        return self.pool[torch.randint(len(self.pool), (rows,), generator=generator)]
+
+    def _pairs(self, rows, generator):
+        """Two poses `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as neighbours in a clip do."""
+        first, second = self._draw(rows, generator), self._draw(rows, generator)
+        kept = torch.zeros(rows, 22, dtype=torch.bool)
+        related = torch.rand(rows, generator=generator) < 0.5
+        for limb in LIMB_GROUPS:
+            keep = (torch.rand(rows, generator=generator) < 0.6) & related
+            kept[:, limb] = keep[:, None]
+        return torch.stack([first, torch.where(kept[..., None], first, second)], 1)
+
+
+# root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
+LIMB_GROUPS = (
+    [0, 3, 6, 9, 12, 15],
+    [13, 16, 18, 20],
+    [14, 17, 19, 21],
+    [1, 4, 7, 10],
+    [2, 5, 8, 11],
+)
+
+
+def batch_losses(model, batch, rest_joints, weights: PoseLossWeights) -> dict[str, torch.Tensor]:
+    """Cross-entropy of the answer's tokens, and for pose answers the losses on the expected pose."""
+    images = {}
+    if batch["features"] is not None:
+        rows = model.model.multi_modal_projector(batch["features"][:, None])
+        images = {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=rows)}}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **images)
+        labelled = batch["shift_labels"] != -100
+        logits = model.lm_head(hidden.last_hidden_state[labelled]).float()
+    labels = batch["shift_labels"][labelled]
+    losses = {"ce": F.cross_entropy(logits, labels)}
+    losses["loss"] = losses["ce"]
+    if batch["target"] is not None:
+        is_query = (batch["input_ids"] == model.config.pose_query_token_id)[labelled]
+        code_logits = model.code_logits(logits[is_query]).unflatten(0, (len(batch["target"]), -1))
+        expected = model.model.pose_tokenizer.decode_expected(code_logits.softmax(-1)).rotations
+        joints = forward_kinematics(expected, rest_joints)[0]
+        target_joints = forward_kinematics(batch["target"], rest_joints)[0]
+        joint_error = (joints - target_joints).norm(dim=-1).mean()
+        rotation_error = (expected - batch["target"]).square().mean()
+        losses["mpjpe_mm"] = 1000 * joint_error.detach()
+        losses["loss"] = losses["loss"] + weights.joints * joint_error + weights.rotations * rotation_error
+    return losses
+
+
+def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
+    """Stage 2 trains the projector alone; the others everything but the frozen encoder and the pose tokenizer."""
+    model.requires_grad_(stage != "vision")
+    model.model.multi_modal_projector.requires_grad_(True)
+    model.model.pose_tokenizer.requires_grad_(False)
+    model.model.pose_vision_tower.requires_grad_(False)
+
+
+def train_stage(
+    stage: str,
+    model: UniPoseForConditionalGeneration,
+    processor: UniPoseProcessor,
+    arguments: LoopArguments,
+    folder: str | Path,
+    images: dict[str, torch.Tensor] | None = None,
+    weights: PoseLossWeights | None = None,
+    stop_at: int | None = None,
+) -> None:
+    """Trains one of `STAGES` on `model`, resuming from `folder`; `images` is the bank that the vision stages need."""
+    weights = weights or PoseLossWeights()
+    rest_joints = load_body(size="small").rest_joints
+    stream = TaskStream(processor, model, arguments.seed, images)
+    set_trainable(model, stage)
+    model.train()
+    total_rows = sum(STAGES[stage].values())
+
+    def step_losses(step, generator):
+        report = {"loss": torch.zeros(())}
+        for task, rows in STAGES[stage].items():
+            losses = batch_losses(model, stream.batch(task, rows, generator), rest_joints, weights)
+            share = rows / total_rows
+            (share * losses["loss"]).backward()
+            report["loss"] = report["loss"] + share * losses["loss"].detach()
+            report |= {f"{task}/{key}": value.detach() for key, value in losses.items() if key != "loss"}
+        return report
+
+    train_loop(stage, model, step_losses, arguments, folder, stop_at=stop_at)
+    model.eval()
+
+
+@torch.no_grad()
+def seed_code_embeddings(model: UniPoseForConditionalGeneration) -> None:
+    """Lets codes with similar vectors start with similar rows in the embedding and in the head.
+
+    Rows are a random projection of smooth functions of the code vector (random Fourier features, Rahimi & Recht 2007),
+    as large as the other rows.
+    """
+    codebook = model.model.pose_tokenizer.quantizer.codebook  # (codebook_size, code_dim)
+    features = 256
+    waves = torch.cos(codebook @ (2 * torch.randn(codebook.shape[1], features)) + 6.2832 * torch.rand(features))
+    first = model.config.pose_code_offset
+    for table in (model.get_input_embeddings().weight, model.lm_head.weight):
+        rows = waves @ torch.randn(features, table.shape[1]) / (features / 2) ** 0.5
+        table[first : first + len(codebook)] = rows * model.config.initializer_range
