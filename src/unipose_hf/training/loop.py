@@ -113,7 +113,7 @@ def train_loop(
         norm = nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm)
         optimizer.step()
         for key, value in (losses | {"grad_norm": norm}).items():
-            sums.setdefault(key, []).append(float(value))
+            sums.setdefault(key, []).append(float(value.detach()))
         if (step + 1) % arguments.log_every == 0 or step + 1 == end:
             line = {"step": step + 1, "seconds": round(seconds + time.monotonic() - began, 1)}
             line |= {key: round(sum(values) / len(values), 5) for key, values in sums.items()}
