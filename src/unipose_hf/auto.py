@@ -26,14 +26,18 @@ BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
 
 
 class _BundledDefault(dict):
-    """What the library reads as the default model of a task: `["model"]` is (folder, revision)."""
+    """What the library reads as the default model of a task: `["model"]` is (folder, revision). A dict, so that the
+    check for the folder waits until somebody asks for it."""
+
+    def __init__(self):
+        super().__init__(model=None)
 
     def __getitem__(self, key):
-        if key == "model" and not (BUNDLED_CHECKPOINT / "config.json").is_file():
+        if not (BUNDLED_CHECKPOINT / "config.json").is_file():
             raise FileNotFoundError(
                 f"The bundled checkpoint is missing from {BUNDLED_CHECKPOINT}; reinstall unipose-hf or give model=..."
             )
-        return super().__getitem__(key)
+        return str(BUNDLED_CHECKPOINT), None
 
 
 def _is_not_about_the_bundled_model(record):
@@ -64,7 +68,7 @@ def register():
                 task,
                 pipeline_class,
                 pt_model=(AutoModelForMultimodalLM,),
-                default=_BundledDefault(model=(str(BUNDLED_CHECKPOINT), None)),
+                default=_BundledDefault(),
                 type="multimodal",
             )
     # The library warns that a default model may change under the user. This one has the version of the package.

@@ -3,6 +3,7 @@
 
 import itertools
 
+import numpy as np
 from transformers import GenerationConfig, Pipeline
 
 from .image_processing_unipose import load_picture
@@ -74,16 +75,33 @@ class UniPosePipeline(Pipeline):
     # -- one input --------------------------------------------------------------------------------------------------
 
     def preprocess(self, item, **shared):
-        """One input -> `{"messages": chat, "images": [{"image", "box"}]}`."""
+        """One input -> `{"messages": chat, "images": [{"image", "box"}], "turns": what was taken from the poses}`."""
         given = {**shared, **self._as_dict(item)}
         images = self._values(given, "image", TASKS[self.unipose_task].images)
         boxes = self._values(given, "box", TASKS[self.unipose_task].images, optional=True)
-        poses = self._values(given, "pose", TASKS[self.unipose_task].poses)
+        poses, turns = [], []
+        for pose in self._values(given, "pose", TASKS[self.unipose_task].poses):
+            pose, turn = self._face_viewer(pose)
+            poses.append(pose)
+            turns.append(turn)
         if given.get("text") is not None and not isinstance(given["text"], str):
             raise ValueError(f"The text must be a string, but {type(given['text']).__name__} was given.")
         pictures = [{"image": load_picture(i), "box": b} for i, b in zip(images, boxes, strict=True)]
         messages = task_messages(self.unipose_task, text=given.get("text"), images=pictures, poses=poses)
-        return {"messages": messages, "images": pictures}
+        return {"messages": messages, "images": pictures, "turns": turns}
+
+    def _face_viewer(self, pose):
+        """A pose -> the same facing the viewer, as text tasks are trained, and the turn `(3, 3)` taken from it."""
+        entries = self.processor.read_poses(pose)
+        if len(entries) != 1:
+            raise ValueError(f"{self.unipose_task} takes one pose in each place, but {len(entries)} were given.")
+        rotations = entries[0]
+        if isinstance(rotations, list):  # codes
+            return rotations, np.eye(3, dtype=np.float32)
+        turn = _turn_about_vertical(rotations[0])
+        rotations = rotations.copy()
+        rotations[0] = turn.T @ rotations[0]
+        return rotations, turn
 
     def _as_dict(self, item):
         rule = TASKS[self.unipose_task]
@@ -94,6 +112,8 @@ class UniPosePipeline(Pipeline):
         }
         if isinstance(item, dict):
             allowed = [key for key in _INPUT_KEYS if self._takes(key)]
+            # the result of one pipeline may go into the next as it is
+            item = {key: value for key, value in item.items() if key in allowed or key not in ("score", "box")}
             unknown = [str(key) for key in item if key not in allowed]
             if unknown:
                 raise ValueError(
@@ -198,7 +218,18 @@ class UniPosePipeline(Pipeline):
         """One result of the model -> the dict that the user gets."""
         if "text" in output:
             return output
-        return {"pose": Pose.from_matrix(output["rotations"].numpy()), "score": output["score"]}
+        rotations = output["rotations"].numpy().copy()
+        if sample is not None and sample["turns"]:  # an edited pose faces where the pose it was made of did
+            rotations[0] = sample["turns"][0] @ rotations[0]
+        return {"pose": Pose.from_matrix(rotations), "score": output["score"]}
+
+
+def _turn_about_vertical(orientation):
+    """The `Ry(c)` of a global orientation `Ry(c) Rz(b) Rx(a)`, `(3, 3)`; the identity for a body lying on its side."""
+    left_x, left_z = orientation[0, 0], orientation[2, 0]  # where the body's left side points
+    length = np.hypot(left_x, left_z)
+    cos, sin = (left_x / length, -left_z / length) if length > 1e-6 else (1.0, 0.0)
+    return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], dtype=np.float32)
 
 
 class ImageToPosePipeline(UniPosePipeline):

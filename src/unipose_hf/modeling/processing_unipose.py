@@ -235,7 +235,7 @@ class UniPoseProcessor(ProcessorMixin):
             and where there are such `pixel_values`, `pose_pixel_values`, `pose_values`, `answer_pose_values`,
             `answer_pose_codes`.
         """
-        poses = self._read_poses(poses)
+        poses = self.read_poses(poses)
         if text is None and poses:
             raise ValueError(f"{len(poses)} poses were given without a text that says where they stand.")
         if images is not None:
@@ -270,8 +270,8 @@ class UniPoseProcessor(ProcessorMixin):
 
     # -- poses ------------------------------------------------------------------------------------------------------
 
-    def _read_poses(self, poses):
-        """Any nesting of poses -> flat list of `(22, 3, 3)` float32 arrays and lists of codes."""
+    def read_poses(self, poses):
+        """Any nesting of poses -> flat list of `(22, 3, 3)` float32 arrays and lists of codes; checks every one."""
         found = list(_walk_poses(poses))
         vectors, entries = [], []
         for pose in found:
@@ -501,13 +501,12 @@ def _walk_poses(poses):
 
 def _split_poses(array):
     single = array.ndim < 2 or array.shape in ((22, 3), (22, 3, 3))
-    one_more = array.ndim > 2 and array.shape[-2:] == (22, 3) or array.shape[-3:] == (22, 3, 3)
-    codes = array.ndim == 2 and array.dtype.kind in "iu"
-    if not single and (one_more or codes):
+    stacked = array.shape[-2:] == (22, 3) or array.shape[-3:] == (22, 3, 3) or array.dtype.kind in "iu"
+    if single or not stacked:
+        yield array
+    else:
         for pose in array:
             yield from _split_poses(pose)
-    else:
-        yield array
 
 
 __all__ = ["TASKS", "Task", "UniPoseProcessor", "add_pose_tokens", "task_messages"]

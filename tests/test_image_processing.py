@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+from transformers import CLIPImageProcessorPil
+
+from unipose_hf import UniPoseImageProcessor
+from unipose_hf.modeling.image_processing_unipose import load_picture
+
+
+def photo(width=60, height=40, seed=0):
+    """A smooth random picture, (height, width, 3) uint8."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def view(image, **options):
+    processor = UniPoseImageProcessor(**{"pose_size": 32} | options)
+    return processor(image, return_tensors="pt")["pose_pixel_values"][0]
+
+
+# -- the two views -------------------------------------------------------------------------------------------------
+
+
+def test_square_view_pads_the_whole_picture():
+    output = UniPoseImageProcessor(pose_size=32)(np.full((16, 64, 3), 255, np.uint8), return_tensors="pt")
+    assert list(output) == ["pose_pixel_values"]
+    pixels = output["pose_pixel_values"]
+    assert pixels.shape == (1, 3, 32, 32) and pixels.dtype == torch.float32
+    assert pixels[0, :, 12:20].eq(1).all()
+    assert pixels[0, :, :12].eq(0).all() and pixels[0, :, 20:].eq(0).all()
+
+
+def test_square_picture_of_the_right_size_is_not_touched():
+    image = photo(32, 32)
+    expected = torch.from_numpy(image.copy()).permute(2, 0, 1) / 255
+    torch.testing.assert_close(view(image), expected)
+
+
+def test_general_view_is_that_of_clip():
+    image = photo(61, 40)
+    clip = CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    ours = UniPoseImageProcessor(general_size=28, pose_size=[32, 24], pose_view="crop")(image, return_tensors="pt")
+    torch.testing.assert_close(ours["pixel_values"], clip(image, return_tensors="pt")["pixel_values"])
+    assert ours["pose_pixel_values"].shape == (1, 3, 32, 24)
+
+
+@pytest.mark.parametrize(("width", "height"), [(61, 40), (40, 61), (64, 64)])
+def test_crop_view_is_resize_crop_normalize(width, height):
+    image = Image.fromarray(photo(width, height))
+    short = min(width, height)
+    resized = image.resize((32 * width // short, 32 * height // short), Image.Resampling.BICUBIC)
+    left, top = round((resized.width - 32) / 2), round((resized.height - 32) / 2)
+    square = np.asarray(resized.crop((left, top, left + 32, top + 32)), np.float32) / 255
+    square = (square - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = torch.from_numpy(square[:, 4:28]).permute(2, 0, 1).float()
+    torch.testing.assert_close(view(image, pose_size=(32, 24), pose_view="crop"), expected)
+    full = view(image, pose_view="crop")
+    torch.testing.assert_close(full[:, :, 4:28], expected)
+
+
+# -- boxes ---------------------------------------------------------------------------------------------------------
+
+
+def test_box_is_cut_from_the_full_picture():
+    image = photo(400, 300)
+    box = (100, 80, 180, 120)  # 80 x 40 about (140, 100); the square has the side 100
+    pixels = UniPoseImageProcessor(pose_size=100)(image, boxes=[box], return_tensors="pt")["pose_pixel_values"][0]
+    expected = torch.from_numpy(image[50:150, 90:190].copy()).permute(2, 0, 1) / 255
+    torch.testing.assert_close(pixels, expected)
+
+
+def test_box_at_the_edge_is_black_outside():
+    image = np.full((100, 100, 3), 255, np.uint8)
+    processor = UniPoseImageProcessor(pose_size=32, box_margin=2.0)
+    pixels = processor(image, boxes=[(-50, 0, 50, 50)], return_tensors="pt")["pose_pixel_values"][0]
+    # only (0, 0, 50, 50) is inside, so the square is (-25, -25, 75, 75)
+    assert pixels[:, 8:, 8:].eq(1).all() and pixels[:, :8].eq(0).all() and pixels[:, :, :8].eq(0).all()
+
+
+def test_box_applies_to_both_views():
+    processor = UniPoseImageProcessor(general_size=28, pose_size=28, pose_view="crop")
+    image = photo(100, 80)
+    output = processor(image, boxes=[(20, 20, 60, 60)])
+    mean, std = (np.array(v)[:, None, None] for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    clip_mean = np.array([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+    clip_std = np.array([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    np.testing.assert_allclose(
+        output["pixel_values"][0] * clip_std + clip_mean, output["pose_pixel_values"][0] * std + mean, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((10, 10, 10, 20), "is empty"),
+        ((30, 10, 10, 20), "is empty"),
+        ((200, 10, 300, 20), "outside the picture of 60 x 40"),
+        ((0.1, 0.1, 0.9, 0.9), "not fractions"),
+        ((0, 0, float("nan"), 9), "four finite numbers"),
+        ((0, 0, 9), "four finite numbers"),
+        ("left", "four finite numbers"),
+    ],
+)
+def test_wrong_boxes(box, message):
+    with pytest.raises(ValueError, match=message):
+        UniPoseImageProcessor(pose_size=32)(photo(), boxes=[box])
+
+
+def test_as_many_boxes_as_pictures():
+    with pytest.raises(ValueError, match="2 boxes for 1 pictures"):
+        UniPoseImageProcessor()(photo(), boxes=[None, None])
+
+
+# -- kinds of pictures ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", ["path", "Path", "bytes", "file", "PIL", "array", "floats", "CHW", "tensor", "uint16"]
+)
+def test_one_picture_in_any_form(kind, tmp_path):
+    image = photo()
+    path = tmp_path / "photo.png"
+    Image.fromarray(image).save(path)
+    form = {
+        "path": str(path),
+        "Path": path,
+        "bytes": path.read_bytes(),
+        "file": io.BytesIO(path.read_bytes()),
+        "PIL": Image.fromarray(image),
+        "array": image,
+        "floats": image / 255,
+        "CHW": image.transpose(2, 0, 1),
+        "tensor": torch.from_numpy(image.copy()).permute(2, 0, 1).float() / 255,
+        "uint16": image.astype(np.uint16) * 257,
+    }[kind]
+    torch.testing.assert_close(view(form), view(image))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "I;16", "F", "YCbCr", "PA"])
+def test_every_mode_becomes_rgb(mode, tmp_path):
+    grey = Image.fromarray(photo()).convert("L")
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+        assert image.mode == mode
+    elif mode == "F":
+        image = Image.fromarray(np.asarray(grey, np.float32) / 255)
+    elif mode == "PA":
+        image = grey.convert("RGBA").convert("P").convert("PA")
+    else:
+        image = grey.convert(mode)
+    picture = load_picture(image)
+    assert picture.mode == "RGB" and picture.size == (60, 40)
+    if mode not in ("1", "CMYK", "P", "PA"):
+        assert np.abs(np.asarray(picture)[..., 0].astype(int) - np.asarray(grey)).max() <= 1
+
+
+def test_transparent_is_white(tmp_path):
+    image = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
+    assert np.asarray(load_picture(image)).min() == 255
+    path = tmp_path / "palette.png"
+    image.quantize(4).save(path)
+    assert np.asarray(load_picture(path)).min() == 255
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_are_applied(orientation, tmp_path):
+    upright = Image.fromarray(photo())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "turned.png"
+    upright.save(path, exif=exif)
+    picture = load_picture(path)
+    assert picture.size == ((40, 60) if orientation >= 5 else (60, 40))
+    again = load_picture(picture)
+    assert np.array_equal(np.asarray(picture), np.asarray(again))
+    assert np.array_equal(np.asarray(picture), np.asarray(ImageOps.exif_transpose(Image.open(path))))
+
+
+def test_batches_keep_their_order():
+    images = [photo(60, 40, seed) for seed in range(4)]
+    processor = UniPoseImageProcessor(pose_size=32)
+    expected = np.stack([processor(image)["pose_pixel_values"][0] for image in images])
+    for form in (images, [images[:1], [], images[1:]], np.stack(images), torch.from_numpy(np.stack(images))):
+        assert np.array_equal(processor(form)["pose_pixel_values"], expected)
+
+
+# -- what goes wrong -----------------------------------------------------------------------------------------------
+
+
+def test_broken_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no picture '.*gone.jpg'"):
+        load_picture(tmp_path / "gone.jpg")
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(photo(200, 200)).save(whole)
+    for suffix, options in ((".jpg", {}), (".png", {}), (".webp", {})):
+        file = io.BytesIO()
+        Image.fromarray(photo(200, 200)).save(file, format={".jpg": "JPEG"}.get(suffix, suffix[1:].upper()), **options)
+        cut = tmp_path / f"cut{suffix}"
+        cut.write_bytes(file.getvalue()[: len(file.getvalue()) // 2])
+        with pytest.raises(ValueError, match="cut.*(broken|not a picture)"):
+            load_picture(cut)
+    text = tmp_path / "text.jpg"
+    text.write_text("hello")
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    for path in (text, empty, tmp_path):
+        with pytest.raises(ValueError, match="is not a picture"):
+            load_picture(path)
+    with pytest.raises(ValueError, match="http://127.0.0.1:9/a.jpg could not be fetched"):
+        load_picture("http://127.0.0.1:9/a.jpg")
+
+
+def test_absurd_sizes(tmp_path):
+    for width, height, message in ((15, 40, "at least 16"), (400, 19, "thinner than 1:20"), (0, 0, "at least|shape")):
+        with pytest.raises(ValueError, match=message):
+            load_picture(np.zeros((height, width), np.uint8))
+    path = tmp_path / "huge.png"
+    Image.new("1", (10_001, 10_000)).save(path)
+    with pytest.raises(ValueError, match="megapixels"):
+        load_picture(str(path))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((40, 40, 2)), r"\(40, 40, 2\)"),
+        (np.zeros((40,)), r"\(40,\)"),
+        (np.zeros((2, 40, 40, 3)), r"\(2, 40, 40, 3\)"),
+        (np.full((40, 40), np.nan), "NaN"),
+        (np.full((40, 40), 200.0), r"from 200 to 200.*\[0, 1\]"),
+        (np.full((40, 40), -0.5), r"\[0, 1\]"),
+        (np.full((40, 40), 300), r"\[0, 255\]"),
+        (np.full((40, 40), "a"), "type is <U1"),
+        (np.zeros((40, 40), complex), "complex"),
+        (7, "int was given"),
+        (None, "NoneType was given"),
+    ],
+)
+def test_wrong_arrays(array, message):
+    with pytest.raises(ValueError, match=message):
+        load_picture(array)
+
+
+def test_wrong_options():
+    with pytest.raises(ValueError, match="pose_view"):
+        UniPoseImageProcessor(pose_view="round")
+    with pytest.raises(ValueError, match="one side"):
+        UniPoseImageProcessor(pose_size=(256, 192))
+
+
+def test_saved_is_loaded(tmp_path):
+    processor = UniPoseImageProcessor(general_size=28, pose_size=[32, 24], pose_view="crop", box_margin=1.5)
+    processor.save_pretrained(tmp_path)
+    assert UniPoseImageProcessor.from_pretrained(tmp_path).to_dict() == processor.to_dict()
