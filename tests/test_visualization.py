@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures and files: both renderers agree, and files read back by other means hold the same body."""
 
+import concurrent.futures
+import os
+
 import numpy as np
 import pygltflib
 import pytest
@@ -96,6 +99,24 @@ def test_renderer_keeps_buffers_apart(body, posed):
     assert 0 < (mask > 0).sum() < 200
     assert np.array_equal(renderer.render(vertices, body.faces.numpy(), camera=camera), first)
     assert (first != 255).any() and not np.array_equal(small, first)
+
+
+def test_renderer_in_threads_and_forked_children(body, posed):
+    _, vertices = posed
+    camera = Camera.fit(vertices, 32, 32)
+
+    def picture() -> np.ndarray:
+        return Renderer(32, 32).render(vertices, body.faces.numpy(), camera=camera)
+
+    expected = picture()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for found in [pool.submit(picture) for _ in range(4)]:
+            assert np.array_equal(found.result(), expected)
+    child = os.fork()
+    if child == 0:  # OpenGL would hang here, so numpy must take over
+        close = np.abs(picture().astype(int) - expected).mean() < 2
+        os._exit(0 if close and Renderer(32, 32).backend == "software" else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_renderer_errors(posed):

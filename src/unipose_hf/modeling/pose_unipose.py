@@ -51,7 +51,7 @@ class Pose:
     __slots__ = ("_axis_angle", "_betas")
 
     def __init__(self, axis_angle, betas=None):
-        if isinstance(axis_angle, Pose):
+        if hasattr(axis_angle, "axis_angle"):  # a Pose, also one of a copy of this file loaded from a Hub folder
             betas = axis_angle.betas if betas is None else betas
             axis_angle = axis_angle.axis_angle
         self._axis_angle = _checked(axis_angle, "axis_angle", (NUM_JOINTS, 3))

@@ -147,7 +147,7 @@ class BodyPaint:
         from ..body import BodyModel
 
         arrays = (x.detach().cpu().numpy() for x in (body.v_template, body.rest_joints, body.lbs_weights))
-        return cls(*arrays, face=isinstance(body, BodyModel))
+        return cls(*arrays, face=type(body) is BodyModel)
 
     def dress(self, outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
         """Colours sRGB (V, 3) in [0, 1], and how far (V,) in metres clothes and hair stand off along the normals."""

@@ -53,7 +53,7 @@ def draw_pose(
     body = body or bundled_body()
     betas = None if pose.betas is None else torch.from_numpy(pose.betas.copy())
     with torch.no_grad():
-        vertices = body(torch.from_numpy(pose.matrix), betas).vertices.numpy()
+        vertices = body(torch.from_numpy(pose.matrix), betas).vertices.cpu().numpy()
     faces = body.faces.cpu().numpy()
     colors, thickness = _paint(body).dress(outfit or Outfit())
     vertices = vertices + thickness[:, None] * vertex_normals(vertices, faces)
@@ -151,7 +151,7 @@ def contact_sheet(
 
 
 def _as_image(image, cell: int) -> Image.Image:
-    if isinstance(image, Pose):
+    if hasattr(image, "axis_angle"):
         return draw_pose(image, size=cell)
     picture = image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))
     picture = picture.convert("RGB")

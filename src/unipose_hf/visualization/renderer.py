@@ -75,16 +75,21 @@ void main() {
 """
 
 _local = threading.local()  # an OpenGL context belongs to one thread
+_processes: set[int] = set()  # the process that first used OpenGL, and, seen from a forked child, its parent
 
 
 def _opengl_context():
     """This thread's windowless OpenGL context, made at the first call; raises where there is no OpenGL."""
-    if getattr(_local, "owner", None) != os.getpid():  # a forked child must not use its parent's context
+    if _processes - {os.getpid()}:
+        # Mesa's worker threads do not survive a fork, and waiting for them would never end
+        raise RuntimeError("this process was forked from one that had used OpenGL; start workers by 'spawn'")
+    if getattr(_local, "context", None) is None:
         import moderngl
 
         backend = {"backend": "egl"} if sys.platform.startswith("linux") else {}
         _local.context = moderngl.create_context(standalone=True, **backend)
-        _local.owner = os.getpid()
+        _local.context.gc_mode = "context_gc"  # buffers of dead renderers wait for this thread to free them
+        _processes.add(os.getpid())
     return _local.context
 
 
@@ -127,8 +132,9 @@ class Renderer:
     Args:
         width, height: picture size in pixels.
         samples: samples a pixel against jagged edges (4 also in the fallback).
-        backend: "opengl", "software", or None for OpenGL where it works and numpy where it does not. The attribute
-            `backend` tells which one is in use. Use a renderer only in the thread that made it.
+        backend: "opengl", "software", or None for OpenGL where it works and numpy where it does not (no EGL, or a
+            process forked from one that used OpenGL). The attribute `backend` tells which one is in use. Use a
+            renderer only in the thread that made it.
     """
 
     def __init__(self, width: int, height: int, *, samples: int = 4, backend: str | None = None):
@@ -138,14 +144,16 @@ class Renderer:
         self.backend = "software"
         if backend != "software":
             try:
-                self._prepare_opengl(_opengl_context(), samples)
-                self.backend = "opengl"
+                context = _opengl_context()
             except Exception as error:  # moderngl raises plain Exception, and OSError when libEGL is missing
                 if backend == "opengl":
                     raise RuntimeError(
-                        f"OpenGL is not available ({error}); install libEGL (Debian: libegl1 libegl-mesa0 "
-                        "libgl1-mesa-dri) or use backend='software'."
+                        f"OpenGL is not available ({error}); use backend='software', or install libEGL where it is "
+                        "missing (Debian: libegl1 libegl-mesa0 libgl1-mesa-dri)."
                     ) from error
+            else:
+                self.backend = "opengl"
+                self._prepare_opengl(context, samples)
 
     def render(
         self,
@@ -196,6 +204,7 @@ class Renderer:
     # --- OpenGL -----------------------------------------------------------------------------------------------
 
     def _prepare_opengl(self, context, samples: int) -> None:
+        context.gc()
         size = (self.width, self.height)
         samples = min(samples, context.max_samples)
         self._context = context
@@ -228,9 +237,8 @@ class Renderer:
         return np.frombuffer(data, dtype=np.uint8).reshape(self.height, self.width, 4)
 
     def _load_mesh(self, faces: np.ndarray, count: int) -> None:
-        if self._mesh is not None:
-            self._mesh[2].release()
-            self._mesh[3].release()
+        self._mesh = None
+        self._context.gc()
         buffer = self._context.buffer(reserve=count * 9 * 4, dynamic=True)
         index = self._context.buffer(np.ascontiguousarray(faces, dtype=np.int32))
         array = self._context.vertex_array(
