@@ -32,6 +32,18 @@ VITPOSE = {
     "num_attention_heads": 2,
     "mlp_ratio": 1,
 }
+BLAZEPOSE = {
+    "model_type": "unipose_blazepose",
+    "image_size": 256,
+    "num_passes": 1,
+    "stem_channels": 2,
+    "stage_channels": [2] * 6,
+    "stage_depths": [1] * 6,
+    "stage_expansions": [1] * 6,
+    "expansion": 1,
+    "head_channels": 2,
+    "head_depths": [0, 0],
+}
 
 
 def tiny_pose_config(**changes) -> PoseTokenizerConfig:

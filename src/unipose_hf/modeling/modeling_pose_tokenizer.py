@@ -188,7 +188,8 @@ class PoseTokenizerScalarQuantizer(nn.Module):
         digits = torch.arange(config.codebook_size)[:, None] // basis % levels
         self.levels = nn.Buffer(levels, persistent=False)
         self.basis = nn.Buffer(basis, persistent=False)
-        self.codebook = nn.Buffer(2 * digits / (levels - 1) - 1.0, persistent=False)  # every dimension in [-1, 1]
+        # every dimension in [-1, 1]; float32 by name, because loading in bfloat16 makes that the default type
+        self.codebook = nn.Buffer(2 * digits.float() / (levels - 1) - 1, persistent=False)
 
     def forward(self, latents):  # (..., code_dim) -> code vectors (..., code_dim), codes (...), commitment loss (none)
         codes = self.nearest(latents)
