@@ -124,7 +124,7 @@ def test_export_is_complete_and_replaces(folders, tmp_path):
     assert {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json"} <= files
     assert {"modeling_unipose.py", "pipeline_unipose.py", "pose_unipose.py"} <= files
     assert not any(name.endswith((".bin", ".pt", ".tmp")) for name in files) and "__init__.py" not in files
-    assert [path.name for path in folder.iterdir()] == ["unipose", "tokenizer"] or len(list(folder.iterdir())) == 2
+    assert {path.name for path in folder.iterdir()} == {"unipose", "tokenizer"}  # nothing half made beside them
     config = json.loads((folder / "unipose" / "config.json").read_text())
     assert set(config["custom_pipelines"]) == set(TASKS)
     assert "auto_map" not in model.config.to_dict() and not hasattr(model.config, "custom_pipelines")
@@ -132,7 +132,8 @@ def test_export_is_complete_and_replaces(folders, tmp_path):
     (tmp_path / "again" / "README.md").write_text("mine")
     (tmp_path / "again" / "config.json").write_text("old")
     assert hub.export(model, processor, str(tmp_path / "again")) == tmp_path / "again"
-    assert json.loads((tmp_path / "again" / "config.json").read_text()) == config
+    again = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert again["auto_map"] == config["auto_map"] and again["custom_pipelines"] == config["custom_pipelines"]
     assert (tmp_path / "again" / "README.md").read_text() == "mine"
     with pytest.raises(ValueError, match="A Linear cannot be exported"):
         hub.export(torch.nn.Linear(1, 1), None, tmp_path / "no")
