@@ -304,6 +304,17 @@ def test_a_pose_costs_one_forward_pass():
     assert count.columns == [WIDTH + 1 + NUM_CODES]
 
 
+def test_steps_without_a_forward_pass_have_no_hidden_states():
+    model, rows = tiny_model(), prompts(1)
+    settings = dict(return_dict_in_generate=True, output_hidden_states=True, output_attentions=True)
+    model.set_attn_implementation("eager")
+    result = greedy(model, rows, StartPoses(WIDTH, {0: [1]}), steps=14, **settings)
+    without = [step for step, states in enumerate(result.hidden_states) if states is None]
+    assert without == list(range(3, 3 + NUM_CODES))  # the first code comes with the pass, <pose_end> from the queue
+    assert [step for step, weights in enumerate(result.attentions) if weights is None] == without
+    assert result.past_key_values.get_seq_length() == WIDTH + 13
+
+
 def test_without_skipped_steps_the_tokens_are_the_same(monkeypatch):
     """Where weights are sharded over processes no step may do without a forward pass."""
     model, rows = tiny_model(), prompts(5)

@@ -98,7 +98,7 @@ class PoseDecodingState:
         if self.kind == "skip":
             logits = self.queue.new_full((len(self.places), 1, self.vocab_size), -torch.inf)
         elif self.kind == "pose":
-            self._take_queries(logits[:, -self.num_codes :, self.codes], cache)
+            self._take_queries(logits[:, -self.num_codes :, self.codes].clone(), cache)
             logits = logits[:, -1 - self.num_codes : -self.num_codes].clone()
         else:
             logits = logits[:, -1:].clone()
@@ -230,8 +230,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         * It needs a cache of plain layers: not `use_cache=False` (refused when a pose begins), not a quantized cache,
           and no window in the cache of a sliding-window model (its keys are all kept; attention is windowed as ever).
           A `StaticCache` of your own needs room for `num_codes` more columns.
-        * No flash attention, no `prefill_chunk_size` when a pose block of the prompt attends both ways, no assisted
-          decoding, no continuous batching.
+        * No flash attention, and no flex attention with a static cache; no `prefill_chunk_size` when a pose block of the
+          prompt attends both ways; no assisted decoding, no continuous batching.
         * Penalties and bans on tokens act on codes as they do on words.
         * `hidden_states` and `attentions` are `None` for steps that needed no forward pass.
         * With `inputs_embeds` the poses of the prompt attend causally.
