@@ -6,7 +6,8 @@ in the later form that also predicts metric landmarks (Grishchenko et al., "Blaz
 https://arxiv.org/abs/2206.11678). `examples/convert_blazepose.py` fills it with the published Apache-2.0 weights.
 
 The network wants its person upright in the middle of a 256-pixel square, so the backbone looks twice: once at the
-whole picture to find the person, once at a turned square cut around the hips.
+whole picture to find the person, once at a turned square cut around the hips. Where it then is not sure of having seen
+anybody, it searches nine overlapping squares of half the picture's side.
 """
 
 import math
@@ -22,8 +23,9 @@ from transformers.modeling_outputs import BackboneOutput
 
 CROP_SIZE = 256  # the network's own input, fixed by its last 2x2 convolution (256 / 2**7)
 NUM_LANDMARKS = 39  # 33 body points and 6 alignment points
-HIP_CENTRE, BODY_TOP = 33, 34  # alignment points: middle of the hips; a point above it at the radius of the whole body
-CROP_MARGIN = 1.25  # the square is this much wider than the circle through BODY_TOP
+NUM_BODY_POINTS = 33
+SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
+CROP_MARGIN = 1.25  # the square is this much wider than the circle around the person
 
 # Scales that bring each kind of feature near unit variance over people in varied poses.
 PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
@@ -38,6 +40,8 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     num_passes (`int`): 1 looks at the whole picture only; each further pass looks again at the person found before.
     min_presence (`float`): a further look that sees a person with less confidence than this, and with less than
         the look before it, is thrown away.
+    search_presence (`float`): pictures in which the passes saw a person with less confidence than this are searched
+        for a small one; 0 never searches.
     stem_channels (`int`): channels after the first, stride-2 convolution.
     stage_channels, stage_depths, stage_kernels, stage_strides (`list[int]`): width, number of inverted residual
         blocks, depthwise kernel and stride of each stage.
@@ -53,6 +57,7 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     num_channels: int = 3
     num_passes: int = 2
     min_presence: float = 0.5
+    search_presence: float = 0.9
     stem_channels: int = 24
     stage_channels: list[int] | tuple[int, ...] = (16, 24, 32, 64, 88, 144)
     stage_depths: list[int] | tuple[int, ...] = (1, 2, 2, 3, 3, 4)
@@ -210,17 +215,24 @@ def _turn(xy: Tensor, angle: Tensor) -> Tensor:
     return torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)
 
 
+def _keep(choice: Tensor, yes: tuple[Tensor, ...], no: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Row by row, the answer `yes` where `choice` `(n, 1)` is true, else `no`."""
+    return tuple(torch.where(choice.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(yes, no, strict=True))
+
+
 def person_square(landmarks: Tensor) -> Tensor:
     """The upright square around a person, `(n, 4)`: centre x, y, side, turn; from landmarks `(n, 39, 5)` in pixels.
 
-    The rule is MediaPipe's: centre on the hips, side 1.25 times the body's diameter, and turned so that the second
-    alignment point stands straight above the first.
+    Centred on the hips, turned so that the shoulders are straight above them, with room for the farthest body point.
+    (The network's own alignment points, which MediaPipe uses for this, lean towards the size that a person ought to
+    have: after a first look at a whole picture they came out farther off.)
     """
-    centre, top = landmarks[:, HIP_CENTRE, :2], landmarks[:, BODY_TOP, :2]
-    up = top - centre
-    side = 2.0 * CROP_MARGIN * up.norm(dim=-1, keepdim=True)
-    turn = torch.atan2(up[:, 0], -up[:, 1])
-    return torch.cat((centre, side, turn[:, None]), dim=-1)
+    body = landmarks[:, :NUM_BODY_POINTS, :2]
+    hips = body[:, HIPS].mean(dim=1)
+    up = body[:, SHOULDERS].mean(dim=1) - hips
+    # The floor keeps a collapsed guess (an empty picture) from dividing by zero.
+    radius = (body - hips[:, None]).norm(dim=-1).amax(dim=1).clamp(min=8.0)
+    return torch.stack((*hips.unbind(-1), 2.0 * CROP_MARGIN * radius, torch.atan2(up[:, 0], -up[:, 1])), dim=-1)
 
 
 def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
@@ -302,23 +314,14 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self._check(pixel_values)
         size = self.config.image_size
         pixels = pixel_values.float()
-        square = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
-        small = (
-            pixels
-            if size == CROP_SIZE
-            else F.interpolate(pixels, (CROP_SIZE, CROP_SIZE), mode="bilinear", antialias=True)
-        )
-        best = (*self._look(small, square), square)
-        for _ in range(self.config.num_passes - 1):
-            # The floor keeps a collapsed guess (an empty picture) from dividing by zero.
-            square = (
-                person_square(best[0]).clamp(min=pixels.new_tensor([-math.inf, -math.inf, 16.0, -math.inf])).detach()
-            )
-            new = (*self._look(cut_square(pixels, square), square), square)
-            keep = (new[1] >= self.config.min_presence) | (new[1] >= best[1])  # (n, 1)
-            best = tuple(
-                torch.where(keep.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(new, best, strict=True)
-            )
+        whole = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
+        small = F.interpolate(pixels, (CROP_SIZE, CROP_SIZE), mode="bilinear", antialias=True)
+        best = self._refine(pixels, self._look(small, whole))
+        lost = (best[1][:, 0] < self.config.search_presence).nonzero()[:, 0]
+        if len(lost) > 0:
+            found = self._refine(pixels[lost], self._search(pixels[lost]))
+            found = _keep(found[1] > best[1][lost], found, tuple(part[lost] for part in best))
+            best = tuple(part.index_copy(0, lost, new) for part, new in zip(best, found, strict=True))
         landmarks, presence, world, square = best
         features = landmark_features(landmarks, world, presence, square, size)
         output = BlazePoseOutput(
@@ -330,14 +333,35 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         )
         return output.to_tuple() if return_dict is False else output
 
-    def _look(self, crops: Tensor, square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run the network on `crops` and bring its answer back to the picture's pixels and to our frame."""
+    def _look(self, crops: Tensor, square: Tensor) -> tuple[Tensor, ...]:
+        """Run the network on `crops` and bring its answer back to the picture's pixels and to our frame.
+
+        Returns landmarks `(n, 39, 5)`, presence `(n, 1)`, world landmarks `(n, 39, 3)` and `square` `(n, 4)` itself.
+        """
         landmarks, presence, world = self.landmarker(crops)
         scale = square[:, None, 2:3] / CROP_SIZE
         xy = _turn((landmarks[..., :2] - CROP_SIZE / 2) * scale, square[:, 3]) + square[:, None, :2]
         landmarks = torch.cat((xy, landmarks[..., 2:3] * scale, landmarks[..., 3:]), dim=-1)
         world = torch.cat((_turn(world[..., :2], square[:, 3]), world[..., 2:]), dim=-1)
-        return landmarks, presence, world * world.new_tensor([1.0, -1.0, -1.0])
+        return landmarks, presence, world * world.new_tensor([1.0, -1.0, -1.0]), square
+
+    def _refine(self, pixels: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Look again, `num_passes - 1` times, at the square around the person seen before."""
+        for _ in range(self.config.num_passes - 1):
+            square = person_square(seen[0]).detach()
+            new = self._look(cut_square(pixels, square), square)
+            seen = _keep((new[1] >= self.config.min_presence) | (new[1] >= seen[1]), new, seen)
+        return seen
+
+    def _search(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The surest of nine looks, at squares of half the picture's side that overlap by half of theirs."""
+        size, best = self.config.image_size, None
+        for y in (0.25, 0.5, 0.75):
+            for x in (0.25, 0.5, 0.75):
+                square = pixels.new_tensor([x * size, y * size, size / 2, 0.0]).expand(len(pixels), 4)
+                new = self._look(cut_square(pixels, square), square)
+                best = new if best is None else _keep(new[1] > best[1], new, best)
+        return best
 
     def _check(self, pixel_values: Tensor) -> None:
         size, channels = self.config.image_size, self.config.num_channels
