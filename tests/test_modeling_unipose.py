@@ -431,3 +431,6 @@ def test_without_poses_it_is_its_language_model():
 def test_ids_and_embeddings_exclude_each_other():
     with pytest.raises(ValueError, match="not both"):
         tiny_model()(torch.tensor([[BOS]]), inputs_embeds=torch.zeros(1, 1, 32))
+    for call in (tiny_model(), tiny_model().generate):
+        with pytest.raises(ValueError, match="give input_ids"):
+            call(inputs_embeds=torch.zeros(1, 3, 32), pose_values=random_rotations(1))

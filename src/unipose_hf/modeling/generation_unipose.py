@@ -19,6 +19,10 @@ from transformers.generation import GenerationMode
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.utils import ModelOutput
 
+NO_PLACEHOLDERS = (
+    "pose_values were given with inputs_embeds, where their placeholders cannot be found; give input_ids."
+)
+
 
 @dataclass
 class UniPosePoseOutput(ModelOutput):
@@ -230,8 +234,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         * It needs a cache of plain layers: not `use_cache=False` (refused when a pose begins), not a quantized cache,
           and no window in the cache of a sliding-window model (its keys are all kept; attention is windowed as ever).
           A `StaticCache` of your own needs room for `num_codes` more columns.
-        * No flash attention, and no flex attention with a static cache; no `prefill_chunk_size` when a pose block of the
-          prompt attends both ways; no assisted decoding, no continuous batching.
+        * No flash attention, and no flex attention with a static cache; no `prefill_chunk_size` when a pose block of
+          the prompt attends both ways; no assisted decoding, no continuous batching.
         * Penalties and bans on tokens act on codes as they do on words.
         * `hidden_states` and `attentions` are `None` for steps that needed no forward pass.
         * With `inputs_embeds` the poses of the prompt attend causally.
@@ -260,6 +264,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_values = model_kwargs.pop("pose_values", None)
         if input_name == "input_ids":
             inputs = self.model.replace_pose_placeholders(inputs, pose_values)
+        elif pose_values is not None:
+            raise ValueError(NO_PLACEHOLDERS)
         return inputs, input_name, model_kwargs
 
     def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs):
@@ -271,9 +277,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         return model_kwargs
 
     def _prepare_static_cache(self, cache_implementation, batch_size, max_cache_len, prefill_chunk_size, model_kwargs):
-        room = (
-            max_cache_len + self.config.pose_config.num_codes
-        )  # the queries stand behind the last column for a while
+        # the queries stand behind the last column for a while
+        room = max_cache_len + self.config.pose_config.num_codes
         cache = super()._prepare_static_cache(cache_implementation, batch_size, room, prefill_chunk_size, model_kwargs)
         for index, layer in enumerate(cache.layers):
             if layer.is_sliding:  # columns that slid out could not come back when the queries are taken out

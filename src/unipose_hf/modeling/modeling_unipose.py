@@ -24,7 +24,7 @@ from transformers.utils.generic import can_return_tuple, is_flash_attention_requ
 
 from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .configuration_unipose import UniPoseConfig
-from .generation_unipose import PoseDecodingState, UniPoseGenerationMixin
+from .generation_unipose import NO_PLACEHOLDERS, PoseDecodingState, UniPoseGenerationMixin
 from .modeling_pose_tokenizer import PoseTokenizerModel
 
 
@@ -398,6 +398,8 @@ class UniPoseModel(UniPosePreTrainedModel):
             if input_ids.shape[1] > 1 or pose_values is not None:
                 input_ids = self.replace_pose_placeholders(input_ids, pose_values)
             inputs_embeds = self._embed(input_ids)
+        elif pose_values is not None:
+            raise ValueError(NO_PLACEHOLDERS)
         image_outputs = (mm_encoder_outputs or {}).get("image")
         if image_outputs is None and (pixel_values is not None or pose_pixel_values is not None):
             image_outputs = self.get_image_features(pixel_values, pose_pixel_values)
