@@ -10,12 +10,15 @@ and writes it with its card to `runs/tiny/unipose-tiny`.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
 import torch
 from transformers import LlamaConfig
 
 from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.evaluation.card import write_card
+from unipose_hf.evaluation.held_out import evaluate_held_out
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
 from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor
@@ -28,7 +31,9 @@ from unipose_hf.training.pose_tokenizer import pose_pool, train_pose_tokenizer
 from unipose_hf.training.stages import seed_code_embeddings, train_stage
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
-BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-full"
+ROOT = Path(__file__).parents[1]
+BLAZEPOSE = ROOT / "src/unipose_hf/checkpoints/blazepose-full"
+CARD = ROOT / "hub_cards/unipose-tiny.md"
 
 POSE_TOKENIZER = PoseTokenizerConfig(
     hidden_size=128,
@@ -44,7 +49,9 @@ POSE_TOKENIZER = PoseTokenizerConfig(
 )
 
 
-def build_model(pose_tokenizer: PoseTokenizerModel, seed: int) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
+def build_model(
+    pose_tokenizer: PoseTokenizerModel, seed: int
+) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
     """The untrained model with its trained pose tokenizer and its frozen pose encoder, and the processor."""
     poses = pose_pool(seed, 8192)
     half = len(poses) // 2
@@ -95,20 +102,20 @@ def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
 
     torch.manual_seed(0)
     pose_tokenizer = PoseTokenizerModel(POSE_TOKENIZER)
-    train_pose_tokenizer(pose_tokenizer, arguments(3000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
+    train_pose_tokenizer(pose_tokenizer, arguments(4500, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
     model, processor = build_model(pose_tokenizer, seed=2)
+    train_stage("alignment", model, processor, arguments(1300, 1e-3, seed=3), folder, stop_at=stop_at)
     build_image_bank(model.model.pose_vision_tower, folder / "images", max(256, round(images * scale)), seed=0)
     bank = load_image_bank(folder / "images")
-    train_stage("alignment", model, processor, arguments(1500, 1e-3, seed=3), folder, stop_at=stop_at)
-    train_stage("vision", model, processor, arguments(200, 1e-3, seed=4), folder, bank, stop_at=stop_at)
-    train_stage("all-tasks", model, processor, arguments(2500, 7e-4, seed=5), folder, bank, stop_at=stop_at)
-    from unipose_hf.evaluation.held_out import evaluate_held_out, write_card
-
+    train_stage("vision", model, processor, arguments(150, 1e-3, seed=4), folder, bank, stop_at=stop_at)
+    train_stage("all-tasks", model, processor, arguments(2000, 7e-4, seed=5), folder, bank, stop_at=stop_at)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)
-    figures = evaluate_held_out(model, processor, count=None if scale == 1 else 32)
-    write_card(output, figures)
+    (output / "training").mkdir(exist_ok=True)
+    for log in folder.glob("*.jsonl"):
+        shutil.copy(log, output / "training")
+    write_card(CARD, evaluate_held_out(model, processor, count=None if scale == 1 else 32), output)
     print(f"The model is in {output}.")
 
 

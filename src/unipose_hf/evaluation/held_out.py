@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """All tasks on the held-out clips of the open poses, on the bundled body.
 
-Every figure stands beside what a model that knows nothing of its input would reach: shuffled captions, the copied source
-pose, the mean training pose, shuffled references. The body is not SMPL's, so no figure compares with published ones.
+Every figure stands beside what a model that knows nothing of its input would reach: shuffled captions, the copied
+    source pose, the mean training pose, shuffled references. The body is not SMPL's, so no figure compares with
+    published ones.
 """
 
 import time
@@ -135,7 +136,9 @@ class _HeldOut:
         except ImportError as error:
             raise ImportError("BLEU needs sacrebleu: pip install unipose-hf[evaluate]") from error
         rows = range(len(self.poses))
-        messages = [task_messages(task, images=images[i] if images else (), poses=poses[i] if poses else ()) for i in rows]
+        messages = [
+            task_messages(task, images=images[i] if images else (), poses=poses[i] if poses else ()) for i in rows
+        ]
         answers = self._answer_texts(messages)
         targets = self.poses if poses else remove_yaw(torch.from_numpy(self.pictures.axis_angle))
         references = []
@@ -176,7 +179,9 @@ class _HeldOut:
 
     @torch.no_grad()
     def _answer_poses(self, messages, **options):
-        rotations = [self.model.generate_pose(**inputs, **options).rotations for inputs in self._batches(messages, "poses")]
+        rotations = [
+            self.model.generate_pose(**inputs, **options).rotations for inputs in self._batches(messages, "poses")
+        ]
         return torch.cat(rotations)
 
     @torch.no_grad()

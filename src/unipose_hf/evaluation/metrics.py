@@ -8,7 +8,7 @@ def _checked(predicted, target):
     predicted, target = torch.as_tensor(predicted).float(), torch.as_tensor(target).float()
     if predicted.shape != target.shape or predicted.shape[-1:] != (3,) or predicted.ndim < 2:
         raise ValueError(
-            f"Joints must have the same shape (..., joints, 3), found {tuple(predicted.shape)} and {tuple(target.shape)}."
+            f"Joints must have one shape (..., joints, 3), found {tuple(predicted.shape)} and {tuple(target.shape)}."
         )
     return predicted, target
 
@@ -26,7 +26,7 @@ def mpjpe(predicted, target) -> torch.Tensor:
 
 
 def pa_mpjpe(predicted, target) -> torch.Tensor:
-    """MPJPE after the best rotation, scale and translation of the prediction (Procrustes; Umeyama 1991, no reflections).
+    """MPJPE after the best rotation, scale and translation (Procrustes; Umeyama 1991, no reflections).
 
     Joints `(..., joints, 3)` in metres -> error `(...)` in metres.
 

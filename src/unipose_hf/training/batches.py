@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of one task for training: the processor's chats as token ids, written for many rows at once.
 
-The rows are exactly those of `processor.apply_chat_template(task_messages(...), answer_queries=True)`; only the steps of
-the library between a chat and its ids are left out, since poses here are already codes and pictures already features.
+The rows are exactly those of `processor.apply_chat_template(task_messages(...), answer_queries=True)`; only the steps
+of the library between a chat and its ids are left out, since poses here are already codes and pictures already
+features.
 """
 
 import torch

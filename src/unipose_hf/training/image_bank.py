@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered people with their poses, seen once by the frozen pose encoder: training then costs no rendering and no vision.
+"""Rendered people with their poses, seen once by the frozen pose encoder: training then costs no rendering and no
+vision.
 
-The bank grows chunk by chunk; every chunk is a file of its own that depends only on the seed and its number, so a killed
-build goes on where it stopped and gives the same bank.
+The bank grows chunk by chunk; every chunk is a file of its own that depends only on the seed and its number, so a
+killed build goes on where it stopped and gives the same bank.
 """
 
 import os
@@ -30,7 +31,7 @@ def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size:
 
 
 def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
-    """Renders poses `(n, 22, 3)` once each; returns `features` `(n, channels)` and the `poses` as the camera sees them."""
+    """Renders poses `(n, 22, 3)` once each: `features` `(n, channels)` and the `poses` as the camera sees them."""
     rendered = render_training_images(poses, seed=seed, size=backbone.config.image_size)
     images = torch.from_numpy(rendered.images)
     return {"features": encode_images(backbone, images), "poses": torch.from_numpy(rendered.axis_angle)}

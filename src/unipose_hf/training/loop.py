@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training loop that can be killed at any moment and goes on with the same result as an unbroken run.
 
-Everything random in a step is seeded by the run's seed and the step's number, the checkpoint holds weights, optimiser and
-step, and it is replaced in one move; so a resumed run repeats the steps after its last checkpoint bit for bit.
+Everything random in a step is seeded by the run's seed and the step's number, the checkpoint holds weights, optimiser
+and step, and it is replaced in one move; so a resumed run repeats the steps after its last checkpoint bit for bit.
 """
 
 import json
@@ -65,8 +65,8 @@ def train_loop(
 ) -> None:
     """Trains every parameter of `model` that requires a gradient; resumes from `folder/{name}.pt` if it is there.
 
-    `step_losses(step, generator)` returns named scalars; the one called "loss" is minimised, and it may already have been
-    back-propagated in parts (then it needs no gradient itself). Lines of JSON go to `folder/{name}.jsonl`.
+    `step_losses(step, generator)` returns named scalars; the one called "loss" is minimised, and it may already have
+    been back-propagated in parts (then it needs no gradient itself). Lines of JSON go to `folder/{name}.jsonl`.
     `stop_at` ends early after that many steps, with a checkpoint.
 
     Raises:

@@ -48,8 +48,8 @@ def train_pose_tokenizer(
 ) -> None:
     """Trains `model` on recombined poses of the open training clips, half with the paper's turns, half with full yaw.
 
-    The limb noise grows by steps of `noise_every`: 0.01, 0.05, 0.1, 0.1, then 0.5 of the 6D range (supplement B.1) scaled
-    down to a tenth, since here it really reaches the input.
+    The limb noise grows by steps of `noise_every`: 0.01, 0.05, 0.1, 0.1, then 0.5 of the 6D range (supplement B.1)
+    scaled down to a tenth, since here it really reaches the input.
     """
     pool = pose_pool(arguments.seed)
     rest_joints = load_body(size="small").rest_joints

@@ -21,7 +21,8 @@ from unipose_hf.training.batches import task_batch
 from unipose_hf.training.loop import LoopArguments, train_loop
 from unipose_hf.training.pose_tokenizer import pose_pool
 
-# Rows of each task in one step. Text tasks first; a picture costs no more than a sentence, since its features are kept.
+# Rows of each task in one step. Text tasks first; a picture costs no more than a sentence, since its features are
+# kept.
 STAGES = {
     "alignment": {"text-to-pose": 32, "pose-to-text": 20, "pose-editing": 24, "pose-diff": 16},
     "vision": {"image-to-pose": 64},
@@ -46,8 +47,8 @@ class PoseLossWeights:
     rotations are compared with the truth. Published token-based estimators feed the decoder in the same way.
     """
 
-    joints: float = 4.0  # for each metre of mean joint error
-    rotations: float = 4.0  # for the mean squared matrix entry
+    joints: float = 10.0  # for each metre of mean joint error
+    rotations: float = 5.0  # for the mean squared matrix entry
 
 
 class TaskStream:

@@ -15,7 +15,8 @@ def train_text_tokenizer(
     sentences: Iterable[str], vocab_size: int = 800, codebook_size: int = 512, max_length: int = 1024
 ) -> PreTrainedTokenizerFast:
     """
-    Train a sentencepiece model (byte pairs) and put it into a fast tokenizer. Characters that it never saw fall back to
+    Train a sentencepiece model (byte pairs) and put it into a fast tokenizer. Characters that it never saw fall back
+    to
     their bytes, so every text comes back as it was (but for U+2581, sentencepiece's own space) and nothing is unknown.
 
     Ids: `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3 (never used), 256 bytes, the pieces up to `vocab_size`, then the seven

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measured figures into a table and into a model card, so that no figure is ever typed by hand."""
+
+import json
+import os
+from pathlib import Path
+
+# task, figure, what it is, the same figure of a model that knows nothing of its input
+ROWS = (
+    ("tokenizer", ("mpjpe_mm",), "MPJPE, mm", None),
+    ("tokenizer", ("pa_mpjpe_mm",), "PA-MPJPE, mm", None),
+    ("text-to-pose", ("expected", "codes_satisfied"), "stated codes satisfied, expected pose", "shuffled captions"),
+    ("text-to-pose", ("argmax", "codes_satisfied"), "stated codes satisfied, likeliest codes", "shuffled captions"),
+    ("text-to-pose", ("expected", "mpjpe_mm"), "MPJPE, mm, expected pose", None),
+    ("pose-editing", ("mpjpe_mm",), "MPJPE, mm", "source pose copied"),
+    ("image-to-pose", ("mpjpe_mm",), "MPJPE, mm, rendered people", "mean pose"),
+    ("image-to-pose", ("pa_mpjpe_mm",), "PA-MPJPE, mm, rendered people", "mean pose"),
+    ("pose-to-text", ("bleu4",), "BLEU-4", "shuffled references"),
+    ("pose-diff", ("bleu4",), "BLEU-4", "shuffled references"),
+    ("image-to-pose-text", ("bleu4",), "BLEU-4, rendered people", "shuffled references"),
+    ("image-diff", ("bleu4",), "BLEU-4, rendered people", "shuffled references"),
+)
+BASELINES = {
+    "codes_satisfied": "codes_of_shuffled_captions_satisfied",
+    "bleu4": "bleu4_of_shuffled_references",
+    ("pose-editing", "mpjpe_mm"): "mpjpe_of_copied_source_mm",
+    ("image-to-pose", "mpjpe_mm"): "mpjpe_of_mean_pose_mm",
+    ("image-to-pose", "pa_mpjpe_mm"): "pa_mpjpe_of_mean_pose_mm",
+}
+
+
+def figures_table(figures: dict) -> str:
+    """A Markdown table of what `evaluate_held_out` returned, each figure beside its baseline."""
+    lines = ["| task | figure | unipose-tiny | baseline |", "| --- | --- | --- | --- |"]
+    for task, path, label, baseline_label in ROWS:
+        *groups, key = path
+        values = figures[task]
+        for group in groups:
+            values = values[group]
+        baseline = ""
+        if baseline_label:
+            name = BASELINES.get((task, key)) or BASELINES[key]
+            baseline = f"{values[name]} ({baseline_label})"
+        lines.append(f"| {task} | {label} | {values[key]} | {baseline} |")
+    return "\n".join(lines)
+
+
+def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
+    """Writes `README.md`, the template with its `{{figures}}`, `{{poses}}` and `{{clips}}` filled in, and
+    `figures.json`.
+
+    Raises:
+        FileNotFoundError: no template.
+        ValueError: the template asks for something else.
+    """
+    template, folder = Path(template), Path(folder)
+    if not template.is_file():
+        raise FileNotFoundError(f"The card template {template} does not exist.")
+    text = template.read_text(encoding="utf-8")
+    filled = {"figures": figures_table(figures), "poses": str(figures["poses"]), "clips": ", ".join(figures["clips"])}
+    for key, value in filled.items():
+        text = text.replace("{{" + key + "}}", value)
+    if "{{" in text:
+        raise ValueError(f"{template} holds a placeholder that no figure fills: {text[text.index('{{') :][:40]!r}.")
+    for name, content in (("README.md", text), ("figures.json", json.dumps(figures, indent=1) + "\n")):
+        temporary = folder / (name + ".part")
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, folder / name)
