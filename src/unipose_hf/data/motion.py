@@ -86,6 +86,13 @@ def parse_bvh(path: str | Path) -> Bvh:
     tokens = iter(_existing(path).read_text(encoding="utf-8", errors="replace").split())
     if next(tokens, "") != "HIERARCHY":
         raise ValueError(f"{path} does not start with HIERARCHY, so it is not a BVH file; pass a .bvh motion file.")
+    try:
+        return _parse_tokens(path, tokens)
+    except (StopIteration, IndexError, TypeError):  # a word is missing; braces do not match
+        raise ValueError(f"{path} breaks off, or is not laid out as a BVH file; fetch it again.") from None
+
+
+def _parse_tokens(path, tokens) -> Bvh:
     names, parents, offsets, channels, end_offsets = [], [], [], [], {}
     stack: list[int | None] = []  # open braces: a joint's index, or None for an end site
     joint = -1

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `unipose`, also `python -m unipose_hf.cli`.
+
+A user's mistake ends as one sentence on stderr and exit code 2. Everything heavy is imported inside the commands, so
+that help comes at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+# The base of typer's complaints about a command line; where it lives depends on typer's version.
+UsageError = typer.BadParameter.__base__
+
+
+class _Commands(TyperGroup):
+    """Commands whose foreseen errors are one sentence each."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (ValueError, FileNotFoundError, ImportError) as error:
+            sentence = str(error)
+        except UsageError as error:
+            sentence = error.format_message()
+        typer.echo(f"unipose: {' '.join(sentence.split())}", err=True)
+        raise typer.Exit(2)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Read, describe, compare, estimate, generate and edit 3D human poses.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Model = Annotated[
+    Path | None, typer.Option("--model", help="Folder of another model than the bundled one.", show_default=False)
+]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if missing.")] = Path("demo"),
+    model: Model = None,
+) -> None:
+    """Run all seven tasks on a photograph and on motion capture, and leave pictures and meshes of them."""
+    _make_folder(out)
+    loaded = _load(model)
+    from .demo import run_demo
+
+    run_demo(*loaded, out, say=typer.echo)
+
+
+@app.command()
+def describe(
+    files: Annotated[list[Path], typer.Argument(help=".npz (AMASS), .bvh or .json files.", show_default=False)],
+    every: Annotated[int, typer.Option(min=1, help="Take every so many-th frame.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed gives another wording.")] = 0,
+) -> None:
+    """Describe the poses of files in words, by measuring them. Prints file, frame and description, tab between."""
+    from .captions import caption_poses
+    from .data.pose_files import read_poses
+
+    for file in files:
+        poses = read_poses(file)[::every]
+        for row, caption in enumerate(caption_poses(poses, seed=seed)):
+            typer.echo(f"{file}\t{row * every}\t{caption}")
+
+
+@app.command()
+def estimate(
+    images: Annotated[list[str], typer.Argument(help="Pictures of one person each.", show_default=False)],
+    box: Annotated[
+        str | None, typer.Option(help="Where the person is: x0,y0,x1,y1 in pixels.", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results; made if missing.")] = Path("poses"),
+    model: Model = None,
+) -> None:
+    """Estimate the pose of a person in each picture. Leaves NAME.npz, NAME.glb and NAME.png beside each other."""
+    corners = None if box is None else _parse_box(box)
+    if corners is not None and len(images) > 1:
+        raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
+    names = _result_names(images, out)
+    _make_folder(out)
+    run = _pipeline("image-to-pose", model)
+    from .figures import VIEWS, Cell, Panel, draw_panel, save_png
+    from .modeling.image_processing_unipose import load_picture
+
+    for image, name in zip(images, names, strict=True):
+        picture = load_picture(image)
+        [person] = run({"image": picture, "box": corners})
+        pose = person["pose"]
+        for suffix in (".npz", ".glb"):
+            pose.save(out / f"{name}{suffix}")
+        views = tuple(Cell(pose.render(**view), label) for label, view in VIEWS.items())
+        shown = picture if corners is None else picture.crop(corners)
+        save_png(draw_panel(Panel(name, (Cell(shown),), views)), out / f"{name}.png")
+        typer.echo(f"{image}: {out / name}.npz, .glb, .png (score {person['score']:.2f})")
+
+
+@app.command()
+def edit(
+    pose: Annotated[Path, typer.Argument(help="An .npz, .bvh or .json file.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="What to change.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("edited.glb"),
+    frame: Annotated[int, typer.Option(help="Frame of the file.")] = 0,
+    model: Model = None,
+) -> None:
+    """Change a pose as an instruction says."""
+    from .data.pose_files import read_pose
+    from .modeling.pose_unipose import SUFFIXES
+
+    if out.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--out is {str(out)!r}; a pose is saved as one of {', '.join(SUFFIXES)}.")
+    _check_target(out)
+    start = read_pose(pose, frame)
+    edited = _pipeline("pose-editing", model)({"pose": start, "text": text})
+    edited["pose"].save(out)
+    typer.echo(f"{out} (score {edited['score']:.2f})")
+
+
+@app.command()
+def diff(
+    pose_a: Annotated[Path, typer.Argument(help="An .npz, .bvh or .json file.", show_default=False)],
+    pose_b: Annotated[Path, typer.Argument(help="Another one, or the same.", show_default=False)],
+    frame_a: Annotated[int, typer.Option(help="Frame of the first file.")] = 0,
+    frame_b: Annotated[int, typer.Option(help="Frame of the second file.")] = 0,
+    model: Model = None,
+) -> None:
+    """Say how to get from the first pose to the second."""
+    from .data.pose_files import read_pose
+
+    poses = read_pose(pose_a, frame_a), read_pose(pose_b, frame_b)
+    typer.echo(_pipeline("pose-diff", model)({"poses": poses})["text"])
+
+
+@app.command()
+def evaluate(
+    count: Annotated[int | None, typer.Option(min=2, help="Poses to use; all by default.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path("figures.json"),
+    model: Model = None,
+) -> None:
+    """Measure the seven tasks on motion clips that are kept for tests."""
+    import contextlib
+    import importlib.util
+    import json
+
+    _check_target(out)
+    if importlib.util.find_spec("sacrebleu") is None:  # it would be missed only after minutes
+        raise ImportError("BLEU needs sacrebleu: pip install unipose-hf[evaluate]")
+    loaded = _load(model)
+    from .evaluation.held_out import evaluate_held_out
+    from .modeling.pose_unipose import write_file
+
+    with contextlib.redirect_stdout(sys.stderr):  # it tells how far it is
+        figures = evaluate_held_out(*loaded, count=count)
+    write_file(out, (json.dumps(figures, indent=1) + "\n").encode())
+    typer.echo("\n".join(_table(figures)))
+    typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {out}.")
+
+
+@app.command()
+def doctor() -> None:
+    """Tell what is installed, what works, and how to mend the rest. Exit code 0 if the main job works."""
+    from .doctor import examine
+
+    raise typer.Exit(0 if examine(typer.echo) else 1)
+
+
+def _load(folder: Path | None):
+    """The model and processor of a folder, the bundled ones by default."""
+    import json
+
+    from transformers.utils import logging
+
+    from . import auto
+    from .modeling.modeling_unipose import UniPoseForConditionalGeneration
+    from .modeling.processing_unipose import UniPoseProcessor
+
+    if folder is None:
+        folder, mend = auto.BUNDLED_CHECKPOINT, "reinstall unipose-hf, or give another model by --model FOLDER"
+    else:
+        mend = "give --model a folder that save_pretrained or `hf download NAME --local-dir FOLDER` made"
+    for needed in ("config.json", "*.safetensors", "processor_config.json", "tokenizer.json"):
+        if not any(folder.glob(needed)):
+            raise FileNotFoundError(f"There is no {needed} in the folder {folder}; {mend}.")
+    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if kind != "unipose":
+        raise ValueError(f"The model in {folder} is of the type {kind!r}, but 'unipose' is needed; {mend}.")
+    logging.disable_progress_bar()
+    model = UniPoseForConditionalGeneration.from_pretrained(folder).eval()
+    return model, UniPoseProcessor.from_pretrained(folder)
+
+
+def _pipeline(task: str, folder: Path | None):
+    model, processor = _load(folder)
+    from transformers import pipeline
+
+    return pipeline(task, model=model, processor=processor)
+
+
+def _parse_box(text: str) -> tuple[float, ...]:
+    try:
+        x0, y0, x1, y1 = (float(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--box is {text!r}; expected four numbers x0,y0,x1,y1 in pixels, for example --box 40,10,300,480."
+        ) from None
+    return x0, y0, x1, y1
+
+
+def _result_names(images: list[str], out: Path) -> list[str]:
+    """The name of each picture's results, without suffix; refuses to overwrite a picture or another's results."""
+    names = {}
+    for image in images:
+        is_file = not image.startswith(("http://", "https://"))
+        if is_file and not Path(image).is_file():
+            raise FileNotFoundError(f"There is no picture {image}; check the path.")
+        name = Path(image.split("?")[0]).stem
+        if is_file and Path(image).resolve() == (out / f"{name}.png").resolve():
+            raise ValueError(f"The results would overwrite the picture {image}; give another folder by --out.")
+        if name in names:
+            raise ValueError(f"The results of {names[name]} and {image} would have one name; estimate one at a time.")
+        names[name] = image
+    return list(names)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The folder {folder} cannot be made ({error.strerror}); give another one by --out."
+        ) from None
+    _check_writable(folder)
+
+
+def _check_target(file: Path) -> None:
+    """That a file can be written there, before minutes of work."""
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"The folder {file.parent} does not exist; make it first.")
+    if file.is_dir():
+        raise ValueError(f"--out is {file}, which is a folder; give the name of a file.")
+    _check_writable(file.parent)
+
+
+def _check_writable(folder: Path) -> None:
+    import os
+
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"The folder {folder} cannot be written to; give another place by --out.")
+
+
+def _table(figures: dict) -> list[str]:
+    """Lines of a title for each task and its figures below."""
+    lines = [f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s"]
+    for task, values in figures.items():
+        if isinstance(values, dict):
+            lines += ["", task]
+            lines += [f"  {name.replace('_', ' '):<48}{value:>9}" for name, value in _flat(values)]
+    return lines
+
+
+def _flat(values: dict, before: str = ""):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{name}: ")
+        else:
+            yield before + name, value
+
+
+def main() -> None:
+    """The entry point of the command."""
+    app(prog_name="unipose")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command: every task from files to files, and every mistake one sentence and exit code 2."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_chat import tiny_model_and_processor
+from transformers import GenerationConfig
+from typer.testing import CliRunner
+
+from unipose_hf import Pose, auto, cli
+from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.data.pose_files import guess_joint_map, read_pose, read_poses
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    for part in tiny_model_and_processor(text={"max_position_embeddings": 512}):
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def poses():
+    return load_open_poses("test").axis_angle[[0, 9, 30]]
+
+
+def mistake(result, *words):
+    """It ended with exit code 2 and one line on stderr that holds the words; nothing else was said."""
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("unipose: ") and result.stderr.count("\n") == 1, result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+def amass(path, poses):
+    """Write motion `(F, 22, 3)` of our frame as AMASS does, in a z-up world."""
+    frames = []
+    for pose in poses:
+        Pose(pose).save(path.with_name("frame.npz"))
+        frames.append(np.load(path.with_name("frame.npz"))["poses"])
+    np.savez(path, poses=np.concatenate(frames))
+    return path
+
+
+# -- the command line ------------------------------------------------------------------------------------------------
+
+
+def test_help_comes_at_once():
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "unipose_hf.cli", "--help"], capture_output=True, text=True
+    )
+    took = time.monotonic() - began
+    assert done.returncode == 0 and "estimate" in done.stdout
+    assert "| torch" not in done.stderr and "transformers" not in done.stderr
+    assert took < 10  # a loose bound, the machine may be busy; what counts is that nothing heavy is imported
+
+
+def test_command_line_mistakes(run):
+    mistake(run("fly"), "fly")
+    mistake(run("describe"), "files")
+    mistake(run("describe", "x.npz", "--every", "0"), "--every")
+    mistake(run("edit", "a.npz", "Sit.", "--bogus"), "--bogus")
+
+
+# -- describe --------------------------------------------------------------------------------------------------------
+
+
+def test_describe_reads_every_kind(run, tmp_path, poses):
+    Pose(poses[0]).save(tmp_path / "a.json")
+    Pose(poses[0]).save(tmp_path / "a.bvh")
+    amass(tmp_path / "motion.npz", poses)
+    result = run("describe", "a.json", "a.bvh", "motion.npz", "--every", "2")
+    assert result.exit_code == 0, result.output
+    rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [row[:2] for row in rows] == [["a.json", "0"], ["a.bvh", "0"], ["motion.npz", "0"], ["motion.npz", "2"]]
+    assert all(row[2].endswith(".") for row in rows) and rows[2][2] != rows[3][2]
+
+
+def test_describe_mistakes(run, tmp_path, poses):
+    mistake(run("describe", "none.npz"), "none.npz")
+    (tmp_path / "a.fbx").write_text("x")
+    mistake(run("describe", "a.fbx"), ".fbx", ".npz, .bvh, .json")
+    for name in ("broken.npz", "broken.bvh", "broken.json"):
+        (tmp_path / name).write_bytes(b"\x00\xffnot a pose")
+        mistake(run("describe", name), name)
+    Pose(poses[0]).save(tmp_path / "cut.bvh")
+    text = (tmp_path / "cut.bvh").read_text()
+    for end in (20, text.index("CHANNELS") + 10, len(text) - 40):
+        (tmp_path / "cut.bvh").write_text(text[:end])
+        mistake(run("describe", "cut.bvh"), "cut.bvh")
+    bad = np.zeros((2, 66))
+    bad[1, 5] = np.nan
+    np.savez(tmp_path / "nan.npz", poses=bad)
+    mistake(run("describe", "nan.npz"), "nan.npz", "frame 1")
+
+
+# -- files of poses --------------------------------------------------------------------------------------------------
+
+
+def test_read_poses_agrees_with_pose(tmp_path, poses):
+    motion = read_poses(amass(tmp_path / "motion.npz", poses))
+    assert motion.shape == (3, 22, 3) and motion.dtype == torch.float32
+    np.testing.assert_allclose(motion, poses, atol=1e-5)
+    for frame in range(3):
+        np.testing.assert_allclose(read_pose(tmp_path / "motion.npz", frame).axis_angle, motion[frame], atol=1e-5)
+    shaped = Pose(poses[0], betas=np.arange(10) / 10)
+    for name in ("shaped.json", "shaped.npz"):
+        shaped.save(tmp_path / name)
+        assert read_pose(tmp_path / name).betas is not None
+
+
+MIXAMO = {
+    "hip": "UpLeg",
+    "knee": "Leg",
+    "ankle": "Foot",
+    "foot": "ToeBase",
+    "collar": "Shoulder",
+    "shoulder": "Arm",
+    "elbow": "ForeArm",
+    "wrist": "Hand",
+    "pelvis": "Hips",
+    "spine1": "Spine",
+    "spine2": "Spine1",
+    "spine3": "Spine2",
+    "neck": "Neck",
+    "head": "Head",
+}
+
+
+def test_bvh_with_names_of_other_programs(tmp_path, poses):
+    Pose(poses[1]).save(tmp_path / "ours.bvh")
+    lines = (tmp_path / "ours.bvh").read_text().splitlines()
+    for i, line in enumerate(lines):
+        if line.split()[:1] in (["ROOT"], ["JOINT"]):
+            side, _, part = line.split()[1].rpartition("_")
+            lines[i] = f"{line.split()[0]} mixamorig:{side.capitalize()}{MIXAMO[part]}"
+    (tmp_path / "theirs.bvh").write_text("\n".join(lines))
+    ours, theirs = guess_joint_map(tmp_path / "ours.bvh"), guess_joint_map(tmp_path / "theirs.bvh")
+    assert len(ours) == 22 and all(name == other for name, other in ours.items())
+    assert theirs["spine2"] == "mixamorig:Spine1" and theirs["left_collar"] == "mixamorig:LeftShoulder"
+    np.testing.assert_allclose(read_poses(tmp_path / "ours.bvh")[0], poses[1], atol=1e-4)
+    # retargeted: bone directions are kept only as far as the rest poses agree
+    found = Pose(read_poses(tmp_path / "theirs.bvh")[0])
+    np.testing.assert_allclose(found.joints, Pose(poses[1]).joints, atol=0.06)
+
+    (tmp_path / "snake.bvh").write_text("\n".join(lines).replace("UpLeg", "Coil"))
+    with pytest.raises(ValueError, match="snake.bvh has no joints that look like the limbs"):
+        read_poses(tmp_path / "snake.bvh")
+
+
+# -- the tasks -------------------------------------------------------------------------------------------------------
+
+
+def test_estimate(run, tmp_path, model_folder):
+    Image.new("RGB", (80, 60), "gray").save(tmp_path / "person.jpg")
+    Image.new("L", (40, 40)).save(tmp_path / "other.png")
+    result = run("estimate", "person.jpg", "other.png", "--model", model_folder, "--out", "results/today")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "results" / "today"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{name}{suffix}" for name in ("other", "person") for suffix in (".glb", ".npz", ".png")
+    ]
+    assert Image.open(folder / "person.png").size[0] > 700
+    first = Pose.from_npz(folder / "person.npz")
+    boxed = run("estimate", "person.jpg", "--box", "0,0,30.5,40", "--model", model_folder)
+    assert boxed.exit_code == 0, boxed.output
+    assert Pose.from_npz(tmp_path / "poses" / "person.npz") is not None and first.axis_angle.shape == (22, 3)
+
+
+def test_estimate_mistakes(run, tmp_path, model_folder):
+    Image.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    (tmp_path / "text.jpg").write_text("no picture")
+    model = ("--model", model_folder)
+    mistake(run("estimate", "none.png"), "none.png")
+    for box in ("1,2,3", "a,b,c,d", "1 2 3 4"):
+        mistake(run("estimate", "a.png", "--box", box), "--box", "x0,y0,x1,y1")
+    mistake(run("estimate", "a.png", "--box", "10,10,5,5", *model), "box")
+    mistake(run("estimate", "a.png", "text.jpg", "--box", "0,0,9,9"), "2 pictures")
+    mistake(run("estimate", "text.jpg", *model), "text.jpg")
+    mistake(run("estimate", "a.png", "--out", "."), "overwrite", "--out")
+    mistake(run("estimate", "a.png", "--out", "text.jpg/x"), "text.jpg")
+    (tmp_path / "b").mkdir()
+    Image.new("RGB", (80, 60)).save(tmp_path / "b" / "a.jpg")
+    mistake(run("estimate", "a.png", "b/a.jpg"), "one name")
+
+
+def test_edit_and_diff(run, tmp_path, model_folder, poses):
+    amass(tmp_path / "motion.npz", poses)
+    arguments = ("Raise the left arm.", "--frame", "2", "--model", model_folder)
+    result = run("edit", "motion.npz", *arguments)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "edited.glb").read_bytes()[:4] == b"glTF"
+    assert run("edit", "motion.npz", *arguments, "--out", "edited.json").exit_code == 0
+    assert Pose.from_json(tmp_path / "edited.json").axis_angle.shape == (22, 3)
+    result = run("diff", "motion.npz", "motion.npz", "--frame-b", "1", "--model", model_folder)
+    assert result.exit_code == 0, result.output
+
+    mistake(run("edit", "motion.npz", *arguments, "--out", "x.fbx"), "x.fbx", ".glb")
+    mistake(run("edit", "motion.npz", *arguments, "--out", "none/x.glb"), "none", "make it first")
+    mistake(run("edit", "motion.npz", "Sit.", "--frame", "3", "--model", model_folder), "3 frames")
+    mistake(run("edit", "motion.npz", " ", "--model", model_folder), "sentence")
+    mistake(run("diff", "motion.npz", "none.bvh", "--model", model_folder), "none.bvh")
+
+
+def test_model_mistakes(run, tmp_path, model_folder, poses, monkeypatch):
+    Pose(poses[0]).save(tmp_path / "a.npz")
+    edit = ("edit", "a.npz", "Sit.", "--model")
+    mistake(run(*edit, "none"), "config.json", "none", "--model")
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in model_folder.iterdir():
+        (other / path.name).symlink_to(path)
+    (other / "config.json").unlink()
+    (other / "config.json").write_text('{"model_type": "llama"}')
+    mistake(run(*edit, other), "'llama'", "'unipose'")
+    monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", tmp_path / "gone")
+    mistake(run(*edit[:-1]), "gone", "reinstall")
+
+
+def test_genuine_bugs_keep_their_traceback(run, tmp_path, poses, monkeypatch):
+    Pose(poses[0]).save(tmp_path / "a.npz")
+
+    def broken(folder):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "_load", broken)
+    result = run("edit", "a.npz", "Sit.")
+    assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)
+
+
+def test_demo_leaves_everything(run, tmp_path, model_folder, monkeypatch):
+    from unipose_hf import demo
+
+    short = GenerationConfig(max_new_tokens=8)  # an untrained model babbles to the end
+    monkeypatch.setattr("unipose_hf.modeling.pipeline_unipose.UniPosePipeline._default_generation_config", short)
+    (tmp_path / "show").mkdir()
+    (tmp_path / "show" / "overview.png").write_text("old")
+    result = run("demo", "--out", "show", "--model", model_folder)
+    assert result.exit_code == 0, result.output
+    account = (tmp_path / "show" / "account.txt").read_text()
+    for task in demo.TASKS:
+        assert f"{task}: " in account and (tmp_path / "show" / f"{task}.png").is_file()
+    assert result.stdout.split() == account.split()
+    assert Image.open(tmp_path / "show" / "overview.png").size[0] == 1720
+    assert len(read_poses(tmp_path / "show" / "person.bvh")) == 1
+    assert {path.suffix for path in (tmp_path / "show").iterdir()} == {".png", ".glb", ".bvh", ".npz", ".txt"}
+
+
+def test_evaluate(run, tmp_path, model_folder, monkeypatch):
+    from unipose_hf.evaluation import held_out
+
+    def stand_in(model, processor, count=None):
+        print("half way")
+        return {"poses": count, "clips": ["kick"], "image-to-pose": {"mpjpe_mm": 1.5, "by": {"x": 2}}, "seconds": 3}
+
+    monkeypatch.setattr(held_out, "evaluate_held_out", stand_in)
+    result = run("evaluate", "--count", 4, "--model", model_folder, "--out", "f.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "f.json").read_text())["poses"] == 4
+    assert "half way" not in result.stdout and "half way" in result.stderr
+    assert "image-to-pose" in result.stdout and "mpjpe mm" in result.stdout and "by: x" in result.stdout
+    mistake(run("evaluate", "--out", "none/f.json", "--model", model_folder), "none")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    mistake(run("evaluate", "--model", model_folder), "pip install unipose-hf[evaluate]")
+
+
+# -- doctor ----------------------------------------------------------------------------------------------------------
+
+
+def test_doctor(run, model_folder, monkeypatch):
+    monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", model_folder)
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert any(line.startswith("ok  torch ") for line in lines) and "The main job works." in result.stdout
+    for name in ("trl", "smplx", "sacrebleu", "opengl", "threads", "bundled body", "photograph to pose"):
+        assert sum(line[4:].startswith(name) for line in lines) == 1, name
+
+
+def test_doctor_says_how_to_mend(run, tmp_path, monkeypatch):
+    from importlib import metadata
+
+    monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", tmp_path / "gone")
+    version = metadata.version
+
+    def without(name):
+        if name == "trl":
+            raise metadata.PackageNotFoundError(name)
+        return "0.1" if name == "smplx" else version(name)
+
+    monkeypatch.setattr(metadata, "version", without)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "pip install 'unipose-hf[train]'" in result.stdout and "0.1, wanted >=" in result.stdout
+    assert "!!  bundled checkpoint" in result.stdout and "reinstall" in result.stdout
