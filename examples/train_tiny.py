@@ -43,9 +43,9 @@ POSE_TOKENIZER = PoseTokenizerConfig(
     decoder_lengths=[],
     codes_per_position=2,
     quantizer="fsq",
-    fsq_levels=[8, 8, 8],
+    fsq_levels=[10, 10, 10],
     code_dim=3,
-    codebook_size=512,
+    codebook_size=1000,
 )
 
 
@@ -102,13 +102,13 @@ def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
 
     torch.manual_seed(0)
     pose_tokenizer = PoseTokenizerModel(POSE_TOKENIZER)
-    train_pose_tokenizer(pose_tokenizer, arguments(4500, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
+    train_pose_tokenizer(pose_tokenizer, arguments(4000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
     model, processor = build_model(pose_tokenizer, seed=2)
     train_stage("alignment", model, processor, arguments(1300, 1e-3, seed=3), folder, stop_at=stop_at)
     build_image_bank(model.model.pose_vision_tower, folder / "images", max(256, round(images * scale)), seed=0)
     bank = load_image_bank(folder / "images")
-    train_stage("vision", model, processor, arguments(150, 1e-3, seed=4), folder, bank, stop_at=stop_at)
-    train_stage("all-tasks", model, processor, arguments(2000, 7e-4, seed=5), folder, bank, stop_at=stop_at)
+    train_stage("vision", model, processor, arguments(100, 1e-3, seed=4), folder, bank, stop_at=stop_at)
+    train_stage("all-tasks", model, processor, arguments(1200, 7e-4, seed=5), folder, bank, stop_at=stop_at)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)
