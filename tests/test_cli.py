@@ -228,6 +228,13 @@ def test_model_mistakes(run, tmp_path, model_folder, poses, monkeypatch):
     (other / "config.json").unlink()
     (other / "config.json").write_text('{"model_type": "llama"}')
     mistake(run(*edit, other), "'llama'", "'unipose'")
+    (other / "config.json").write_text("{")
+    mistake(run(*edit, other), "config.json", "not the configuration")
+    (other / "config.json").write_text((model_folder / "config.json").read_text())
+    (other / "model.safetensors").unlink()
+    mistake(run(*edit, other), "no *.safetensors")
+    (other / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    mistake(run(*edit, other), "damaged")
     monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", tmp_path / "gone")
     mistake(run(*edit[:-1]), "gone", "reinstall")
 
@@ -307,4 +314,4 @@ def test_doctor_says_how_to_mend(run, tmp_path, monkeypatch):
     result = run("doctor")
     assert result.exit_code == 1
     assert "pip install 'unipose-hf[train]'" in result.stdout and "0.1, wanted >=" in result.stdout
-    assert "!!  bundled checkpoint" in result.stdout and "reinstall" in result.stdout
+    assert "!!  photograph to pose" in result.stdout and "reinstall" in result.stdout

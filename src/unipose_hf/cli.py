@@ -174,8 +174,7 @@ def doctor() -> None:
 
 def _load(folder: Path | None):
     """The model and processor of a folder, the bundled ones by default."""
-    import json
-
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     from . import auto
@@ -186,15 +185,28 @@ def _load(folder: Path | None):
         folder, mend = auto.BUNDLED_CHECKPOINT, "reinstall unipose-hf, or give another model by --model FOLDER"
     else:
         mend = "give --model a folder that save_pretrained or `hf download NAME --local-dir FOLDER` made"
+    _check_model_folder(folder, mend)
+    logging.disable_progress_bar()
+    try:
+        model = UniPoseForConditionalGeneration.from_pretrained(folder).eval()
+    except SafetensorError as error:
+        raise ValueError(f"The weights in {folder} are damaged ({error}); {mend}.") from error
+    return model, UniPoseProcessor.from_pretrained(folder)
+
+
+def _check_model_folder(folder: Path, mend: str) -> None:
+    import json
+
     for needed in ("config.json", "*.safetensors", "processor_config.json", "tokenizer.json"):
         if not any(folder.glob(needed)):
             raise FileNotFoundError(f"There is no {needed} in the folder {folder}; {mend}.")
-    kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    if kind != "unipose":
-        raise ValueError(f"The model in {folder} is of the type {kind!r}, but 'unipose' is needed; {mend}.")
-    logging.disable_progress_bar()
-    model = UniPoseForConditionalGeneration.from_pretrained(folder).eval()
-    return model, UniPoseProcessor.from_pretrained(folder)
+        if needed == "config.json":
+            try:
+                kind = json.loads((folder / needed).read_text(encoding="utf-8"))["model_type"]
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(f"{folder / needed} is not the configuration of a model; {mend}.") from None
+            if kind != "unipose":
+                raise ValueError(f"The model in {folder} is of the type {kind!r}, but 'unipose' is needed; {mend}.")
 
 
 def _pipeline(task: str, folder: Path | None):

@@ -121,11 +121,12 @@ def _main_job(report: _Report) -> bool:
 
     try:
         estimate = pipeline("image-to-pose")
-    except (OSError, ValueError) as error:  # no such folder; a file in it is missing or damaged
-        report.broken("bundled checkpoint", " ".join(str(error).split()), REINSTALL)
+        millions = sum(parameter.numel() for parameter in estimate.model.parameters()) / 1e6
+        report.good("bundled checkpoint", f"{auto.BUNDLED_CHECKPOINT.name}, {millions:.1f} million parameters")
+        [person] = estimate(str(PHOTO))
+    except Exception as error:  # whatever is wrong belongs in the report
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        report.broken("photograph to pose", reason, REINSTALL)
         return False
-    millions = sum(parameter.numel() for parameter in estimate.model.parameters()) / 1e6
-    report.good("bundled checkpoint", f"{auto.BUNDLED_CHECKPOINT.name}, {millions:.1f} million parameters")
-    [person] = estimate(str(PHOTO))
     report.good("photograph to pose", f"score {person['score']:.2f}")
     return True
