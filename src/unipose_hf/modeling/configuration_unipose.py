@@ -142,6 +142,8 @@ class UniPoseConfig(PreTrainedConfig):
         pose_decoding (`"argmax"`, `"expected"` or `"sample"`, *optional*, defaults to `"argmax"`): how `generate_pose`
             reads
             the distributions over codes unless told otherwise.
+        pose_answer_prefix_ids (`list[int]`, *optional*, defaults to none): text tokens that `generate_pose` puts
+            between the prompt and `<pose_start>`, for weights that learnt to write a space before a pose.
     """
 
     model_type = "unipose"
@@ -189,6 +191,7 @@ class UniPoseConfig(PreTrainedConfig):
     image_tokens_per_cell: int = 1
     bidirectional_poses: Literal["all", "answer", "none"] = "all"
     pose_decoding: Literal["argmax", "expected", "sample"] = "argmax"
+    pose_answer_prefix_ids: list[int] | tuple[int, ...] = ()
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
 

@@ -462,9 +462,10 @@ class UniPoseGenerationMixin(GenerationMixin):
             raise ValueError('The prompts are padded on the right; set padding_side="left" on the tokenizer.')
 
         num_codes = self.config.pose_config.num_codes
-        start = input_ids.new_full((len(input_ids), 1), self.config.pose_start_token_id)
+        start = [*self.config.pose_answer_prefix_ids, self.config.pose_start_token_id]
+        start = input_ids.new_tensor(start).expand(len(input_ids), -1)
         queries = input_ids.new_full((len(input_ids), num_codes), self.config.pose_query_token_id)
-        attention_mask = F.pad(attention_mask, (0, 1 + num_codes), value=1)
+        attention_mask = F.pad(attention_mask, (0, start.shape[1] + num_codes), value=1)
         model_inputs.pop("mm_token_type_ids", None)  # as long as the prompt, and not used
         hidden_states = self.model(
             input_ids=torch.cat([input_ids, start, queries], 1),
