@@ -25,7 +25,8 @@ CROP_SIZE = 256  # the network's own input, fixed by its last 2x2 convolution (2
 NUM_LANDMARKS = 39  # 33 body points and 6 alignment points
 NUM_BODY_POINTS = 33
 SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
-CROP_MARGIN = 1.25  # the square is this much wider than the circle around the person
+BODY_CENTRE, BODY_RIM = 33, 34  # alignment points: middle of the hips, and a point on the circle around the body
+CROP_MARGIN = 1.25  # the square is this much wider than that circle
 
 # Scales that bring each kind of feature near unit variance over people in varied poses.
 PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
@@ -56,8 +57,8 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     image_size: int = 512
     num_channels: int = 3
     num_passes: int = 2
-    min_presence: float = 0.5
-    search_presence: float = 0.9
+    min_presence: float | int = 0.5
+    search_presence: float | int = 0.7
     stem_channels: int = 24
     stage_channels: list[int] | tuple[int, ...] = (16, 24, 32, 64, 88, 144)
     stage_depths: list[int] | tuple[int, ...] = (1, 2, 2, 3, 3, 4)
@@ -223,16 +224,18 @@ def _keep(choice: Tensor, yes: tuple[Tensor, ...], no: tuple[Tensor, ...]) -> tu
 def person_square(landmarks: Tensor) -> Tensor:
     """The upright square around a person, `(n, 4)`: centre x, y, side, turn; from landmarks `(n, 39, 5)` in pixels.
 
-    Centred on the hips, turned so that the shoulders are straight above them, with room for the farthest body point.
-    (The network's own alignment points, which MediaPipe uses for this, lean towards the size that a person ought to
-    have: after a first look at a whole picture they came out farther off.)
+    Centred on the hips and turned so that the shoulders are straight above them. The size is the geometric mean of
+    two guesses: the network's own (its alignment points, as in MediaPipe), which leans towards the size that a person
+    ought to have and so is slow to close in on a small one, and the farthest body point's, which may leap too far.
     """
-    body = landmarks[:, :NUM_BODY_POINTS, :2]
-    hips = body[:, HIPS].mean(dim=1)
-    up = body[:, SHOULDERS].mean(dim=1) - hips
+    points, centre = landmarks[..., :2], landmarks[:, BODY_CENTRE, :2]
+    body = points[:, :NUM_BODY_POINTS]
+    up = body[:, SHOULDERS].mean(dim=1) - body[:, HIPS].mean(dim=1)
     # The floor keeps a collapsed guess (an empty picture) from dividing by zero.
-    radius = (body - hips[:, None]).norm(dim=-1).amax(dim=1).clamp(min=8.0)
-    return torch.stack((*hips.unbind(-1), 2.0 * CROP_MARGIN * radius, torch.atan2(up[:, 0], -up[:, 1])), dim=-1)
+    reach = (body - body[:, HIPS].mean(dim=1, keepdim=True)).norm(dim=-1).amax(dim=1).clamp(min=8.0)
+    rim = (points[:, BODY_RIM] - centre).norm(dim=-1).clamp(min=8.0)
+    side = 2.0 * CROP_MARGIN * (reach * rim).sqrt()
+    return torch.stack((*centre.unbind(-1), side, torch.atan2(up[:, 0], -up[:, 1])), dim=-1)
 
 
 def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
@@ -257,7 +260,7 @@ def landmark_features(
     * 6: the square's centre x, y (-1 ... 1 over the picture, y up), log2 of its side over the picture's side, the
       sine and cosine of its turn, and presence (0 ... 1).
 
-    All but the last six are the same wherever, and however large, the person stands in the picture.
+    All but the last six stay the same when person and square move or grow together.
     """
     centre, side, turn = square[:, None, :2], square[:, None, 2:3], square[:, 3:]
     xyz = torch.cat((landmarks[..., :2] - centre, landmarks[..., 2:3]), dim=-1) / side  # (n, 39, 3)
