@@ -233,10 +233,13 @@ def _open(role, path):
     if path.is_dir() != (role in ("unipose", "llava")):
         kind = "folder" if path.is_dir() else "file"
         raise ValueError(f"{role}={path} is a {kind}; expected {_PARTS[role]}.")
-    if role == "unipose":
-        tensors = open_folder(path, "non_lora_trainables")
-    else:
-        tensors = open_file(path) if path.is_file() else open_folder(path, "model", "pytorch_model")
+    try:
+        if role == "unipose":
+            tensors = open_folder(path, "non_lora_trainables")
+        else:
+            tensors = open_file(path) if path.is_file() else open_folder(path, "model", "pytorch_model")
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{role}= should be {_PARTS[role]}, but {error}") from error
     if not any(name.startswith(_SIGNS[role]) for name in tensors.shapes):
         others = [other for other, sign in _SIGNS.items() if any(name.startswith(sign) for name in tensors.shapes)]
         what = f"looks like {_PARTS[others[0]]}" if others else f"has no tensor whose name begins with {_SIGNS[role]}"

@@ -136,7 +136,7 @@ def _load_tensors_only(file):
             # mapped: a tensor is read from the disk when it is used
             return torch.load(file, weights_only=True, map_location="cpu", mmap=True)
     except Exception as error:  # the loader fails in many ways on what is no checkpoint
-        reason = str(error).strip().split("\n")[0]
+        reason = " ".join(str(error).split("WeightsUnpickler error:")[-1].split()).split("Check the documentation")[0]
         raise ValueError(
-            f"{file} cannot be read as tensors alone ({reason}); expected a checkpoint as PyTorch saves it."
+            f"{file} cannot be read as tensors alone ({reason.strip()}); expected a checkpoint as PyTorch saves it."
         ) from error
