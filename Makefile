@@ -1,4 +1,6 @@
-# Two doors: `make demo` runs the main job, `make test` the suite. Both need only Python >= 3.11, git and make.
+# Two doors: `make demo` runs the main job, `make test` the suite. Both need only Python >= 3.11 (on Debian with
+# python3-venv), git and make. On Linux PyPI's torch brings gigabytes of CUDA; for processors alone:
+#     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests examples
@@ -6,7 +8,8 @@ SOURCES := src tests examples
 .PHONY: demo test lint format clean
 
 .venv/installed: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	touch $@
 

@@ -78,6 +78,7 @@ def build_model(
         pose_vision_config=backbone.config,
         pose_config=pose_tokenizer.config,
         image_tokens_per_cell=4,
+        pose_place_embeddings=True,
         pose_query_token_id=tokenizer.convert_tokens_to_ids("<pose_query>"),
         pose_code_offset=tokenizer.convert_tokens_to_ids("<pose_0>"),
         pose_decoding="expected",
@@ -97,18 +98,20 @@ def build_model(
 
 
 def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
-    def arguments(steps, learning_rate, seed):
-        return LoopArguments(steps=max(2, round(steps * scale)), learning_rate=learning_rate, seed=seed)
+    def arguments(steps, learning_rate, seed, **others):
+        return LoopArguments(steps=max(2, round(steps * scale)), learning_rate=learning_rate, seed=seed, **others)
 
     torch.manual_seed(0)
     pose_tokenizer = PoseTokenizerModel(POSE_TOKENIZER)
     train_pose_tokenizer(pose_tokenizer, arguments(4000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
     model, processor = build_model(pose_tokenizer, seed=2)
-    train_stage("alignment", model, processor, arguments(1300, 1e-3, seed=3), folder, stop_at=stop_at)
+    train_stage(
+        "alignment", model, processor, arguments(1100, 1.2e-3, seed=3, final_share=0.5), folder, stop_at=stop_at
+    )
     build_image_bank(model.model.pose_vision_tower, folder / "images", max(256, round(images * scale)), seed=0)
     bank = load_image_bank(folder / "images")
-    train_stage("vision", model, processor, arguments(100, 1e-3, seed=4), folder, bank, stop_at=stop_at)
-    train_stage("all-tasks", model, processor, arguments(1200, 7e-4, seed=5), folder, bank, stop_at=stop_at)
+    train_stage("vision", model, processor, arguments(60, 1e-3, seed=4), folder, bank, stop_at=stop_at)
+    train_stage("all-tasks", model, processor, arguments(1150, 1e-3, seed=5), folder, bank, stop_at=stop_at)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)

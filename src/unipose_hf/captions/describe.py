@@ -19,7 +19,7 @@ CHUNK = 4096  # poses measured at once; bounds the memory
 MAX_WORDS = 88
 _NECK, _PELVIS = JOINT_NAMES.index("neck"), JOINT_NAMES.index("pelvis")
 
-# How readily a code is chosen among those that may be said; rare ones come before all others.
+# How readily a code is chosen among those that may be said.
 _WEIGHTS = {
     "angle": 4.0,
     ("apart", "close"): 3.0,
@@ -85,7 +85,7 @@ def caption_poses(poses, *, seed: int = 0, max_clauses: int = 9, return_codes: b
     Args:
         poses: (N, 22, 3) local axis-angle, y up; their yaw is ignored.
         seed: another seed gives another choice and another wording.
-        max_clauses: how many statements a caption holds at most. Rare codes are chosen first.
+        max_clauses: how many statements a caption holds at most.
         return_codes: also return what each caption states.
 
     Returns:
@@ -172,10 +172,10 @@ _LIMITS = {"aligned": 1, "distance": 2, "apart": 2}
 
 
 def _choose(facts, random, max_clauses):
-    """A weighted draw without replacement, rare facts first, that does not dwell on one part."""
-    keyed = sorted(((fact.rare, random() ** (1.0 / fact.weight), i) for i, fact in enumerate(facts)), reverse=True)
+    """A weighted draw without replacement that does not dwell on one part."""
+    keyed = sorted(((random() ** (1.0 / fact.weight), i) for i, fact in enumerate(facts)), reverse=True)
     chosen, spent = [], {}
-    for _, _, i in keyed:
+    for _, i in keyed:
         if len(chosen) == max_clauses:
             break
         fact = facts[i]

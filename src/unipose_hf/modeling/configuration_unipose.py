@@ -136,6 +136,8 @@ class UniPoseConfig(PreTrainedConfig):
         projector_hidden_act (`str`, *optional*, defaults to `"gelu"`): activation between the projector's two layers.
         image_tokens_per_cell (`int`, *optional*, defaults to 1): language-model rows the projector makes of one grid
             cell.
+        pose_place_embeddings (`bool`, *optional*, defaults to `False`): add the query embedding of its place to each code
+            of a prompt pose, so that a query finds the code of its own joint at once. Published weights do without.
         bidirectional_poses (`"all"`, `"answer"` or `"none"`, *optional*, defaults to `"all"`): which pose blocks
             attend both
             ways: every one, only the generated one (as published weights expect), or none.
@@ -189,6 +191,7 @@ class UniPoseConfig(PreTrainedConfig):
     image_seq_length: int | None = None
     projector_hidden_act: str = "gelu"
     image_tokens_per_cell: int = 1
+    pose_place_embeddings: bool = False
     bidirectional_poses: Literal["all", "answer", "none"] = "all"
     pose_decoding: Literal["argmax", "expected", "sample"] = "argmax"
     pose_answer_prefix_ids: list[int] | tuple[int, ...] = ()

@@ -345,9 +345,14 @@ class UniPoseModel(UniPosePreTrainedModel):
         if input_ids.shape[1] == 1:  # a decoding step: queries never come alone
             return inputs_embeds
         is_query = input_ids == self.config.pose_query_token_id
-        place = (is_query.cumsum(1) - 1).clamp_min(0) % self.config.pose_config.num_codes
-        queries = self.pose_query_embeddings(place).to(inputs_embeds.dtype)  # (batch, columns, hidden_size)
-        return torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
+        first, size = self.config.pose_code_offset, self.config.pose_config.codebook_size
+        in_block = is_query | ((input_ids >= first) & (input_ids < first + size))
+        # every block holds `num_codes` of them, so counting gives the place in the block
+        place = (in_block.cumsum(1) - 1).clamp_min(0) % self.config.pose_config.num_codes
+        places = self.pose_query_embeddings(place).to(inputs_embeds.dtype)  # (batch, columns, hidden_size)
+        if self.config.pose_place_embeddings:
+            inputs_embeds = torch.where((in_block & ~is_query).unsqueeze(-1), inputs_embeds + places, inputs_embeds)
+        return torch.where(is_query.unsqueeze(-1), places, inputs_embeds)
 
     def has_pose_block(self, input_ids: torch.LongTensor) -> bool:
         """Whether some pose block among these columns attends both ways."""

@@ -23,7 +23,8 @@ class LoopArguments:
     Arguments of [`train_loop`].
 
     steps: optimiser steps of this stage.
-    learning_rate: peak of the schedule: linear warm-up, then cosine decay to a twentieth of it.
+    learning_rate: peak of the schedule: linear warm-up, then cosine decay.
+    final_share: what is left of the peak at the end.
     warmup_steps: steps of the warm-up.
     weight_decay: of AdamW, on matrices only.
     max_grad_norm: gradients are clipped to this norm.
@@ -34,6 +35,7 @@ class LoopArguments:
 
     steps: int
     learning_rate: float
+    final_share: float = 0.05
     warmup_steps: int = 100
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -45,7 +47,8 @@ class LoopArguments:
 def learning_rate_at(step: int, arguments: LoopArguments) -> float:
     warmup = min(1.0, (step + 1) / max(1, arguments.warmup_steps))
     progress = min(1.0, step / max(1, arguments.steps))
-    return arguments.learning_rate * warmup * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * progress)))
+    left = arguments.final_share
+    return arguments.learning_rate * warmup * (left + (1 - left) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def atomic_save(state, path: Path) -> None:
