@@ -28,7 +28,7 @@ from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.training.image_bank import build_image_bank, load_image_bank
 from unipose_hf.training.loop import LoopArguments
 from unipose_hf.training.pose_tokenizer import pose_pool, train_pose_tokenizer
-from unipose_hf.training.stages import seed_code_embeddings, train_stage
+from unipose_hf.training.stages import PoseLossWeights, seed_embeddings, train_stage
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +87,7 @@ def build_model(
     model = UniPoseForConditionalGeneration(config)
     model.model.pose_vision_tower.load_state_dict(backbone.state_dict())
     model.model.pose_tokenizer.load_state_dict(pose_tokenizer.state_dict())
-    seed_code_embeddings(model)
+    seed_embeddings(model)
     processor = UniPoseProcessor(
         UniPoseImageProcessor(pose_size=backbone.config.image_size),
         tokenizer,
@@ -105,13 +105,21 @@ def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
     pose_tokenizer = PoseTokenizerModel(POSE_TOKENIZER)
     train_pose_tokenizer(pose_tokenizer, arguments(4000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
     model, processor = build_model(pose_tokenizer, seed=2)
+
+    # The first two mixes of tasks are cut short on the schedule of a longer run, where the next one takes over.
+    def cut(steps):
+        return min(stop_at or steps, max(1, round(steps * scale)))
+
     train_stage(
-        "alignment", model, processor, arguments(1100, 1.2e-3, seed=3, final_share=0.5), folder, stop_at=stop_at
+        "alignment", model, processor, arguments(1100, 1.2e-3, seed=3, final_share=0.5), folder, stop_at=cut(400)
     )
     build_image_bank(model.model.pose_vision_tower, folder / "images", max(256, round(images * scale)), seed=0)
     bank = load_image_bank(folder / "images")
     train_stage("vision", model, processor, arguments(60, 1e-3, seed=4), folder, bank, stop_at=stop_at)
-    train_stage("all-tasks", model, processor, arguments(1150, 1e-3, seed=5), folder, bank, stop_at=stop_at)
+    # Once texts are understood, the mean pose matters most, and most prompts are long.
+    full = {"images": bank, "weights": PoseLossWeights(joints=50.0, rotations=20.0), "fewest_clauses": 6}
+    train_stage("all-tasks", model, processor, arguments(1250, 1.2e-3, seed=5), folder, stop_at=cut(300), **full)
+    train_stage("all-tasks-images", model, processor, arguments(700, 1.2e-3, seed=6), folder, stop_at=stop_at, **full)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)

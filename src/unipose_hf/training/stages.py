@@ -27,12 +27,21 @@ STAGES = {
     "alignment": {"text-to-pose": 24, "pose-editing": 12, "pose-to-text": 4, "pose-diff": 4},
     "vision": {"image-to-pose": 64},
     "all-tasks": {
-        "text-to-pose": 24,
-        "pose-editing": 12,
+        "text-to-pose": 28,
+        "pose-editing": 14,
         "pose-to-text": 4,
         "pose-diff": 4,
         "image-to-pose": 12,
-        "image-to-pose-text": 4,
+        "image-to-pose-text": 3,
+        "image-diff": 3,
+    },
+    "all-tasks-images": {
+        "text-to-pose": 16,
+        "pose-editing": 12,
+        "pose-to-text": 2,
+        "pose-diff": 2,
+        "image-to-pose": 64,
+        "image-to-pose-text": 3,
         "image-diff": 3,
     },
 }
@@ -55,7 +64,15 @@ class PoseLossWeights:
 class TaskStream:
     """Endless batches of any task. The same generator gives the same batch."""
 
-    def __init__(self, processor: UniPoseProcessor, model: UniPoseForConditionalGeneration, seed: int, images=None):
+    def __init__(
+        self,
+        processor: UniPoseProcessor,
+        model: UniPoseForConditionalGeneration,
+        seed: int,
+        images=None,
+        fewest_clauses: int = 2,
+    ):
+        self.fewest_clauses = fewest_clauses  # of prompts: users write short texts too
         self.pool = remove_yaw(pose_pool(seed))
         self.processor, self.model, self.images = processor, model, images
 
@@ -76,8 +93,8 @@ class TaskStream:
         seed = int(torch.randint(2**31, (1,), generator=generator))
         texts = [""] * rows
         clauses = MOST_CLAUSES
-        if rule.text:  # users write short texts too; answers are always full
-            clauses = int(torch.randint(2, MOST_CLAUSES + 1, (1,), generator=generator))
+        if rule.text:
+            clauses = int(torch.randint(self.fewest_clauses, MOST_CLAUSES + 1, (1,), generator=generator))
         if task in ("pose-editing", "pose-diff", "image-diff"):
             texts = instruct_pairs(poses[:, 0], poses[:, 1], seed=seed, max_clauses=min(clauses, 8))
         elif task != "image-to-pose":
@@ -154,12 +171,16 @@ def train_stage(
     folder: str | Path,
     images: dict[str, torch.Tensor] | None = None,
     weights: PoseLossWeights | None = None,
+    fewest_clauses: int = 2,
     stop_at: int | None = None,
 ) -> None:
-    """Trains one of `STAGES` on `model`, resuming from `folder`; `images` is the bank that the vision stages need."""
+    """Trains one of `STAGES` on `model`, resuming from `folder`.
+
+    `images` is the bank that the vision stages need; prompts hold `fewest_clauses` to nine statements.
+    """
     weights = weights or PoseLossWeights()
     rest_joints = load_body(size="small").rest_joints
-    stream = TaskStream(processor, model, arguments.seed, images)
+    stream = TaskStream(processor, model, arguments.seed, images, fewest_clauses)
     set_trainable(model, stage)
     model.train()
     total_rows = sum(STAGES[stage].values())
@@ -178,16 +199,19 @@ def train_stage(
 
 
 @torch.no_grad()
-def seed_code_embeddings(model: UniPoseForConditionalGeneration) -> None:
-    """Lets codes with similar vectors start with similar rows in the embedding and in the head.
+def seed_embeddings(model: UniPoseForConditionalGeneration) -> None:
+    """Starting values of the embeddings of a model trained from nothing.
 
-    Rows are a random projection of smooth functions of the code vector (random Fourier features, Rahimi & Recht 2007),
-    as large as the other rows.
+    Input rows and queries get unit size: beside rows of the usual 0.02, what the layers add at first, nearly the same
+    for all, drowns which token or query it is. Codes with similar vectors start with similar rows, in the embedding
+    and in the head: random projections of smooth functions of the vector (random Fourier features, Rahimi & Recht 2007).
     """
     codebook = model.model.pose_tokenizer.quantizer.codebook  # (codebook_size, code_dim)
     features = 256
     waves = torch.cos(codebook @ (2 * torch.randn(codebook.shape[1], features)) + 6.2832 * torch.rand(features))
     first = model.config.pose_code_offset
-    for table in (model.get_input_embeddings().weight, model.lm_head.weight):
-        rows = waves @ torch.randn(features, table.shape[1]) / (features / 2) ** 0.5
-        table[first : first + len(codebook)] = rows * model.config.initializer_range
+    torch.nn.init.normal_(model.get_input_embeddings().weight)
+    torch.nn.init.normal_(model.model.pose_query_embeddings.weight)
+    for table, size in ((model.get_input_embeddings(), 1.0), (model.lm_head, model.config.initializer_range)):
+        rows = waves @ torch.randn(features, table.weight.shape[1]) / (features / 2) ** 0.5
+        table.weight[first : first + len(codebook)] = rows * size
