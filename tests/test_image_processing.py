@@ -212,6 +212,9 @@ def test_broken_files(tmp_path):
             load_picture(path)
     with pytest.raises(ValueError, match="http://127.0.0.1:9/a.jpg could not be fetched"):
         load_picture("http://127.0.0.1:9/a.jpg")
+    for content, message in (("abc", "is damaged"), ("aGVsbG8=", "is not a picture")):
+        with pytest.raises(ValueError, match=f"The data URL {message}"):
+            load_picture(f"data:image/png;base64,{content}")
 
 
 def test_absurd_sizes(tmp_path):

@@ -3,6 +3,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import roma
@@ -185,6 +186,35 @@ def test_bvh_errors_say_what_is_wrong(tmp_path, random_motion):
     random_motion.write_text(text[: len(text) - 200])
     with pytest.raises(ValueError, match="cut or damaged"):
         read_bvh(random_motion, _MAP)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: re.sub("Frames:.*", "", text),
+        lambda text: re.sub("Frames:", "Frames", text),
+        lambda text: re.sub("Frame Time:.*", "", text),
+        lambda text: re.sub("Frames: .*", "Frames: many", text),
+        lambda text: re.sub("Frames: .*", "Frames: 0", text),
+        lambda text: re.sub("OFFSET.*", "", text),
+        lambda text: re.sub("OFFSET.*", "", text, count=1),
+        lambda text: re.sub("OFFSET (\\S+)", "OFFSET left", text, count=1),
+        lambda text: re.sub("CHANNELS", "CHANNELS x", text, count=1),
+        lambda text: re.sub("Xrotation", "Wrotation", text, count=1),
+        lambda text: text.replace("}", "", 1),
+        lambda text: text.replace("{", "", 1),
+        lambda text: text.rsplit(maxsplit=1)[0] + " nan",
+        lambda text: text.rsplit(maxsplit=1)[0] + " turn",
+        lambda text: text.split("MOTION")[0],
+        lambda text: "HIERARCHY MOTION Frames: 1 Frame Time: 1",
+        lambda text: re.sub("OFFSET.*", "OFFSET 0 0 0", text),
+    ],
+)
+def test_every_damage_is_one_sentence_with_the_path(random_motion, damage):
+    random_motion.write_text(damage(random_motion.read_text()))
+    with pytest.raises(ValueError, match=random_motion.name) as caught:
+        read_bvh(random_motion, _MAP)
+    assert "\n" not in str(caught.value)
 
 
 def _quaternion(axis, degrees):

@@ -142,6 +142,30 @@ def test_bad_files(pose, tmp_path):
         pose.render(tmp_path / "pose.gif", size=32)
 
 
+def test_damaged_archives(pose, tmp_path):
+    whole = pose.save(tmp_path / "pose.npz").read_bytes()
+    packed = tmp_path / "packed.npz"
+    np.savez_compressed(packed, poses=np.random.default_rng(0).normal(size=(3, 156)))
+    path = tmp_path / "damaged.npz"
+    np.save(tmp_path / "array.npy", np.zeros((1, 156)))
+    for content in (
+        whole[: len(whole) // 2],
+        _with_a_flipped_byte(whole, 200),
+        packed.read_bytes()[:-100],
+        _with_a_flipped_byte(packed.read_bytes(), 500),
+        (tmp_path / "array.npy").read_bytes(),
+        b"",
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="damaged.npz cannot be read as an .npz archive") as caught:
+            Pose.from_npz(path)
+        assert "\n" not in str(caught.value)
+
+
+def _with_a_flipped_byte(content, place):
+    return content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :]
+
+
 def test_body_and_picture(pose, tmp_path):
     joints, vertices, faces = pose.joints, pose.vertices, pose.faces
     assert joints.shape == (22, 3) and vertices.shape[1] == 3 and faces.max() == len(vertices) - 1

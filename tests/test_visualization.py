@@ -3,6 +3,8 @@
 
 import concurrent.futures
 import os
+import signal
+import time
 
 import numpy as np
 import pygltflib
@@ -116,7 +118,13 @@ def test_renderer_in_threads_and_forked_children(body, posed):
     if child == 0:  # OpenGL would hang here, so numpy must take over
         close = np.abs(picture().astype(int) - expected).mean() < 2
         os._exit(0 if close and Renderer(32, 32).backend == "software" else 1)
-    assert os.waitpid(child, 0)[1] == 0
+    deadline = time.monotonic() + 120
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
 
 
 def test_renderer_errors(posed):

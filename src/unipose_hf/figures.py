@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from .modeling.pose_unipose import write_file
+from .visualization.text import wrapped
 
 # How an estimated pose is shown beside its picture.
 VIEWS = {
@@ -118,7 +119,7 @@ def _draw_text(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width:
     """The text in the largest letters that fit; what does not fit in the smallest is cut off with three dots."""
     for size in range(LARGEST_FONT, SMALLEST_FONT - 1, -1):
         font = _font(size)
-        lines = _wrapped(text, font, width)
+        lines = wrapped(text, font, width)
         step = round(1.35 * size)
         if len(lines) * step <= height:
             break
@@ -128,32 +129,6 @@ def _draw_text(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width:
     top += max(0, (height - len(lines) * step) // 2)
     for i, line in enumerate(lines):
         draw.text((left, top + i * step), line, fill=INK, font=font)
-
-
-def _wrapped(text: str, font, width: int) -> list[str]:
-    lines = []
-    for paragraph in text.splitlines() or [""]:
-        line = ""
-        for word in _broken(paragraph.split(), font, width):
-            longer = f"{line} {word}".strip()
-            if line and font.getlength(longer) > width:
-                lines.append(line)
-                line = word
-            else:
-                line = longer
-        lines.append(line)
-    return lines
-
-
-def _broken(words: list[str], font, width: int):
-    """The words, those wider than a line cut into pieces."""
-    for word in words:
-        start = 0
-        for end in range(1, len(word) + 1):
-            if end - start > 1 and font.getlength(word[start:end]) > width:
-                yield word[start : end - 1]
-                start = end - 1
-        yield word[start:]
 
 
 @functools.cache

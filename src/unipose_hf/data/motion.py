@@ -48,6 +48,7 @@ class Bvh:
         parents: J indices, -1 for the root.
         offsets: `(J, 3)` rest offset from the parent, in the file's unit.
         end_offsets: the end sites' offsets, keyed by the index of their joint.
+        channels: of each joint the names of its motion values, in small letters.
         rotations: `(F, J, 3, 3)` local rotation matrices.
         frame_time: seconds from one frame to the next.
     """
@@ -56,6 +57,7 @@ class Bvh:
     parents: list[int]
     offsets: Tensor
     end_offsets: dict[int, Tensor]
+    channels: list[list[str]]
     rotations: Tensor
     frame_time: float
 
@@ -87,12 +89,32 @@ def parse_bvh(path: str | Path) -> Bvh:
     if next(tokens, "") != "HIERARCHY":
         raise ValueError(f"{path} does not start with HIERARCHY, so it is not a BVH file; pass a .bvh motion file.")
     try:
-        return _parse_tokens(path, tokens)
-    except (StopIteration, IndexError, TypeError):  # a word is missing; braces do not match
+        bvh, declared, values = _parse_tokens(tokens)
+    except (StopIteration, IndexError, TypeError, ValueError):  # a word is missing or no number; braces do not match
         raise ValueError(f"{path} breaks off, or is not laid out as a BVH file; fetch it again.") from None
+    width = sum(len(kinds) for kinds in bvh.channels)
+    # Some files hold one frame more than they declare; the declared ones are read.
+    if declared < 1 or width == 0 or values.size % width or values.size < declared * width:
+        raise ValueError(
+            f"{path} holds {values.size} motion values, expected {declared} frames x {width} channels; the file is "
+            "cut or damaged, fetch it again."
+        )
+    frames = torch.from_numpy(values).reshape(-1, width)[:declared]
+    if not (frames.isfinite().all() and bvh.offsets.isfinite().all()):
+        raise ValueError(f"{path} holds NaN or infinite numbers; expected finite angles and offsets.")
+    bvh.rotations = _local_rotations(bvh.channels, frames)
+    return bvh
 
 
-def _parse_tokens(path, tokens) -> Bvh:
+_CHANNELS = {f"{axis}{kind}" for axis in "xyz" for kind in ("position", "rotation")}
+
+
+def _parse_tokens(tokens) -> tuple[Bvh, int, np.ndarray]:
+    """The words after HIERARCHY -> the file without its rotations, the declared number of frames, all motion values.
+
+    Raises:
+        StopIteration, IndexError, TypeError, ValueError: they are not laid out as they should be.
+    """
     names, parents, offsets, channels, end_offsets = [], [], [], [], {}
     stack: list[int | None] = []  # open braces: a joint's index, or None for an end site
     joint = -1
@@ -101,6 +123,7 @@ def _parse_tokens(path, tokens) -> Bvh:
             joint = len(names)
             names.append(next(tokens))
             parents.append(stack[-1] if stack else -1)
+            offsets.append(None)
             channels.append([])
         elif token == "End":
             next(tokens)
@@ -114,11 +137,13 @@ def _parse_tokens(path, tokens) -> Bvh:
             if stack[-1] is None:
                 end_offsets[stack[-2]] = offset
             else:
-                offsets.append(offset)
+                offsets[stack[-1]] = offset
         elif token == "CHANNELS":
             channels[stack[-1]] = [next(tokens).lower() for _ in range(int(next(tokens)))]
         elif token == "MOTION":
             break
+    if stack or not names or not _CHANNELS.issuperset(kind for kinds in channels for kind in kinds):
+        raise ValueError("an open brace, no joint or an unknown channel")
     header = {}
     for token in tokens:
         if token == "Frames:":
@@ -126,16 +151,16 @@ def _parse_tokens(path, tokens) -> Bvh:
         elif token == "Time:":
             header["time"] = float(next(tokens))
             break
+    if len(header) < 2:
+        raise ValueError("no Frames: or no Frame Time:")
     values = np.array(list(tokens), dtype=np.float64)
-    width = sum(len(c) for c in channels)
-    # Some files hold one frame more than they declare; the declared ones are read.
-    if "time" not in header or width == 0 or values.size % width or values.size < header["frames"] * width:
-        raise ValueError(
-            f"{path} holds {values.size} motion values, expected {header.get('frames', '?')} frames x {width} "
-            "channels; the file is cut or damaged, fetch it again."
-        )
-    frames = torch.from_numpy(values).reshape(-1, width)[: header["frames"]]
-    rotations = torch.eye(3, dtype=torch.float64).repeat(len(frames), len(names), 1, 1)
+    bvh = Bvh(names, parents, torch.stack(offsets), end_offsets, channels, torch.empty(0), header["time"])
+    return bvh, header["frames"], values
+
+
+def _local_rotations(channels: list[list[str]], frames: Tensor) -> Tensor:
+    """Motion values `(F, all channels)` -> `(F, J, 3, 3)`."""
+    rotations = torch.eye(3, dtype=torch.float64).repeat(len(frames), len(channels), 1, 1)
     column = 0
     for joint, kinds in enumerate(channels):
         turning = [(kind[0].upper(), column + k) for k, kind in enumerate(kinds) if kind.endswith("rotation")]
@@ -145,7 +170,7 @@ def _parse_tokens(path, tokens) -> Bvh:
             # Channels apply from the left: "Zrotation Xrotation Yrotation" means Rz @ Rx @ Ry.
             rotations[:, joint] = roma.euler_to_rotmat(axes, angles, degrees=True)
         column += len(kinds)
-    return Bvh(names, parents, torch.stack(offsets), end_offsets, rotations, header["time"])
+    return rotations
 
 
 def read_bvh(path: str | Path, joint_map: dict[str, str]) -> Tensor:
@@ -177,8 +202,16 @@ def read_bvh(path: str | Path, joint_map: dict[str, str]) -> Tensor:
     for joint, parent in enumerate(bvh.parents[1:], start=1):
         rest.append(rest[parent] + bvh.offsets[joint])
     rest_bones = {name: rest[index[end]] - rest[index[name]] for name, (_, end) in _LIMB_BONES.items()}
+    flat = [name for name, bone in rest_bones.items() if bone.norm() < 1e-9]
+    if flat:
+        raise ValueError(
+            f"{path} gives the rest bones of {', '.join(flat)} no length; check its offsets and joint_map."
+        )
     turns = bvh.global_rotations()
-    return _retarget({name: turns[:, j] for name, j in index.items()}, rest_bones)
+    try:
+        return _retarget({name: turns[:, j] for name, j in index.items()}, rest_bones)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be retargeted: {error}") from error
 
 
 # DeepMimic's frame: x forward, y up, z to the body's right. Columns: where its axes lie in ours.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bundled open poses: about 1,500 distinct poses of real people, from freely licensed motion clips.
+"""The bundled open poses: 1,378 distinct poses of real people, from freely licensed motion clips.
 
 PROVENANCE.md names every source. The split goes by whole clips: no frame of a test clip is near a training frame
 because they come from the same take.

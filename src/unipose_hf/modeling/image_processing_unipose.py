@@ -163,7 +163,10 @@ def _open(source):
             raise ValueError(f"{name} could not be fetched as a picture ({error}).") from error
     if isinstance(source, str) and source.startswith("data:image/"):
         name = "The data URL"
-        source = base64.b64decode(source.split(",", 1)[-1])
+        try:
+            source = base64.b64decode(source.split(",", 1)[-1])
+        except ValueError as error:
+            raise ValueError(f"{name} is damaged ({error}); expected data:image/png;base64,... .") from error
     if isinstance(source, bytes | bytearray):
         source = io.BytesIO(source)
     elif isinstance(source, str | os.PathLike):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import json
@@ -102,7 +103,7 @@ class Pose:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {key: data[key] for key in ("poses", "betas", "format") if key in data.files}
                 keys = ", ".join(data.files)
-        except (ValueError, OSError, EOFError, AttributeError) as error:
+        except Exception as error:  # numpy, zipfile and zlib say in many ways that bytes are damaged
             raise ValueError(f"{path} cannot be read as an .npz archive of plain arrays ({error}).") from error
         poses = arrays.get("poses")
         if poses is None or poses.ndim != 2 or poses.shape[1] < 3 * NUM_JOINTS:
@@ -173,21 +174,21 @@ class Pose:
     @property
     def joints(self) -> np.ndarray:
         """(22, 3) joint positions of the bundled body in metres, pelvis at the origin."""
-        body, betas = _bundled_body(), self._betas_tensor()
+        body, betas = bundled_body(), self._betas_tensor()
         with torch.no_grad():
             return body.joints(self._matrix(), betas).numpy()
 
     @property
     def vertices(self) -> np.ndarray:
         """(V, 3) vertices of the bundled body in metres, pelvis at the origin."""
-        body, betas = _bundled_body(), self._betas_tensor()
+        body, betas = bundled_body(), self._betas_tensor()
         with torch.no_grad():
             return body(self._matrix(), betas).vertices.numpy()
 
     @property
     def faces(self) -> np.ndarray:
         """(F, 3) triangles of the bundled body, vertex numbers, counter-clockwise seen from outside."""
-        return _bundled_body().faces.numpy()
+        return bundled_body().faces.numpy()
 
     def _matrix(self) -> torch.Tensor:
         return axis_angle_to_matrix(torch.from_numpy(self._axis_angle.copy()))
@@ -368,11 +369,7 @@ def _part(name: str):
         raise
 
 
-_BODY = []
-
-
-def _bundled_body():
+@functools.cache
+def bundled_body():
     """The bundled full body, read once."""
-    if not _BODY:
-        _BODY.append(_part("body").load_body())
-    return _BODY[0]
+    return _part("body").load_body()

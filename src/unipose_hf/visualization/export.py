@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from ..body import JOINT_NAMES, PARENTS
-from ..modeling.pose_unipose import Pose, write_file
+from ..modeling.pose_unipose import Pose, bundled_body, write_file
 from .outfit import BodyPaint, Outfit
-from .picture import bundled_body
 from .renderer import vertex_normals
 
 FRAME_TIME = 1 / 30

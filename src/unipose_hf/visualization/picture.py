@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from ..modeling.pose_unipose import Pose
+from ..modeling.pose_unipose import Pose, bundled_body
 from .camera import Camera
 from .outfit import BodyPaint, Outfit
 from .renderer import Renderer, vertex_normals
+from .text import wrapped
 
 PAPER_TOP, PAPER_BOTTOM = (247, 248, 250), (226, 229, 234)
 SHADOW = (70, 78, 92)
@@ -68,14 +69,6 @@ def draw_pose(
     )
 
 
-@functools.lru_cache(maxsize=1)
-def bundled_body():
-    """The bundled full body, read once."""
-    from ..body import load_body
-
-    return load_body()
-
-
 @functools.lru_cache(maxsize=4)
 def _paint(body) -> BodyPaint:
     return BodyPaint.of(body)
@@ -127,7 +120,7 @@ def contact_sheet(
         raise ValueError(f"There are {len(labels)} labels for {len(images)} images; expected one each.")
     columns = columns or math.ceil(math.sqrt(len(images)))
     font = ImageFont.load_default(size=max(11, cell // 18))
-    texts = [_wrapped(label, font, cell) for label in labels] if labels is not None else [""] * len(images)
+    texts = ["\n".join(wrapped(str(label), font, cell)) for label in labels or [""] * len(images)]
     line = font.size * 1.25
     rows = math.ceil(len(images) / columns)
     text_heights = [
@@ -157,15 +150,3 @@ def _as_image(image, cell: int) -> Image.Image:
     picture = picture.convert("RGB")
     scale = cell / max(picture.size)
     return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
-
-
-def _wrapped(text: str, font, width: int) -> str:
-    """Break the text where the next word would pass `width` pixels."""
-    lines = [""]
-    for word in str(text).split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return "\n".join(lines)

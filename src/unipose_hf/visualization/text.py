@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Texts broken into lines."""
+
+
+def wrapped(text: str, font, width: int) -> list[str]:
+    """The lines of a text set in `font` (a PIL font) that are at most `width` pixels wide."""
+    lines = []
+    for paragraph in text.splitlines() or [""]:
+        line = ""
+        for word in _broken(paragraph.split(), font, width):
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                line = word
+            else:
+                line = longer
+        lines.append(line)
+    return lines
+
+
+def _broken(words: list[str], font, width: int):
+    """The words, those wider than a line cut into pieces."""
+    for word in words:
+        start = 0
+        for end in range(1, len(word) + 1):
+            if end - start > 1 and font.getlength(word[start:end]) > width:
+                yield word[start : end - 1]
+                start = end - 1
+        yield word[start:]
