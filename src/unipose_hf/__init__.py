@@ -2,8 +2,6 @@
 """One model that reads, describes, compares, estimates, generates and edits 3D human poses."""
 
 import importlib
-import sys
-from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -43,14 +41,4 @@ def __dir__():
     return sorted({*globals(), *_MODULE_OF})
 
 
-def _runs_as_command():
-    """Whether this process is the command `unipose`, which registers once it needs a model: its help shall not wait
-    the seconds that transformers takes to import."""
-    program = Path(sys.argv[0]).name if getattr(sys, "argv", None) else ""
-    return program in ("unipose", "unipose.exe") or ("-m", "unipose_hf.cli") in zip(
-        sys.orig_argv, sys.orig_argv[1:], strict=False
-    )
-
-
-if not _runs_as_command():
-    importlib.import_module(".auto", __name__)  # so that `pipeline("image-to-pose")` and the Auto classes know UniPose
+importlib.import_module(".auto", __name__)  # so that `pipeline("image-to-pose")` and the Auto classes know UniPose

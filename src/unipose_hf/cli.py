@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `unipose`, also `python -m unipose_hf.cli`.
 
-A user's mistake ends as one sentence on stderr and exit code 2. Everything heavy is imported inside the commands, so
-that help comes at once.
+A user's mistake ends as one sentence on stderr and exit code 2. What only one command needs is imported inside it.
 """
 
 import sys
@@ -22,8 +21,12 @@ class _Commands(TyperGroup):
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError, ImportError) as error:
+        except BrokenPipeError:  # of `unipose ... | head`, which typer ends quietly
+            raise
+        except (ValueError, OSError, ImportError) as error:
             sentence = str(error)
+            if isinstance(error, OSError) and error.strerror:
+                sentence = f"{error.filename or 'A file'} cannot be read or written ({error.strerror})."
         except UsageError as error:
             sentence = error.format_message()
         typer.echo(f"unipose: {' '.join(sentence.split())}", err=True)
@@ -98,7 +101,7 @@ def estimate(
         for suffix in (".npz", ".glb"):
             pose.save(out / f"{name}{suffix}")
         views = tuple(Cell(pose.render(**view), label) for label, view in VIEWS.items())
-        shown = picture if corners is None else picture.crop(corners)
+        shown = picture if corners is None else picture.crop(_within(corners, *picture.size))
         save_png(draw_panel(Panel(name, (Cell(shown),), views)), out / f"{name}.png")
         typer.echo(f"{image}: {out / name}.npz, .glb, .png (score {person['score']:.2f})")
 
@@ -154,13 +157,15 @@ def evaluate(
     if importlib.util.find_spec("sacrebleu") is None:  # it would be missed only after minutes
         raise ImportError("BLEU needs sacrebleu: pip install unipose-hf[evaluate]")
     loaded = _load(model)
+    from .evaluation.card import figures_table
     from .evaluation.held_out import evaluate_held_out
     from .modeling.pose_unipose import write_file
 
     with contextlib.redirect_stdout(sys.stderr):  # it tells how far it is
         figures = evaluate_held_out(*loaded, count=count)
     write_file(out, (json.dumps(figures, indent=1) + "\n").encode())
-    typer.echo("\n".join(_table(figures)))
+    typer.echo(f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s\n")
+    typer.echo(figures_table(figures))
     typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {out}.")
 
 
@@ -187,11 +192,20 @@ def _load(folder: Path | None):
         mend = "give --model a folder that save_pretrained or `hf download NAME --local-dir FOLDER` made"
     _check_model_folder(folder, mend)
     logging.disable_progress_bar()
+    told = logging.get_verbosity()
+    logging.set_verbosity_error()  # the library's report on weights would stand before the sentence
     try:
         model = UniPoseForConditionalGeneration.from_pretrained(folder).eval()
     except SafetensorError as error:
         raise ValueError(f"The weights in {folder} are damaged ({error}); {mend}.") from error
-    return model, UniPoseProcessor.from_pretrained(folder)
+    except RuntimeError as error:  # tensors of other shapes
+        raise ValueError(f"The weights in {folder} do not fit its config.json ({error}); {mend}.") from error
+    finally:
+        logging.set_verbosity(told)
+    try:
+        return model, UniPoseProcessor.from_pretrained(folder)
+    except Exception as error:  # among them the bare Exception of the tokenizers library
+        raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {mend}.") from error
 
 
 def _check_model_folder(folder: Path, mend: str) -> None:
@@ -224,6 +238,12 @@ def _parse_box(text: str) -> tuple[float, ...]:
             f"--box is {text!r}; expected four numbers x0,y0,x1,y1 in pixels, for example --box 40,10,300,480."
         ) from None
     return x0, y0, x1, y1
+
+
+def _within(box: tuple[float, ...], width: int, height: int) -> tuple[float, ...]:
+    """The part of a box that lies in a picture."""
+    x0, y0, x1, y1 = box
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
 def _result_names(images: list[str], out: Path) -> list[str]:
@@ -266,24 +286,6 @@ def _check_writable(folder: Path) -> None:
 
     if not os.access(folder, os.W_OK):
         raise ValueError(f"The folder {folder} cannot be written to; give another place by --out.")
-
-
-def _table(figures: dict) -> list[str]:
-    """Lines of a title for each task and its figures below."""
-    lines = [f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s"]
-    for task, values in figures.items():
-        if isinstance(values, dict):
-            lines += ["", task]
-            lines += [f"  {name.replace('_', ' '):<48}{value:>9}" for name, value in _flat(values)]
-    return lines
-
-
-def _flat(values: dict, before: str = ""):
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{before}{name}: ")
-        else:
-            yield before + name, value
 
 
 def main() -> None:
