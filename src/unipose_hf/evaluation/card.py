@@ -2,8 +2,9 @@
 """Measured figures into a table and into a model card, so that no figure is ever typed by hand."""
 
 import json
-import os
 from pathlib import Path
+
+from unipose_hf.modeling.pose_unipose import write_file
 
 # task, figure, what it is, the same figure of a model that knows nothing of its input
 ROWS = (
@@ -31,7 +32,7 @@ BASELINES = {
 
 def figures_table(figures: dict) -> str:
     """A Markdown table of what `evaluate_held_out` returned, each figure beside its baseline."""
-    lines = ["| task | figure | unipose-tiny | baseline |", "| --- | --- | --- | --- |"]
+    lines = ["| task | figure | model | baseline |", "| --- | --- | --- | --- |"]
     for task, path, label, baseline_label in ROWS:
         *groups, key = path
         values = figures[task]
@@ -63,6 +64,4 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
     if "{{" in text:
         raise ValueError(f"{template} holds a placeholder that no figure fills: {text[text.index('{{') :][:40]!r}.")
     for name, content in (("README.md", text), ("figures.json", json.dumps(figures, indent=1) + "\n")):
-        temporary = folder / (name + ".part")
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, folder / name)
+        write_file(folder / name, content.encode())

@@ -2,8 +2,8 @@
 """All tasks on the held-out clips of the open poses, on the bundled body.
 
 Every figure stands beside what a model that knows nothing of its input would reach: shuffled captions, the copied
-    source pose, the mean training pose, shuffled references. The body is not SMPL's, so no figure compares with
-    published ones.
+source pose, the mean training pose, shuffled references. The body is not SMPL's, so no figure compares with published
+ones.
 """
 
 import time
@@ -29,18 +29,18 @@ def evaluate_held_out(model, processor, count: int | None = None, batch_size: in
 
     Args:
         model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
-        count: poses to use, spread over all clips; all of them by default.
+        count: poses to use, spread over all clips; all of them by default. A pose that would be the only one of its
+            clip is left out, since edits and differences need another one of the clip.
         batch_size: prompts answered at once.
         seed: of captions, pairs and pictures.
 
     Raises:
         ImportError: sacrebleu is missing.
+        ValueError: no two of so few poses are of one clip.
     """
     model.eval()
     poses = load_open_poses("test")
-    chosen = torch.arange(len(poses.axis_angle))
-    if count is not None:
-        chosen = torch.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().long()
+    chosen = choose_poses(poses.clip_id, count)
     run = _HeldOut(model, processor, poses.axis_angle[chosen], poses.clip_id[chosen], batch_size, seed)
     began = time.monotonic()
     figures = {"poses": len(chosen), "clips": [poses.clip_names[i] for i in poses.clip_id[chosen].unique().tolist()]}
@@ -50,6 +50,30 @@ def evaluate_held_out(model, processor, count: int | None = None, batch_size: in
     return figures | {"seconds": round(time.monotonic() - began)}
 
 
+def choose_poses(clip_id: torch.Tensor, count: int | None) -> torch.Tensor:
+    """Clip numbers of all poses `(n,)` -> the rows to use, at most `count`, at least two of each clip that has any."""
+    chosen = torch.arange(len(clip_id))
+    if count is not None:
+        chosen = torch.linspace(0, len(chosen) - 1, min(count, len(chosen))).round().long()
+    clips = clip_id[chosen]
+    chosen = chosen[(clips[:, None] == clips).sum(1) > 1]
+    if not len(chosen):
+        raise ValueError(
+            f"No two of {count} poses spread over {len(clip_id.unique())} clips are of one clip, as edits need; give "
+            "a larger count, or none for all poses."
+        )
+    return chosen
+
+
+def other_of_clip(clips: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Clip numbers `(n,)`, each there twice or more -> for each row another row of the same clip, `(n,)`."""
+    others = torch.empty_like(clips)
+    for clip in clips.unique():
+        members = (clips == clip).nonzero()[:, 0]
+        others[members] = members.roll(1 + int(torch.randint(len(members) - 1, (1,), generator=generator)))
+    return others
+
+
 class _HeldOut:
     def __init__(self, model, processor, poses, clips, batch_size, seed):
         self.model, self.processor, self.batch_size, self.seed = model, processor, batch_size, seed
@@ -57,10 +81,7 @@ class _HeldOut:
         self.body = load_body(size="small")
         generator = torch.Generator().manual_seed(seed)
         self.order = torch.randperm(len(poses), generator=generator)  # for everything shuffled
-        self.sources = torch.empty(len(poses), dtype=torch.long)  # of pairs: another pose of the same clip
-        for clip in clips.unique():
-            members = (clips == clip).nonzero()[:, 0]
-            self.sources[members] = members.roll(1 + int(torch.randint(len(members), (1,), generator=generator)))
+        self.sources = other_of_clip(clips, generator)  # of pairs
         turned = random_global_turn(poses, generator, full_yaw=True)
         self.pictures = render_training_images(turned, seed=seed, size=512)
 
