@@ -123,7 +123,7 @@ def seeded_random(seed, *tensors):
     return random_module.Random(int.from_bytes(digest.digest(), "little")).random
 
 
-def _fact(code, category, name_category, rare):
+def _fact(code, category, name_category):
     relation = (code.kind, category) if category else (code.kind,)
     subject, object = split_side(code.subject), code.object and split_side(code.object)
     twins = object is not None and object[1] == subject[1]
@@ -135,7 +135,7 @@ def _fact(code, category, name_category, rare):
         relation = (*relation, "crossed" if twins else "across")
     weight = _WEIGHTS.get(relation) or _WEIGHTS.get(relation[0], _ALIGNED_WEIGHT)
     group = None if code.kind.startswith("kneeling") else group_of(relation, subject, object)
-    return Fact(((code.name, name_category),), relation, subject, object, group, weight, rare)
+    return Fact(((code.name, name_category),), relation, subject, object, group, weight)
 
 
 def _inverted(fact):
@@ -147,9 +147,8 @@ def _inverted(fact):
 
 # per code: category index -> fact
 _FACTS = [
-    [_fact(code, category, category, category in code.rare) for category in POSE_OPERATORS[code.kind].categories]
-    for code in POSECODES
-] + [[None, _fact(code, None, "true", code.rare)] for code in SUPER_POSECODES]
+    [_fact(code, category, category) for category in POSE_OPERATORS[code.kind].categories] for code in POSECODES
+] + [[None, _fact(code, None, "true")] for code in SUPER_POSECODES]
 
 
 def _compose(facts, random, max_clauses):

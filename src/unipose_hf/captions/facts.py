@@ -11,7 +11,7 @@ class Fact(NamedTuple):
 
     ``subject`` and ``object`` are (side, part): side is "left", "right", "both", "opposite" or "" (torso, neck ...).
     ``group`` is equal for facts that say the same of different subjects; None where joining makes no sense.
-    ``rare`` facts are chosen before others; among equals a larger ``weight`` is chosen more readily.
+    A fact of a larger ``weight`` is chosen more readily.
     """
 
     codes: tuple[tuple[str, str], ...]
@@ -20,7 +20,6 @@ class Fact(NamedTuple):
     object: tuple[str, str] | None
     group: tuple | None
     weight: float
-    rare: bool = False
 
 
 def split_side(point):
@@ -78,5 +77,4 @@ def _replace(by_subject, pair, subject):
         subject=subject,
         object=object,
         weight=max(first.weight, second.weight),
-        rare=first.rare or second.rare,
     )
