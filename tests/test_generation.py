@@ -144,6 +144,25 @@ def test_rows_of_a_batch_write_poses_at_their_own_steps(text, cache):
     assert new_tokens(sequences) == expected
 
 
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_poses_in_prompts_with_place_embeddings(cache):
+    model = tiny_model(pose_place_embeddings=True)
+    poses = torch.randint(
+        CODE_OFFSET, CODE_OFFSET + CODEBOOK, (4, NUM_CODES), generator=torch.Generator().manual_seed(0)
+    )
+    first, second, third, fourth = ([POSE_START, *pose, POSE_END] for pose in poses.tolist())
+    rows = [[BOS, 5, *first, 6, *second, 7], [BOS, *third, 8], [BOS, 9], [BOS, 4, *fourth]]
+    width = len(rows[0])
+    processor = StartPoses(width, {0: [0], 1: [2, 15], 3: [5]})
+    sequences = greedy(model, rows, processor, cache_implementation=cache)
+    for row, prompt in enumerate(rows):
+        written = Reference(model, prompt, processor, row).greedy(STEPS)
+        assert sequences[row, width:].tolist() == written
+        assert written.count(POSE_END) == [1, 2, 0, 1][row]
+    published = greedy(tiny_model(), rows, processor, cache_implementation=cache)
+    assert not published[:, width:].equal(sequences[:, width:])
+
+
 @pytest.mark.parametrize("bidirectional", ["all", "answer", "none"])
 def test_rows_that_begin_and_end_when_they_like(bidirectional):
     model, rows = tiny_model(seed=3, bidirectional_poses=bidirectional), prompts(6, seed=1)

@@ -92,10 +92,11 @@ def test_what_bidirectional_poses_changes():
     assert (gap[: first_query - 1] < 1e-5).all() and gap[first_query] > 0.1
 
 
+@pytest.mark.parametrize("places", [False, True])
 @pytest.mark.parametrize("text", ["llama", "qwen2"])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_changes_nothing(text, side):
-    model = tiny_model(text)
+def test_padding_changes_nothing(text, side, places):
+    model = tiny_model(text, pose_place_embeddings=places)
     rows = [[BOS, 5, *PROMPT_POSE, *ANSWER_POSE, EOS], [BOS, 6, 7, *ANSWER_POSE]]
     width = len(rows[0])
     blank = [[PAD] * (width - len(row)) for row in rows]
@@ -109,10 +110,11 @@ def test_padding_changes_nothing(text, side):
         torch.testing.assert_close(batch[index][mask[index].bool()], alone, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("places", [False, True])
 @pytest.mark.parametrize("text", ["llama", "qwen2", "mistral"])
-def test_cached_is_uncached(text):
+def test_cached_is_uncached(text, places):
     """The row is fed in pieces that do not cut a block."""
-    model = tiny_model(text)
+    model = tiny_model(text, pose_place_embeddings=places)
     pieces = [
         [BOS, 5],
         PROMPT_POSE[:-1],
@@ -270,6 +272,25 @@ def test_each_query_has_its_place():
     assert embedded[3 + NUM_CODES + 3 : -1].equal(queries)
     words = model.get_input_embeddings().weight
     assert embedded[1].equal(words[BOS]) and embedded[-1].equal(words[POSE_END])
+
+
+def test_codes_of_a_prompt_pose_are_told_their_places():
+    plain, placed = tiny_model(), tiny_model(pose_place_embeddings=True)
+    code = CODE_OFFSET + 3
+    prompt_pose = [POSE_START, *[code] * NUM_CODES, POSE_END]
+    ids = torch.tensor([[PAD, BOS, *prompt_pose, 5, *prompt_pose, *ANSWER_POSE]])
+    words, queries = placed.get_input_embeddings().weight, placed.model.pose_query_embeddings.weight
+    assert words.equal(plain.get_input_embeddings().weight)
+    first, second, answer = (slice(start, start + NUM_CODES) for start in (3, 6 + NUM_CODES, 8 + 2 * NUM_CODES))
+    embedded = placed.model._embed(ids)[0]
+    for block in (first, second):
+        torch.testing.assert_close(embedded[block], words[code] + queries)
+    assert embedded[answer].equal(queries)
+    published = plain.model._embed(ids)[0]
+    assert published[first].equal(words[code].expand(NUM_CODES, -1)) and published[answer].equal(queries)
+    others = torch.ones(ids.shape[1], dtype=torch.bool)
+    others[first] = others[second] = False
+    assert embedded[others].equal(published[others])
 
 
 # --- loss

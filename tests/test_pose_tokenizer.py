@@ -168,11 +168,15 @@ def test_save_and_load_keep_everything_also_the_running_averages(sizes, rotation
     assert torch.equal(loaded.encode(rotations).codes, model.eval().encode(rotations).codes)
 
 
-def test_autocast_does_not_change_codes(rotations):
+def test_autocast_changes_neither_codes_nor_poses(rotations):
     model = make(JOINT_WISE)
+    chances = torch.rand(3, 44, 12, generator=torch.Generator().manual_seed(0)).softmax(-1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         codes = model.encode(rotations).codes
+        decoded, expected = model.decode(codes).rotations, model.decode_expected(chances).rotations
     assert torch.equal(codes, model.encode(rotations).codes)
+    assert torch.equal(decoded, model.decode(codes).rotations)
+    assert expected.dtype == torch.float32 and torch.equal(expected, model.decode_expected(chances).rotations)
 
 
 def test_noise_reaches_one_limb_of_some_poses():

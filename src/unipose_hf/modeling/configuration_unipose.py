@@ -22,10 +22,9 @@ class PoseTokenizerConfig(PreTrainedConfig):
 
     The encoder convolves over the joint axis: an input layer on 22 joints, one layer on each length of
     `encoder_lengths` (nearest up-sampling before it), `num_downsamples` halvings, residual blocks, an output layer.
-    Every
-    position of the result is split into `codes_per_position` codes. The decoder runs the other way over
-    `decoder_lengths`.
-    With `kernel_size=1` and no lengths every joint has codes of its own that mean the same rotation for every joint.
+    Every position of the result is split into `codes_per_position` codes. The decoder runs the other way over
+    `decoder_lengths`. With `kernel_size=1` and no lengths every joint has codes of its own that mean the same rotation
+    for every joint.
 
     Args:
         num_joints (`int`, *optional*, defaults to 22): joints of a pose, SMPL order, the root included.
@@ -37,12 +36,10 @@ class PoseTokenizerConfig(PreTrainedConfig):
         num_downsamples (`int`, *optional*, defaults to 1): stride-2 convolutions after them.
         decoder_lengths (`list[int]`, *optional*, defaults to `[65, 51, 36, 22]`): lengths the decoder resamples to.
         num_residual_blocks (`int`, *optional*, defaults to 2): residual blocks in encoder and decoder, dilations
-            falling
-            by powers of three down to one.
+            falling by powers of three down to one.
         codes_per_position (`int`, *optional*, defaults to 1): codes cut from the channels of one position.
         quantizer (`"ema"` or `"fsq"`, *optional*, defaults to `"ema"`): an exponentially averaged codebook as
-            published,
-            or a finite scalar quantiser (Mentzer et al., ICLR 2024) on `fsq_levels`.
+            published, or a finite scalar quantiser (Mentzer et al., ICLR 2024) on `fsq_levels`.
         fsq_levels (`list[int]`, *optional*): levels of each code dimension; their product is `codebook_size`, their
             number `code_dim`.
         codebook_decay (`float`, *optional*, defaults to 0.99): decay of the averaged codebook.
@@ -110,8 +107,8 @@ class PoseTokenizerConfig(PreTrainedConfig):
 class UniPoseConfig(PreTrainedConfig):
     r"""
     Configuration of [`UniPoseForConditionalGeneration`]. The defaults are the published model: CLIP ViT-L/14-336, the
-    ViT-H
-    pose encoder, a pose tokenizer of 80 codes; the language model is a Llama unless `text_config` says otherwise.
+    ViT-H pose encoder, a pose tokenizer of 80 codes; the language model is a Llama unless `text_config` says
+    otherwise.
 
     Token ids default to the published vocabulary order: text, codes, begin, end. Codes are contiguous from
     `pose_code_offset`.
@@ -124,26 +121,24 @@ class UniPoseConfig(PreTrainedConfig):
             BlazePose by `{"model_type": "unipose_blazepose"}`; `None` for none.
         pose_config (`dict` or [`PoseTokenizerConfig`], *optional*): the pose tokenizer.
         image_token_id, pose_token_id, pose_start_token_id, pose_end_token_id, pose_query_token_id (`int`):
-            placeholders of
-            image features and of prompt poses, the marks round a pose, and the placeholder of an answer's queries.
+            placeholders of image features and of prompt poses, the marks round a pose, and the placeholder of an
+            answer's queries.
         pose_code_offset (`int`): vocabulary id of code 0.
         vision_feature_layer (`int`, *optional*, defaults to -2): hidden state of the general encoder; its class token
             is dropped.
         vision_feature_size (`int`, *optional*): side of the grid that both maps are resampled to; by default the
-            general
-            encoder's own, or the pose encoder's map as it is where there is no general encoder.
+            general encoder's own, or the pose encoder's map as it is where there is no general encoder.
         image_seq_length (`int`, *optional*): image tokens of one picture; worked out from the encoders if left out.
         projector_hidden_act (`str`, *optional*, defaults to `"gelu"`): activation between the projector's two layers.
         image_tokens_per_cell (`int`, *optional*, defaults to 1): language-model rows the projector makes of one grid
             cell.
-        pose_place_embeddings (`bool`, *optional*, defaults to `False`): add the query embedding of its place to each code
-            of a prompt pose, so that a query finds the code of its own joint at once. Published weights do without.
+        pose_place_embeddings (`bool`, *optional*, defaults to `False`): add the query embedding of its place to each
+            code of a prompt pose, so that a query finds the code of its own joint at once. Published weights do
+            without.
         bidirectional_poses (`"all"`, `"answer"` or `"none"`, *optional*, defaults to `"all"`): which pose blocks
-            attend both
-            ways: every one, only the generated one (as published weights expect), or none.
+            attend both ways: every one, only the generated one (as published weights expect), or none.
         pose_decoding (`"argmax"`, `"expected"` or `"sample"`, *optional*, defaults to `"argmax"`): how `generate_pose`
-            reads
-            the distributions over codes unless told otherwise.
+            reads the distributions over codes unless told otherwise.
         pose_answer_prefix_ids (`list[int]`, *optional*, defaults to none): text tokens that `generate_pose` puts
             between the prompt and `<pose_start>`, for weights that learnt to write a space before a pose.
     """

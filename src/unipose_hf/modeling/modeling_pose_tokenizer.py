@@ -283,14 +283,15 @@ class PoseTokenizerModel(PreTrainedModel):
 
         Differentiable: a loss on the decoded pose reaches the distributions.
         """
-        return self._decode_vectors(probabilities.float() @ self.quantizer.codebook)
+        with self._full_precision(probabilities.device):
+            vectors = probabilities.float() @ self.quantizer.codebook
+        return self._decode_vectors(vectors)
 
     def forward(self, rotations: torch.Tensor, noise_scale: float = 0.0, **kwargs) -> PoseTokenizerOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices.
         noise_scale (`float`, *optional*, defaults to 0): while training, one limb of about half of the poses is
-            disturbed
-            by uniform noise of this size on its 6D rotations; the target stays clean (supplement B.1).
+            disturbed by uniform noise of this size on its 6D rotations; the target stays clean (supplement B.1).
         """
         leading, flat = self._checked(rotations)
         with self._full_precision(rotations.device):

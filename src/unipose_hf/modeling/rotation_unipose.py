@@ -27,7 +27,8 @@ def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:
 def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
     """Matrices (..., 3, 3) -> rotation vectors (..., 3) with angle in [0, pi], also right at an angle of exactly pi.
 
-    Goes through the quaternion whose largest component is computed first (Shepperd 1978): no division by a small number.
+    Goes through the quaternion whose largest component is computed first (Shepperd 1978): no division by a small
+    number.
     """
     m = matrix.flatten(-2)
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = m.unbind(-1)
