@@ -123,7 +123,7 @@ def test_a_few_steps_of_training_lower_the_loss(sizes, rotations):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     torch.manual_seed(0)
     losses = []
-    for _ in range(20):
+    for _ in range(100):
         output = model(rotations)
         optimizer.zero_grad()
         output.loss.backward()

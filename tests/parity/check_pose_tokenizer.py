@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our pose tokenizer against what the published one computes: exact codes, rotations to 1e-4.
 
-    python tests/parity/check_pose_tokenizer.py PARITY_FOLDER
+python tests/parity/check_pose_tokenizer.py PARITY_FOLDER
 """
 
 import sys
