@@ -23,7 +23,7 @@ from unipose_hf.training.stages import (
     PoseLossWeights,
     TaskStream,
     batch_losses,
-    seed_code_embeddings,
+    seed_embeddings,
     set_trainable,
     train_stage,
 )
@@ -226,7 +226,7 @@ def test_a_stage_runs_and_resumes(small, tmp_path, monkeypatch):
 def test_similar_codes_start_with_similar_rows(small):
     model, _, _ = small
     torch.manual_seed(0)
-    seed_code_embeddings(model)
+    seed_embeddings(model)
     codebook = model.model.pose_tokenizer.quantizer.codebook
     first = model.config.pose_code_offset
     rows = model.get_input_embeddings().weight[first : first + len(codebook)]

@@ -204,7 +204,8 @@ def seed_embeddings(model: UniPoseForConditionalGeneration) -> None:
 
     Input rows and queries get unit size: beside rows of the usual 0.02, what the layers add at first, nearly the same
     for all, drowns which token or query it is. Codes with similar vectors start with similar rows, in the embedding
-    and in the head: random projections of smooth functions of the vector (random Fourier features, Rahimi & Recht 2007).
+    and in the head: random projections of smooth functions of the vector (random Fourier features, Rahimi and Recht
+    2007).
     """
     codebook = model.model.pose_tokenizer.quantizer.codebook  # (codebook_size, code_dim)
     features = 256

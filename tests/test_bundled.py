@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user sees: the bundled checkpoint, through the pipelines, does what it says on poses it never saw."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import pipeline
+
+import unipose_hf
+from unipose_hf.auto import BUNDLED_CHECKPOINT
+from unipose_hf.captions import caption_poses, codes_satisfied, instruct_pairs, pose_geometry
+from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.data.rendering import render_training_images
+from unipose_hf.demo import PHOTO
+from unipose_hf.evaluation import mpjpe, pa_mpjpe
+
+LEFT_WRIST, RIGHT_WRIST = 20, 21
+
+
+@pytest.fixture(scope="module")
+def poses():
+    """Every 28th held-out pose, (16, 22, 3)."""
+    return load_open_poses("test").axis_angle[::28]
+
+
+@pytest.fixture(scope="module")
+def pipelines():
+    made = {"image-to-pose": pipeline("image-to-pose")}
+    shared = {"model": made["image-to-pose"].model, "processor": made["image-to-pose"].processor}
+    for task in unipose_hf.TASKS:
+        made.setdefault(task, pipeline(task, **shared))
+    return made
+
+
+def joints_of(results):
+    return torch.from_numpy(np.stack([result["pose"].joints for result in results]))
+
+
+def joints(poses):
+    return torch.from_numpy(np.stack([unipose_hf.Pose(pose).joints for pose in poses]))
+
+
+def test_it_is_small():
+    size = sum(file.stat().st_size for file in BUNDLED_CHECKPOINT.rglob("*") if file.is_file())
+    assert size <= 40e6
+    assert not list(BUNDLED_CHECKPOINT.rglob("*.bin")) and not list(BUNDLED_CHECKPOINT.rglob("*.pt"))
+
+
+def test_a_photograph_gives_a_pose_that_raises_the_hand_that_is_raised(pipelines):
+    [person] = pipelines["image-to-pose"](str(PHOTO))
+    assert person["pose"].joints[RIGHT_WRIST, 1] > person["pose"].joints[LEFT_WRIST, 1] + 0.2
+
+
+def test_rendered_people_are_estimated_better_than_by_the_mean_pose(pipelines, poses):
+    rendered = render_training_images(poses, seed=5, size=512, occlusion=0)
+    people = [person for [person] in pipelines["image-to-pose"](list(rendered.images), batch_size=8)]
+    truth = joints(rendered.axis_angle)
+    assert pa_mpjpe(joints_of(people), truth).mean() < 0.120
+    assert mpjpe(joints_of(people), truth).mean() < 0.200
+
+
+def test_texts_give_poses_that_do_more_of_what_they_state_than_of_what_others_state(pipelines, poses):
+    captions, stated = caption_poses(poses, seed=9, return_codes=True)
+    made = np.stack([answer["pose"].axis_angle for answer in pipelines["text-to-pose"](captions, batch_size=8)])
+    geometry = pose_geometry(torch.from_numpy(made))
+    own = np.nanmean(codes_satisfied(stated, *geometry))
+    others = np.nanmean(codes_satisfied(stated[1:] + stated[:1], *geometry))
+    assert own > others + 0.03
+
+
+def test_edits_come_nearer_to_the_target_than_the_source(pipelines, poses):
+    sources, targets = poses.roll(1, 0), poses
+    texts = instruct_pairs(sources, targets, seed=9)
+    items = [{"pose": pose, "text": text} for pose, text in zip(sources, texts, strict=True)]
+    edited = joints_of(pipelines["pose-editing"](items, batch_size=8))
+    assert mpjpe(edited, joints(targets)).mean() < 0.95 * mpjpe(joints(sources), joints(targets)).mean()
+
+
+def test_every_task_answers_in_words_or_poses_and_batches_change_nothing(pipelines, poses):
+    pairs = [{"poses": [poses[i], poses[i + 1]]} for i in range(3)]
+    for task, items in (("pose-to-text", [{"pose": pose} for pose in poses[:3]]), ("pose-diff", pairs)):
+        together = pipelines[task](items, batch_size=3)
+        alone = [pipelines[task](item) for item in items]
+        assert [answer["text"] for answer in together] == [answer["text"] for answer in alone]
+        assert all(len(answer["text"].split()) > 5 and answer["text"].endswith(".") for answer in alone)
+    picture = str(PHOTO)
+    for task, item in (("image-to-pose-text", {"image": picture}), ("image-diff", {"images": [picture, picture]})):
+        assert len(pipelines[task](item)["text"].split()) > 5

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The README tells the truth: its Python runs, its commands exist, its figures are those of the bundled card."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from unipose_hf.auto import BUNDLED_CHECKPOINT
+from unipose_hf.demo import PHOTO
+from unipose_hf.evaluation.card import figures_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+CARD = (BUNDLED_CHECKPOINT / "README.md").read_text(encoding="utf-8")
+
+
+def run(snippet, folder, monkeypatch):
+    shutil.copy(PHOTO, folder / "photo.jpg")
+    monkeypatch.chdir(folder)
+    names = {}
+    exec(compile(snippet, "README.md", "exec"), names)
+    return names
+
+
+def test_there_are_snippets():
+    assert len(SNIPPETS) >= 4
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_snippets_run(number, tmp_path, monkeypatch):
+    assert run(SNIPPETS[number], tmp_path, monkeypatch)
+
+
+def test_first_snippet_prints_what_the_readme_says(tmp_path, monkeypatch, capsys):
+    run(SNIPPETS[0], tmp_path, monkeypatch)
+    assert (tmp_path / "pose.glb").stat().st_size > 100_000
+    printed = capsys.readouterr().out.strip().splitlines()[-1]
+    assert printed in README
+
+
+def test_the_card_snippet_runs(tmp_path, monkeypatch):
+    [snippet] = re.findall(r"```python\n(.*?)```", CARD, re.S)
+    assert run(snippet, tmp_path, monkeypatch)["kick"].axis_angle.shape == (22, 3)
+
+
+def test_figures_are_the_measured_ones():
+    table = figures_table(json.loads((BUNDLED_CHECKPOINT / "figures.json").read_text()))
+    assert table in README and table in CARD
+
+
+def test_files_and_commands_that_the_readme_names_exist():
+    for link in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / link).is_file(), link
+    for command in ("demo", "describe", "estimate", "edit", "diff", "evaluate", "doctor"):
+        assert f"def {command}(" in (ROOT / "src/unipose_hf/cli.py").read_text(encoding="utf-8")
+    for path in re.findall(r"`((?:examples|src)/[\w/.-]+)`", README):
+        assert (ROOT / path).exists(), path
