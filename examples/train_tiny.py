@@ -120,6 +120,7 @@ def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
     full = {"images": bank, "weights": PoseLossWeights(joints=50.0, rotations=20.0), "fewest_clauses": 6}
     train_stage("all-tasks", model, processor, arguments(1250, 1.2e-3, seed=5), folder, stop_at=cut(300), **full)
     train_stage("all-tasks-images", model, processor, arguments(700, 1.2e-3, seed=6), folder, stop_at=stop_at, **full)
+    train_stage("all-tasks-texts", model, processor, arguments(560, 1.2e-3, seed=7), folder, stop_at=stop_at, **full)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)

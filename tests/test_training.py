@@ -136,7 +136,7 @@ def test_batches_are_what_the_processor_makes_of_the_chats(small, task):
     rule = TASKS[task]
     rotations = random_rotations(6).unflatten(0, (2, 3))
     codes = model.get_pose_codes(rotations)  # (2, 3, 8)
-    texts = ["Bend the left knee.", "Both <pose> arms are straight, and more is said here."]
+    texts = ["Bend the left knee.", "Both arms are straight, and more is said here."]
     batch = task_batch(processor, model.config, task, texts, codes[:, : rule.poses], codes[:, 2])
     messages = [
         task_messages(
@@ -158,7 +158,8 @@ def test_batches_are_what_the_processor_makes_of_the_chats(small, task):
     )
     assert torch.equal(batch["input_ids"], expected["input_ids"])
     assert torch.equal(batch["attention_mask"], expected["attention_mask"])
-    labels = expected["input_ids"].masked_fill(expected["assistant_masks"] == 0, -100)
+    is_answer = torch.as_tensor(expected["assistant_masks"]).bool()
+    labels = expected["input_ids"].masked_fill(~is_answer, -100)
     if rule.answer == "pose":
         queries = expected["input_ids"] == model.config.pose_query_token_id
         labels[queries] = codes[:, 2].flatten() + model.config.pose_code_offset
@@ -177,7 +178,7 @@ def test_streams_repeat_themselves_for_the_same_generator(small):
         assert (first["target"] is not None) == (TASKS[task].answer == "pose")
 
 
-def test_the_pose_loss_falls_when_the_right_codes_grow_likelier(small):
+def test_a_batch_can_be_learnt_by_heart(small):
     model, processor, images = small
     batch = TaskStream(processor, model, seed=0, images=images).batch(
         "text-to-pose", 4, torch.Generator().manual_seed(0)
@@ -192,7 +193,7 @@ def test_the_pose_loss_falls_when_the_right_codes_grow_likelier(small):
         batch_losses(model, batch, rest, PoseLossWeights())["loss"].backward()
         optimizer.step()
     after = batch_losses(model, batch, rest, PoseLossWeights())
-    assert after["ce"] < before["ce"] and after["mpjpe_mm"] < before["mpjpe_mm"]
+    assert after["ce"] < 0.5 * before["ce"] and after["loss"] < before["loss"]
 
 
 def test_each_stage_trains_its_own_part(small):
@@ -226,8 +227,9 @@ def test_a_stage_runs_and_resumes(small, tmp_path, monkeypatch):
 def test_similar_codes_start_with_similar_rows(small):
     model, _, _ = small
     torch.manual_seed(0)
-    seed_embeddings(model)
     codebook = model.model.pose_tokenizer.quantizer.codebook
+    codebook.copy_(torch.linspace(-1, 1, len(codebook))[:, None])  # codes along a line
+    seed_embeddings(model)
     first = model.config.pose_code_offset
     rows = model.get_input_embeddings().weight[first : first + len(codebook)]
     near = torch.cdist(codebook, codebook) + 1e9 * torch.eye(len(codebook))

@@ -44,6 +44,15 @@ STAGES = {
         "image-to-pose-text": 3,
         "image-diff": 3,
     },
+    "all-tasks-texts": {
+        "text-to-pose": 32,
+        "pose-editing": 16,
+        "pose-to-text": 14,
+        "pose-diff": 10,
+        "image-to-pose": 20,
+        "image-to-pose-text": 6,
+        "image-diff": 4,
+    },
 }
 MOST_CLAUSES = 9
 
