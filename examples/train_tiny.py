@@ -60,6 +60,7 @@ def build_model(
     tokenizer = train_text_tokenizer(sentences, vocab_size=800, codebook_size=pose_tokenizer.config.codebook_size)
     torch.manual_seed(seed)
     backbone = BlazePoseBackbone.from_pretrained(BLAZEPOSE)
+    backbone.config.name_or_path = ""  # or the saved model would name a folder of this machine
     ids = {name: tokenizer.convert_tokens_to_ids(f"<{name}>") for name in ("image", "pose", "pose_start", "pose_end")}
     config = UniPoseConfig(
         text_config=LlamaConfig(
