@@ -9,7 +9,7 @@ import numpy as np
 import roma
 
 from ..body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
-from .facts import Fact, group_of, join_twins, split_side
+from .first_facts import Fact, group_of, join_twins, split_side
 from .joint_sets import POSECODES, SUPER_POSECODES
 from .measure import caption_eligibility, check_rotations, measure_posecodes
 from .operators import POSE_OPERATORS

@@ -6,7 +6,7 @@ import roma
 import torch
 
 from .describe import CHUNK, MAX_WORDS, pose_geometry, seeded_random
-from .facts import Fact, group_of, join_twins, split_side
+from .first_facts import Fact, group_of, join_twins, split_side
 from .measure import check_rotations, measure_posecodes, sort_into_categories
 from .measure_pairs import PAIRCODE_INDEX, compare_posecodes, instruction_eligibility
 from .operators import PAIR_OPERATORS, TURN_OPERATOR
