@@ -8,9 +8,9 @@ import roma
 import torch
 
 from ..body import JOINT_NAMES
+from .frame_check import check_size, warn_if_z_is_up
 from .joint_sets import (
     BODY_KINDS,
-    NUM_HEAD_POSECODES,
     POINTS,
     POSECODES,
     SIDES,
@@ -21,6 +21,8 @@ from .operators import POSE_OPERATORS
 
 _FINGER_REACH = 0.1367  # metres from the wrist to the second joint of the middle finger
 _MIDDLE2_OF_HANDS = (26, 41)  # its index in the 52-joint order, left and right
+_ALMOST_ONE = 1 - torch.finfo(torch.float32).eps
+_ABOVE_ALL = torch.finfo(torch.float32).max
 _GUARD = 0.20  # metres the ankles must be below the shoulders for a body pitch to mean anything
 
 _INDEX = {name: i for i, name in enumerate(POINTS)}
@@ -46,26 +48,32 @@ class Posecodes:
         return len(self.values)
 
 
-def measure_posecodes(joints, rotations=None, *, noise: torch.Generator | None = None) -> Posecodes:
-    """Measure PoseScript's 271 elementary posecodes and 150 super-posecodes.
+def measure_posecodes(
+    joints, rotations=None, *, noise: torch.Generator | None = None, compat: bool = False
+) -> Posecodes:
+    """Measure PoseScript's 271 elementary posecodes and 150 super-posecodes (Delmas et al., 2022/2024).
 
     Args:
-        joints: (N, 22, 3) metres, y up, facing +z with the yaw removed, or (N, 52, 3) with the SMPL-H hands.
-        rotations: (N, 22, 3) local axis-angle in the same frame; without it the three head codes are absent (268).
+        joints: (N, 22, 3) metres, y up, facing +z with the yaw removed, or (N, 52, 3) with the SMPL-H hands. The hands
+            of 22 joints are guessed along the forearms, so some codes differ from those of 52.
+        rotations: (N, 22 or 52, 3) local axis-angle in the same frame (identity root = upright, facing +z); without it
+            the three head codes are absent (268).
         noise: a generator adds the method's uniform tolerance noise before binning; None measures exactly.
+        compat: measure as the published code does, whose angle of a fully folded or straight joint is sometimes not a
+            number and then counts as "straight". The default tells such joints apart.
+
+    Warns:
+        UserWarning: many poses look like people who stand along z, so the positions are probably z-up.
 
     Raises:
-        ValueError: wrong shape, or a value that is not finite.
+        ValueError: wrong shape, a value that is not finite, or a body taller than 10 m.
     """
-    joints = check_points(joints, "joints", at_least=22)
-    count = len(POSECODES)
-    parts = [_elementary_values(joints)]
-    if rotations is None:
-        count -= NUM_HEAD_POSECODES
-    else:
-        rotations = check_rotations(rotations, "rotations", len(joints)).to(joints)
-        parts.append(_head_values(rotations))
-    values = torch.cat(parts, dim=-1)
+    joints = check_points(joints, "joints")
+    warn_if_z_is_up(joints)
+    if rotations is not None:
+        rotations = roma.rotvec_to_rotmat(check_rotations(rotations, "rotations", len(joints)).to(joints))
+    values = code_values(joints, rotations, compat)
+    count = values.shape[1]
     operators = [POSE_OPERATORS[code.kind] for code in POSECODES[:count]]
     categories = sort_into_categories(values, operators, noise)
     return Posecodes(
@@ -78,18 +86,20 @@ def measure_posecodes(joints, rotations=None, *, noise: torch.Generator | None =
     )
 
 
-def check_points(points, name, at_least=22):
-    """A float32 tensor of finite positions (N, J >= 22, 3), or a ValueError in one sentence."""
+def check_points(points, name):
+    """A float32 tensor of finite positions (N, 22 or >= 52, 3) in metres, or a ValueError in one sentence."""
     points = torch.as_tensor(points, dtype=torch.float32)
     if points.numel() == 0 and points.shape[:1] == (0,):
-        return points.reshape(0, at_least, 3)
-    if points.ndim != 3 or points.shape[-1] != 3 or not (points.shape[1] == at_least or points.shape[1] >= 52):
+        return points.reshape(0, 22, 3)
+    if points.ndim != 3 or points.shape[-1] != 3 or not (points.shape[1] == 22 or points.shape[1] >= 52):
         raise ValueError(
-            f"{name} has shape {tuple(points.shape)}; expected (N, {at_least}, 3): one row of joints per pose."
+            f"{name} has shape {tuple(points.shape)}; expected (N, 22, 3), the body's joints of each pose, or "
+            "(N, 52, 3) with the SMPL-H hands."
         )
     if not torch.isfinite(points).all():
         bad = int((~torch.isfinite(points)).flatten(1).any(1).nonzero()[0])
         raise ValueError(f"{name} holds NaN or infinity in pose {bad}; every coordinate must be a finite number.")
+    check_size(points[:, :22], name)
     return points
 
 
@@ -114,7 +124,7 @@ def check_rotations(rotations, name, count=None):
 
 
 def sort_into_categories(values, operators, noise=None):
-    """(N, C) values -> (N, C) category indices; a value equal to a threshold belongs below it."""
+    """(N, C) values -> (N, C) category indices; a value equal to a threshold belongs below it, NaN to the last."""
     widest = max(len(operator.thresholds) for operator in operators)
     rows = [operator.thresholds + (math.inf,) * (widest - len(operator.thresholds)) for operator in operators]
     thresholds = values.new_tensor(rows)  # (C, T)
@@ -122,6 +132,7 @@ def sort_into_categories(values, operators, noise=None):
         tolerance = values.new_tensor([operator.tolerance for operator in operators])
         draw = torch.rand(values.shape, generator=noise, dtype=values.dtype, device=noise.device)
         values = values + (2 * draw.to(values.device) - 1) * tolerance
+    values = values.nan_to_num(nan=_ABOVE_ALL, posinf=_ABOVE_ALL)  # above each threshold but the filling infinity
     categories = torch.zeros_like(values, dtype=torch.long)
     for t in range(widest):
         categories += values > thresholds[:, t]
@@ -153,8 +164,9 @@ def _unit(vectors):
 
 
 def _degrees(cosine):
-    # rounding can push the cosine of a fully folded or straight joint past +-1, where acos is not a number
-    return torch.rad2deg(torch.acos(cosine.clamp(-1, 1)))
+    # rounding can push the cosine of a fully folded or straight joint past +-1, where acos is not a number; and at
+    # +-1 its derivative is infinite
+    return torch.rad2deg(torch.acos(cosine.clamp(-_ALMOST_ONE, _ALMOST_ONE)))
 
 
 def _columns(kind):
@@ -168,11 +180,27 @@ _COLUMNS = {
 }
 
 
-def _elementary_values(joints):
+def code_values(joints, rotations=None, compat=False):
+    """What the elementary codes are measured on, in the order of ``POSECODES``: degrees and metres, with gradients.
+
+    Args:
+        joints: (N, 22 or >= 52, 3) metres, as for `measure_posecodes` but unchecked.
+        rotations: (N, 22, 3, 3) local rotation matrices.
+        compat: see `measure_posecodes`.
+
+    Returns:
+        (N, 271), or (N, 268) without rotations.
+    """
+    values = _elementary_values(joints, compat)
+    return values if rotations is None else torch.cat((values, _head_values(rotations)), dim=-1)
+
+
+def _elementary_values(joints, compat=False):
     """(N, 268) values of every code that needs positions only, in the order of POSECODES."""
     points = working_points(joints)
     a, b, c = (points[:, columns] for columns in _COLUMNS["angle"])
-    values = [_degrees((_unit(c - b) * _unit(a - b)).sum(-1))]
+    bend = (_unit(c - b) * _unit(a - b)).sum(-1)
+    values = [torch.rad2deg(torch.acos(bend)) if compat else _degrees(bend)]
     a, b = (points[:, columns] for columns in _COLUMNS["distance"])
     values.append((a - b).norm(dim=-1))
     for axis, kind in enumerate(("rel_x", "rel_y", "rel_z")):
@@ -210,7 +238,7 @@ def body_inclination(joints):
 def _head_values(rotations):
     """Pitch, turn and tilt of the head in degrees (N, 3); each chain includes the rotation of its first joint."""
     names = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
-    chain = roma.rotvec_to_rotmat(rotations[:, [JOINT_NAMES.index(name) for name in names]])
+    chain = rotations[:, [JOINT_NAMES.index(name) for name in names]]
     from_neck = chain[:, 4] @ chain[:, 5]
     from_pelvis = chain[:, 0] @ chain[:, 1] @ chain[:, 2] @ chain[:, 3] @ from_neck
     pitch = torch.atan2(from_neck[:, 2, 1], from_neck[:, 2, 2])
@@ -220,7 +248,7 @@ def _head_values(rotations):
 
 
 def _recipe_tables():
-    """Every recipe as up to three (code, category) requirements; short ones repeat their first."""
+    """Every recipe as four (code, category) requirements; short ones repeat their first."""
     owners, codes, categories = [], [], []
     for owner, code in enumerate(SUPER_POSECODES):
         for recipe in code.recipes:
@@ -250,7 +278,11 @@ def _super_codes(categories):
 
 
 def caption_eligibility(codes: Posecodes) -> torch.Tensor:
-    """How much each code deserves saying: (N, C + S) of 0 (no), 1 (may be said) or 2 (rare, should be said)."""
+    """How much each code deserves saying: (N, C + S) of 0 (no), 1 (may be said) or 2 (rare, should be said).
+
+    As in PoseScript, down to its one lopsided rule: kneeling on the right knee silences the heights of the knees,
+    kneeling on the left does not.
+    """
     count = len(codes.names)
     levels = _LEVELS[:count].to(codes.categories.device)
     elementary = levels.gather(1, codes.categories.T).T.contiguous()  # (N, C)
