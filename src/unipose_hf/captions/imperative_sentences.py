@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups of facts to instructions: imperatives, gerunds after "while", goals that oblige, pronouns, connectors."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .aggregate import is_mutual
+from .imperatives import INSTRUCTIONS, OBLIGATIONS, WAYS
+from .sentences import capitalise, join_list, pick
+from .wording import PLURAL_VERBS, part_words, phrases_of
+
+CONNECTORS = (", ", " and ", " while ", ", then ", ". ")
+MOST_CLAUSES = 5  # in one sentence
+
+
+class Voice(NamedTuple):
+    """What one text keeps to from its first word to its last."""
+
+    determiner: str  # the, your
+    random: Callable[[], float]
+    simplify: bool
+
+
+def describe_changes(groups, determiner, random, *, simplify=False):
+    """Say the groups in their order ("" for none).
+
+    Args:
+        groups: lists of facts that share their subject, or else relation and object.
+        determiner: "the" or "your".
+        random: a function without arguments that gives a float in [0, 1).
+        simplify: always give parts their full name.
+    """
+    voice = Voice(determiner, random, simplify)
+    groups = [sorted(group, key=is_goal) for group in groups]  # what to do before how it should end
+    connectors = _connectors(groups, random)
+    gerunds = _gerunds(connectors)
+    clauses, named = [], None
+    for group, connector, gerund in zip(groups, connectors, gerunds, strict=True):
+        subject = _only_subject(group)
+        repeated = subject is not None and subject == named and not simplify and connector != ". "
+        clauses.append(_clause(group, subject, gerund, repeated, voice))
+        named = subject if all(fact.object is None for fact in group) else None
+    return _punctuated(clauses, connectors, gerunds)
+
+
+def _gerunds(connectors):
+    """Whether the verb after each connector follows "while", or an "and" that continues it."""
+    gerunds = []
+    for connector in connectors:
+        gerunds.append(connector == " while " or (connector == " and " and gerunds[-1]))
+    return gerunds
+
+
+def _punctuated(clauses, connectors, gerunds):
+    """The clauses as sentences, with the commas of a list that ends in "and"."""
+    text = ""
+    for i, (clause, connector) in enumerate(zip(clauses, connectors, strict=True)):
+        if connector == ". ":
+            text += f"{'. ' if text else ''}{capitalise(clause)}"
+            continue
+        following = connectors[i + 1] if i + 1 < len(clauses) else ". "
+        if connector == " and " and (following == " and " or (following == ", " and not gerunds[i])):
+            connector = ", "  # a, b and c
+        elif connector == ", " and following == ". ":
+            connector = ", and "
+        elif connector == " and " and (" and " in clause or " and " in clauses[i - 1]):
+            connector = ", and "
+        text += connector + clause
+    return text + "." if text else ""
+
+
+def describe_turn(category, random):
+    """The sentence about the turn of the whole person, which comes before the rest."""
+    phrase = pick(random, INSTRUCTIONS["turn", category])
+    return f"{capitalise(phrase.verb)}{phrase.rest}."
+
+
+def is_goal(fact):
+    """Whether the fact is a state to reach rather than a change to make."""
+    return fact.relation not in INSTRUCTIONS
+
+
+def _only_subject(group):
+    subjects = {fact.subject for fact in group}
+    return subjects.pop() if len(subjects) == 1 else None
+
+
+def _connectors(groups, random):
+    """What goes before each group, drawn evenly; another one where the grammar or the length forbids it."""
+    connectors, used, length, after_goal = [], [], 0, False
+    for group in groups:
+        connector = pick(random, CONNECTORS) if connectors else ". "
+        clauses = len(group) if _only_subject(group) else 1
+        goal = is_goal(group[0])
+        gerund = bool(used) and _gerunds(used)[-1]
+        # a command and a statement share a sentence only by "while"
+        at_odds = goal != after_goal and (after_goal or gerund or connector != " while ")
+        if length + clauses > MOST_CLAUSES or at_odds:
+            connector = ". "
+        elif connector == ", then " and (goal or connector in used):
+            connector = ", "
+        elif connector == " while " and gerund:
+            connector = " and "
+        if connector == ". ":
+            used, length = [], 0
+        used.append(connector)
+        connectors.append(connector)
+        length += clauses
+        after_goal = is_goal(group[-1])
+    return connectors
+
+
+def _clause(group, subject, gerund, repeated, voice):
+    changes = [fact for fact in group if not is_goal(fact)]
+    goals = group[len(changes) :]
+    if not changes:
+        return f"{_subject(group, subject, repeated, voice)} {_should(goals, subject, gerund, voice)}"
+    if subject is None:
+        names = _names(changes, voice)
+        return _commands(changes[:1], names, None, gerund, voice)
+    pronoun = "them" if subject[0] == "both" else "it"
+    name = pronoun if repeated else _name(subject, voice)
+    text = _commands(changes, name, pronoun, gerund, voice)
+    return text + _outcome(goals, subject, gerund, voice) if goals else text
+
+
+def _commands(changes, name, pronoun, gerund, voice):
+    """One or more imperatives about one subject, which is a pronoun once it has been named."""
+    said = []  # [verb and subject, the ways it goes]
+    for fact in changes:
+        ways = WAYS[fact.relation]
+        if said and said[-1][1] and ways and voice.random() < 0.6:
+            said[-1][1].append(pick(voice.random, ways))
+            continue
+        phrase = pick(voice.random, INSTRUCTIONS[fact.relation])
+        verb = phrase.gerund if gerund else phrase.verb
+        if phrase.way:
+            said.append([f"{verb} {name} ", [phrase.way]])
+        else:
+            said.append([verb + phrase.rest.format(s=name, d=voice.determiner), []])
+        if phrase.names:
+            name = pronoun
+    clauses = [verb + (join_list(ways).format(d=voice.determiner) if ways else "") for verb, ways in said]
+    if len(clauses) > 1 and any(len(ways) > 1 for _, ways in said):
+        return f"{', '.join(clauses[:-1])}, and {clauses[-1]}"
+    return join_list(clauses)
+
+
+def _outcome(goals, subject, gerund, voice):
+    """What the part that was just moved should be in the end."""
+    pronoun = "they" if subject[0] == "both" else "it"
+    if gerund or voice.random() < 2 / 3:
+        return f" so that {pronoun} {_should(goals, subject, True, voice)}"
+    return f". {capitalise(pronoun)} {_should(goals, subject, False, voice)}"
+
+
+def _subject(group, subject, repeated, voice):
+    if repeated:
+        return "they" if subject[0] == "both" else "it"
+    return _name(subject, voice) if subject else _names(group, voice)
+
+
+def _names(facts, voice):
+    """Several subjects; left and right of one part are named together."""
+    ends = [fact.subject for fact in facts]
+    sides = {part: {side for side, other in ends if other == part} for _, part in ends}
+    ends = [("both" if sides[part] >= {"left", "right"} else side, part) for side, part in ends]
+    return join_list([_name(end, voice) for end in dict.fromkeys(ends)])
+
+
+def _should(goals, subject, present, voice):
+    """Verbs and what follows them, for one goal of several subjects or several goals of one."""
+    plural = subject is None or subject[0] == "both"
+    words, last_verb, last_object = [], None, None
+    for fact in goals if subject else goals[:1]:
+        verb, rest = pick(voice.random, phrases_of(fact.relation, subject and subject[1], fact.object)).split(" ", 1)
+        if fact.object:
+            rest = rest.replace("{o}", _object(fact, subject, fact.object == last_object, voice))
+        words.append(rest if verb == last_verb else f"{_conjugated(verb, plural, present)} {rest}")
+        last_verb, last_object = verb, fact.object
+    said = join_list(words)
+    # hands and feet: each pair is close together, and not the hands to the feet
+    if subject is None and goals[0].object is None and is_mutual(goals[0].relation):
+        said = said.replace("are ", "are each ", 1) if present else f"each {said}"
+    return said if present else f"{pick(voice.random, OBLIGATIONS)[plural]} {said}"
+
+
+def _conjugated(verb, plural, present):
+    if present and not plural:
+        return verb
+    return "be" if verb == "is" and not present else PLURAL_VERBS[verb]
+
+
+def _object(fact, subject, repeated, voice):
+    side, part = fact.object
+    several = side in ("both", "own", "opposite")
+    if repeated:
+        return "them" if several else "it"
+    if several:
+        determiner = "the opposite" if side == "opposite" else voice.determiner if side == "own" else "both"
+        return f"{determiner} {part_words(part, plural=True)}"
+    name = _name(fact.object, voice)
+    if subject and part == subject[1] and side and not voice.simplify:
+        return pick(voice.random, (name, "the other", f"{voice.determiner} {side} one"))
+    return name
+
+
+def _name(end, voice):
+    side, part = end
+    if side == "both":
+        return f"{pick(voice.random, ('both', voice.determiner))} {part_words(part, plural=True)}"
+    return " ".join(word for word in (voice.determiner, side, part_words(part)) if word)
