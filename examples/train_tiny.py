@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from transformers import LlamaConfig
+from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.evaluation.card import write_card
@@ -28,7 +28,7 @@ from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.training.image_bank import build_image_bank, load_image_bank
 from unipose_hf.training.loop import LoopArguments
 from unipose_hf.training.pose_tokenizer import pose_pool, train_pose_tokenizer
-from unipose_hf.training.stages import PoseLossWeights, seed_embeddings, train_stage
+from unipose_hf.training.stages import seed_embeddings, train_stage
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -43,21 +43,30 @@ POSE_TOKENIZER = PoseTokenizerConfig(
     decoder_lengths=[],
     codes_per_position=2,
     quantizer="fsq",
-    fsq_levels=[10, 10, 10],
+    fsq_levels=[16, 16, 16],
     code_dim=3,
-    codebook_size=1000,
+    codebook_size=4096,
 )
 
 
+def text_tokenizer(folder: Path, seed: int) -> PreTrainedTokenizerFast:
+    """Trained on captions and instructions, and kept in `folder`, so that a resumed run reads its texts as before."""
+    if not folder.exists():
+        poses = pose_pool(seed, 8192)
+        half = len(poses) // 2
+        sentences = caption_poses(poses, seed=seed) + instruct_pairs(poses[:half], poses[half:], seed=seed)
+        sentences += [task.prompt for task in TASKS.values()] * 20
+        tokenizer = train_text_tokenizer(sentences, vocab_size=900, codebook_size=POSE_TOKENIZER.codebook_size)
+        temporary = folder.with_suffix(".part")
+        tokenizer.save_pretrained(temporary)
+        temporary.rename(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
 def build_model(
-    pose_tokenizer: PoseTokenizerModel, seed: int
+    pose_tokenizer: PoseTokenizerModel, tokenizer: PreTrainedTokenizerFast, seed: int
 ) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
     """The untrained model with its trained pose tokenizer and its frozen pose encoder, and the processor."""
-    poses = pose_pool(seed, 8192)
-    half = len(poses) // 2
-    sentences = caption_poses(poses, seed=seed) + instruct_pairs(poses[:half], poses[half:], seed=seed)
-    sentences += [task.prompt for task in TASKS.values()] * 20
-    tokenizer = train_text_tokenizer(sentences, vocab_size=800, codebook_size=pose_tokenizer.config.codebook_size)
     torch.manual_seed(seed)
     backbone = BlazePoseBackbone.from_pretrained(BLAZEPOSE)
     backbone.config.name_or_path = ""  # or the saved model would name a folder of this machine
@@ -104,24 +113,15 @@ def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
 
     torch.manual_seed(0)
     pose_tokenizer = PoseTokenizerModel(POSE_TOKENIZER)
-    train_pose_tokenizer(pose_tokenizer, arguments(4000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
-    model, processor = build_model(pose_tokenizer, seed=2)
+    train_pose_tokenizer(pose_tokenizer, arguments(12000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
+    model, processor = build_model(pose_tokenizer, text_tokenizer(folder / "text_tokenizer", seed=2), seed=2)
 
-    # The first two mixes of tasks are cut short on the schedule of a longer run, where the next one takes over.
-    def cut(steps):
-        return min(stop_at or steps, max(1, round(steps * scale)))
-
-    train_stage(
-        "alignment", model, processor, arguments(1100, 1.2e-3, seed=3, final_share=0.5), folder, stop_at=cut(400)
-    )
-    build_image_bank(model.model.pose_vision_tower, folder / "images", max(256, round(images * scale)), seed=0)
+    train_stage("alignment", model, processor, arguments(1500, 2e-3, seed=3, final_share=0.5), folder, stop_at=stop_at)
+    count = max(256, round(images * scale))
+    build_image_bank(model.model.pose_vision_tower, folder / "images", count, processes=torch.get_num_threads())
     bank = load_image_bank(folder / "images")
     train_stage("vision", model, processor, arguments(60, 1e-3, seed=4), folder, bank, stop_at=stop_at)
-    # Once texts are understood, the mean pose matters most, and most prompts are long.
-    full = {"images": bank, "weights": PoseLossWeights(joints=50.0, rotations=20.0), "fewest_clauses": 6}
-    train_stage("all-tasks", model, processor, arguments(1250, 1.2e-3, seed=5), folder, stop_at=cut(300), **full)
-    train_stage("all-tasks-images", model, processor, arguments(700, 1.2e-3, seed=6), folder, stop_at=stop_at, **full)
-    train_stage("all-tasks-texts", model, processor, arguments(560, 1.2e-3, seed=7), folder, stop_at=stop_at, **full)
+    train_stage("all-tasks", model, processor, arguments(5500, 2e-3, seed=5), folder, bank, stop_at=stop_at)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)
@@ -136,7 +136,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/tiny"), help="checkpoints, logs and the result")
     parser.add_argument("--scale", type=float, default=1.0, help="of all steps and of the number of pictures")
-    parser.add_argument("--images", type=int, default=10240, help="rendered pictures")
+    parser.add_argument("--images", type=int, default=24576, help="rendered pictures")
     parser.add_argument("--stop-at", type=int, help="stop every stage after so many steps, as if it were killed there")
     options = parser.parse_args()
     main(options.folder, options.scale, options.images, options.stop_at)

@@ -9,17 +9,21 @@ import torch
 from tiny import BLAZEPOSE, random_rotations, tiny_config
 from torch import nn
 
-from unipose_hf.body import load_body, remove_yaw
+from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
+from unipose_hf.captions import caption_poses, codes_satisfied, pose_geometry
+from unipose_hf.captions.joint_sets import POSECODES, SUPER_POSECODES
+from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration, make_shift_labels
 from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor, task_messages
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
+from unipose_hf.training import code_loss
 from unipose_hf.training.batches import task_batch
+from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.image_bank import load_image_bank
-from unipose_hf.training.loop import LoopArguments, learning_rate_at, train_loop
+from unipose_hf.training.loop import LoopArguments, learning_rate_at, make_optimizers, train_loop
 from unipose_hf.training.pose_tokenizer import reconstruction_losses
 from unipose_hf.training.stages import (
-    STAGES,
     PoseLossWeights,
     TaskStream,
     batch_losses,
@@ -210,11 +214,11 @@ def test_each_stage_trains_its_own_part(small):
 
 def test_a_stage_runs_and_resumes(small, tmp_path, monkeypatch):
     model, processor, images = small
-    monkeypatch.setitem(STAGES, "all-tasks", dict.fromkeys(TASKS, 2))
+    monkeypatch.setattr("unipose_hf.training.stages.ROWS", 2)
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    arguments = LoopArguments(steps=2, learning_rate=1e-3, log_every=1, checkpoint_seconds=0)
+    arguments = LoopArguments(steps=6, learning_rate=1e-3, log_every=1, checkpoint_seconds=0)
     ends = []
-    for folder, stops in (("whole", [None]), ("broken", [1, None])):
+    for folder, stops in (("whole", [None]), ("broken", [2, 5, None])):
         for stop_at in stops:
             model.load_state_dict(start)
             train_stage("all-tasks", model, processor, arguments, tmp_path / folder, images, stop_at=stop_at)
@@ -222,6 +226,81 @@ def test_a_stage_runs_and_resumes(small, tmp_path, monkeypatch):
     model.load_state_dict(start)
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in start)
     assert not torch.equal(ends[0]["lm_head.weight"], start["lm_head.weight"])
+
+
+def test_every_task_of_a_stage_is_trained_as_often_as_it_should(small, tmp_path, monkeypatch):
+    model, processor, images = small
+    monkeypatch.setattr("unipose_hf.training.stages.ROWS", 1)
+    start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    drawn = []
+
+    class Recorder(TaskStream):
+        def batch(self, task, rows, generator):
+            drawn.append(task)
+            return super().batch(task, rows, generator)
+
+    monkeypatch.setattr("unipose_hf.training.stages.TaskStream", Recorder)
+    arguments = LoopArguments(steps=60, learning_rate=1e-3, log_every=60)
+    train_stage("all-tasks", model, processor, arguments, tmp_path, images)
+    model.load_state_dict(start)
+    assert set(drawn) == set(TASKS) and len(drawn) == 60
+    assert drawn.count("text-to-pose") > drawn.count("image-diff")
+
+
+def test_the_optimisers_share_out_every_trained_parameter(small):
+    model, _, _ = small
+    set_trainable(model, "all-tasks")
+    muon, adamw = make_optimizers(model, ARGUMENTS)
+    parts = [{id(p) for group in optimizer.param_groups for p in group["params"]} for optimizer in (muon, adamw)]
+    assert parts[0].isdisjoint(parts[1])
+    assert parts[0] | parts[1] == {id(p) for p in model.parameters() if p.requires_grad}
+    assert id(model.lm_head.weight) in parts[1] and id(model.get_input_embeddings().weight) in parts[1]
+    assert id(model.model.language_model.layers[0].self_attn.q_proj.weight) in parts[0]
+
+
+def stated_loss(poses, stated):
+    joints, rotations = pose_geometry(poses)
+    return stated_code_loss(axis_angle_to_matrix(rotations), joints, stated)
+
+
+def test_the_loss_on_stated_codes_is_small_for_poses_that_do_what_is_said():
+    poses = load_open_poses("test").axis_angle[::20]
+    stated = caption_poses(poses, return_codes=True)[1]
+    assert stated_loss(poses, stated) < 0.3 * stated_loss(poses.roll(1, 0), stated)
+
+
+def test_the_loss_on_stated_codes_bends_a_knee_that_should_be_bent():
+    pose = torch.zeros(1, 22, 3, requires_grad=True)  # the T-pose
+    stated = [[("angle/left_hip|left_knee|left_ankle", "right angle"), ("kneeling/body", "true")]]
+    optimizer = torch.optim.Adam([pose], lr=0.05)
+    rest = load_body(size="small").rest_joints
+
+    def loss():
+        rotations = axis_angle_to_matrix(pose)
+        return stated_code_loss(rotations, forward_kinematics(rotations, rest)[0], stated)
+
+    with torch.no_grad():
+        pose[0, JOINT_NAMES.index("left_knee"), 0] = 0.3  # away from straight, where no direction is the better one
+    before = loss()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss().backward()
+        assert pose.grad.isfinite().all()
+        optimizer.step()
+    assert loss() < 0.5 * before
+    codes = [[("angle/left_hip|left_knee|left_ankle", "right angle")]]
+    assert codes_satisfied(codes, *pose_geometry(pose.detach())).item() == 1
+
+
+def test_every_code_that_can_be_stated_has_bounds():
+    for code in (*POSECODES, *SUPER_POSECODES):
+        for category in getattr(code, "ok", ["true"]):
+            bounds = code_loss._BOUNDS[code.name, category]
+            assert bounds and all(low < high and unit > 0 for _, low, high, unit in bounds)
+
+
+def test_nothing_stated_costs_nothing():
+    assert stated_loss(torch.zeros(2, 22, 3), [[], []]) == 0
 
 
 def test_similar_codes_start_with_similar_rows(small):

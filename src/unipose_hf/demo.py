@@ -14,6 +14,7 @@ from .captions import caption_poses, codes_satisfied, instruct_pairs, pose_geome
 from .data.open_poses import load_open_poses
 from .data.rendering import render_training_images
 from .evaluation import mpjpe
+from .evaluation.held_out import CLAUSES
 from .figures import VIEWS, Cell, Panel, draw_overview, draw_panel, save_png
 from .modeling.image_processing_unipose import load_picture
 from .modeling.pose_unipose import Pose, write_file
@@ -52,7 +53,7 @@ def run_demo(model, processor, folder: Path, say: Callable[[str], None] = print)
     photo = load_picture(PHOTO)
     rendered = render_training_images(_vectors(pose), seed=PICTURE_SEED, size=512, body="full", occlusion=0)
     picture = Image.fromarray(rendered.images[0])
-    captions, stated = caption_poses(_vectors(other), return_codes=True)
+    captions, stated = caption_poses(_vectors(other), max_clauses=CLAUSES, return_codes=True)
     description = captions[0]
     millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     account.add(
@@ -87,10 +88,10 @@ def run_demo(model, processor, folder: Path, say: Callable[[str], None] = print)
     )
 
     read = run["pose-to-text"](pose)["text"]
-    measured = caption_poses(_vectors(pose))[0]
+    measured = caption_poses(_vectors(pose), max_clauses=CLAUSES)[0]
     account.task("pose-to-text", f"a held-out pose -> {_quoted(read)} Measured: {_quoted(measured)}")
     change = run["pose-diff"]({"poses": (pose, other)})["text"]
-    measured = instruct_pairs(_vectors(pose), _vectors(other))[0]
+    measured = instruct_pairs(_vectors(pose), _vectors(other), max_clauses=CLAUSES)[0]
     account.task("pose-diff", f"two held-out poses -> {_quoted(change)} Measured: {_quoted(measured)}")
     seen_change = run["image-diff"]({"images": (photo, picture)})["text"]
     account.task("image-diff", f"the photograph, a rendered picture -> {_quoted(seen_change)}")

@@ -249,4 +249,3 @@ def _super():
 
 POSECODES = _elementary()
 SUPER_POSECODES = tuple(_super())
-NUM_HEAD_POSECODES = len(HEAD_SETS)

@@ -21,6 +21,7 @@ from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to
 
 from .metrics import mpjpe, pa_mpjpe
 
+CLAUSES = 9  # statements of a caption or an instruction: everything at once may run to 180 words
 REFERENCES = 3  # captions of one pose that a generated one is compared with, as the paper's sets have
 
 
@@ -105,7 +106,7 @@ class _HeldOut:
         return {"mpjpe_mm": _mm(mpjpe(joints, target)), "pa_mpjpe_mm": _mm(pa_mpjpe(joints, target))}
 
     def text_to_pose(self):
-        captions, stated = caption_poses(self.poses, seed=self.seed, return_codes=True)
+        captions, stated = caption_poses(self.poses, seed=self.seed, max_clauses=CLAUSES, return_codes=True)
         messages = [task_messages("text-to-pose", text=caption) for caption in captions]
         target = self._joints(axis_angle_to_matrix(self.poses))
         shuffled = [stated[i] for i in self.order]
@@ -122,7 +123,7 @@ class _HeldOut:
 
     def pose_editing(self):
         sources = self.poses[self.sources]
-        texts = instruct_pairs(sources, self.poses, seed=self.seed)
+        texts = instruct_pairs(sources, self.poses, seed=self.seed, max_clauses=CLAUSES)
         messages = [
             task_messages("pose-editing", text=text, poses=[pose]) for text, pose in zip(texts, sources, strict=True)
         ]
@@ -165,9 +166,10 @@ class _HeldOut:
         references = []
         for k in range(REFERENCES):
             if task in ("pose-diff", "image-diff"):
-                references.append(instruct_pairs(targets[self.sources], targets, seed=self.seed + k))
+                sources = targets[self.sources]
+                references.append(instruct_pairs(sources, targets, seed=self.seed + k, max_clauses=CLAUSES))
             else:
-                references.append(caption_poses(targets, seed=self.seed + k))
+                references.append(caption_poses(targets, seed=self.seed + k, max_clauses=CLAUSES))
         shuffled = [[texts[i] for i in self.order] for texts in references]
         return {
             "bleu4": round(corpus_bleu(answers, references).score, 2),

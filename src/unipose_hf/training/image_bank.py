@@ -6,7 +6,10 @@ The bank grows chunk by chunk; every chunk is a file of its own that depends onl
 killed build goes on where it stopped and gives the same bank.
 """
 
+import functools
+import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
@@ -23,6 +26,7 @@ CHUNK = 256
 @torch.no_grad()
 def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> torch.Tensor:
     """Pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size` -> features `(n, channels)` float32."""
+    backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on processors
     features = []
     for batch in images.split(batch_size):
         pixels = batch.permute(0, 3, 1, 2).float() / 255
@@ -38,24 +42,45 @@ def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: in
 
 
 def build_image_bank(
-    backbone: BlazePoseBackbone, folder: str | Path, count: int, seed: int = 0, poses: OpenPoses | None = None
+    backbone: BlazePoseBackbone,
+    folder: str | Path,
+    count: int,
+    seed: int = 0,
+    poses: OpenPoses | None = None,
+    processes: int = 1,
 ) -> None:
-    """Fills `folder` with chunks of 256 pictures until there are `count`; prints a line for each chunk."""
+    """Fills `folder` with chunks of 256 pictures until there are `count`; prints a line for each chunk.
+
+    The pictures of the open training poses, unless other `poses` are given. The processes share the chunks.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     poses = poses or load_open_poses("train")
-    sampler = PoseSampler(poses.axis_angle, poses.clip_id)
-    for number in range(-(-count // CHUNK)):
-        path = folder / f"{number:05d}.safetensors"
-        if path.exists():
-            continue
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
-        turned = random_global_turn(sampler.sample(CHUNK, generator), generator, full_yaw=True)
-        chunk = render_and_encode(backbone, turned, seed=seed * 1_000_003 + number)
-        temporary = path.with_suffix(".part")
-        save_file(chunk, temporary)
-        os.replace(temporary, path)
-        print(f"images {min(count, (number + 1) * CHUNK)}/{count}", flush=True)
+    missing = [n for n in range(-(-count // CHUNK)) if not (folder / f"{n:05d}.safetensors").exists()]
+    work = functools.partial(_build_chunk, backbone, folder, seed, poses)
+    if processes == 1:
+        _report(map(work, missing), len(missing))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context, torch.set_num_threads, (1,)) as pool:
+            _report(pool.map(work, missing), len(missing))
+
+
+def _report(chunks, total):
+    for done, number in enumerate(chunks, start=1):
+        print(f"images: chunk {number:05d} of {CHUNK} pictures ({done}/{total} to be made)", flush=True)
+
+
+def _build_chunk(backbone, folder, seed, poses, number):
+    seed = seed * 1_000_003 + number
+    generator = torch.Generator().manual_seed(seed)
+    sampled = PoseSampler(poses.axis_angle, poses.clip_id).sample(CHUNK, generator)
+    chunk = render_and_encode(backbone, random_global_turn(sampled, generator, full_yaw=True), seed=seed)
+    path = folder / f"{number:05d}.safetensors"
+    temporary = path.with_suffix(".part")
+    save_file(chunk, temporary)
+    os.replace(temporary, path)
+    return number
 
 
 def load_image_bank(folder: str | Path) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training of the pose tokenizer: rotation and joint losses over an endless stream of poses (supplement B.1)."""
 
+import functools
 from pathlib import Path
 
 import torch
@@ -31,6 +32,7 @@ def reconstruction_losses(decoded: torch.Tensor, target: torch.Tensor, rest_join
     }
 
 
+@functools.lru_cache(maxsize=1)
 def pose_pool(seed: int, count: int = 131_072) -> torch.Tensor:
     """Poses `(count, 22, 3)` drawn at once from the open training clips: many are cheaper than few at a time."""
     poses = load_open_poses("train")

@@ -18,43 +18,27 @@ from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.batches import task_batch
+from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.loop import LoopArguments, train_loop
 from unipose_hf.training.pose_tokenizer import pose_pool
 
-# Rows of each task in one step. Tasks that answer with poses learn slowest and get most of them; small steps learn
-# faster here than few large ones.
+# How often each task is drawn. A step holds rows of one task: many small steps teach more here than few large ones.
 STAGES = {
-    "alignment": {"text-to-pose": 24, "pose-editing": 12, "pose-to-text": 4, "pose-diff": 4},
-    "vision": {"image-to-pose": 64},
+    "alignment": {"text-to-pose": 3, "pose-editing": 2, "pose-to-text": 3, "pose-diff": 2},
+    "vision": {"image-to-pose": 1},
     "all-tasks": {
-        "text-to-pose": 28,
-        "pose-editing": 14,
-        "pose-to-text": 4,
-        "pose-diff": 4,
-        "image-to-pose": 12,
-        "image-to-pose-text": 3,
-        "image-diff": 3,
-    },
-    "all-tasks-images": {
-        "text-to-pose": 16,
-        "pose-editing": 12,
+        "text-to-pose": 3,
+        "pose-editing": 2,
         "pose-to-text": 2,
         "pose-diff": 2,
-        "image-to-pose": 64,
-        "image-to-pose-text": 3,
-        "image-diff": 3,
-    },
-    "all-tasks-texts": {
-        "text-to-pose": 32,
-        "pose-editing": 16,
-        "pose-to-text": 14,
-        "pose-diff": 10,
-        "image-to-pose": 20,
-        "image-to-pose-text": 6,
-        "image-diff": 4,
+        "image-to-pose": 3,
+        "image-to-pose-text": 1,
+        "image-diff": 1,
     },
 }
-MOST_CLAUSES = 9
+ROWS = 48  # of a step
+ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
+PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
 
 
 @dataclass
@@ -68,6 +52,7 @@ class PoseLossWeights:
 
     joints: float = 10.0  # for each metre of mean joint error
     rotations: float = 5.0  # for the mean squared matrix entry
+    codes: float = 1.0  # for the mean distance to what the caption states, in the units of `code_loss`
 
 
 class TaskStream:
@@ -79,14 +64,14 @@ class TaskStream:
         model: UniPoseForConditionalGeneration,
         seed: int,
         images=None,
-        fewest_clauses: int = 2,
     ):
-        self.fewest_clauses = fewest_clauses  # of prompts: users write short texts too
         self.pool = remove_yaw(pose_pool(seed))
         self.processor, self.model, self.images = processor, model, images
 
     def batch(self, task: str, rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """One batch: what `task_batch` returns, with `features` of the pictures and the `target` rotations."""
+        """One batch: what `task_batch` returns, with the `features` of the pictures, the `target` rotations and what
+        the caption of a pose to make has `stated`; None where the task has none.
+        """
         rule = TASKS[task]
         count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)
         features = None
@@ -100,19 +85,21 @@ class TaskStream:
             poses = self._pairs(rows, generator).flatten(0, 1)
         poses = poses.unflatten(0, (rows, count))  # (rows, poses, 22, 3)
         seed = int(torch.randint(2**31, (1,), generator=generator))
-        texts = [""] * rows
-        clauses = MOST_CLAUSES
+        texts, stated = [""] * rows, None
+        clauses = ANSWER_CLAUSES
         if rule.text:
-            clauses = int(torch.randint(self.fewest_clauses, MOST_CLAUSES + 1, (1,), generator=generator))
+            fewest, most = PROMPT_CLAUSES
+            clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
         if task in ("pose-editing", "pose-diff", "image-diff"):
-            texts = instruct_pairs(poses[:, 0], poses[:, 1], seed=seed, max_clauses=min(clauses, 8))
+            texts = instruct_pairs(poses[:, 0], poses[:, 1], seed=seed, max_clauses=clauses)
         elif task != "image-to-pose":
-            texts = caption_poses(poses[:, 0], seed=seed, max_clauses=clauses)
+            texts, stated = caption_poses(poses[:, 0], seed=seed, max_clauses=clauses, return_codes=True)
         rotations = axis_angle_to_matrix(poses)
         codes = self.model.get_pose_codes(rotations)  # (rows, poses, num_codes)
         answer = codes[:, -1] if rule.answer == "pose" else None
         batch = task_batch(self.processor, self.model.config, task, texts, codes[:, : rule.poses], answer)
-        return batch | {"features": features, "target": rotations[:, -1] if rule.answer == "pose" else None}
+        target = rotations[:, -1] if rule.answer == "pose" else None
+        return batch | {"features": features, "target": target, "stated": stated if rule.answer == "pose" else None}
 
     def _draw(self, rows, generator):
         return self.pool[torch.randint(len(self.pool), (rows,), generator=generator)]
@@ -161,6 +148,10 @@ def batch_losses(model, batch, rest_joints, weights: PoseLossWeights) -> dict[st
         rotation_error = (expected - batch["target"]).square().mean()
         losses["mpjpe_mm"] = 1000 * joint_error.detach()
         losses["loss"] = losses["loss"] + weights.joints * joint_error + weights.rotations * rotation_error
+        if batch["stated"] is not None:
+            code_error = stated_code_loss(expected, joints, batch["stated"])
+            losses["codes"] = code_error.detach()
+            losses["loss"] = losses["loss"] + weights.codes * code_error
     return losses
 
 
@@ -180,28 +171,21 @@ def train_stage(
     folder: str | Path,
     images: dict[str, torch.Tensor] | None = None,
     weights: PoseLossWeights | None = None,
-    fewest_clauses: int = 2,
     stop_at: int | None = None,
 ) -> None:
-    """Trains one of `STAGES` on `model`, resuming from `folder`.
-
-    `images` is the bank that the vision stages need; prompts hold `fewest_clauses` to nine statements.
-    """
+    """Trains one of `STAGES` on `model`, resuming from `folder`. `images` is the bank that the vision stages need."""
     weights = weights or PoseLossWeights()
     rest_joints = load_body(size="small").rest_joints
-    stream = TaskStream(processor, model, arguments.seed, images, fewest_clauses)
+    stream = TaskStream(processor, model, arguments.seed, images)
     set_trainable(model, stage)
     model.train()
-    total_rows = sum(STAGES[stage].values())
+    tasks, shares = zip(*STAGES[stage].items(), strict=True)
+    shares = torch.tensor(shares, dtype=torch.float)
 
     def step_losses(step, generator):
-        report = {"loss": torch.zeros(())}
-        for task, rows in STAGES[stage].items():
-            losses = batch_losses(model, stream.batch(task, rows, generator), rest_joints, weights)
-            (rows / total_rows * losses["loss"]).backward()  # task by task, to hold one graph at a time
-            report["loss"] = report["loss"] + rows / total_rows * losses["loss"].detach()
-            report |= {f"{task}/{key}": value.detach() for key, value in losses.items() if key != "loss"}
-        return report
+        task = tasks[int(torch.multinomial(shares, 1, generator=generator))]
+        losses = batch_losses(model, stream.batch(task, ROWS, generator), rest_joints, weights)
+        return {"loss": losses.pop("loss")} | {f"{task}/{key}": value.detach() for key, value in losses.items()}
 
     train_loop(stage, model, step_losses, arguments, folder, stop_at=stop_at)
     model.eval()
