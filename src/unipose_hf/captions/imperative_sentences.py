@@ -11,6 +11,7 @@ from .wording import PLURAL_VERBS, part_words, phrases_of
 
 CONNECTORS = (", ", " and ", " while ", ", then ", ". ")
 MOST_CLAUSES = 5  # in one sentence
+_UNNAMED = (("", "body"), ("", "head"))
 
 
 class Voice(NamedTuple):
@@ -39,7 +40,8 @@ def describe_changes(groups, determiner, random, *, simplify=False):
         subject = _only_subject(group)
         repeated = subject is not None and subject == named and not simplify and connector != ". "
         clauses.append(_clause(group, subject, gerund, repeated, voice))
-        named = subject if all(fact.object is None for fact in group) else None
+        # "look left" names no head, and "it" of an object is the object
+        named = None if subject in _UNNAMED or any(fact.object for fact in group) else subject
     return _punctuated(clauses, connectors, gerunds)
 
 
@@ -61,12 +63,20 @@ def _punctuated(clauses, connectors, gerunds):
         following = connectors[i + 1] if i + 1 < len(clauses) else ". "
         if connector == " and " and (following == " and " or (following == ", " and not gerunds[i])):
             connector = ", "  # a, b and c
-        elif connector == ", " and following == ". ":
+        elif connector == ", " and _is_last(i, connectors, gerunds):
             connector = ", and "
         elif connector == " and " and (" and " in clause or " and " in clauses[i - 1]):
             connector = ", and "
         text += connector + clause
     return text + "." if text else ""
+
+
+def _is_last(i, connectors, gerunds):
+    """Whether no other clause of the sentence has the mood of this one."""
+    for connector, gerund in zip(connectors[i + 1 :], gerunds[i + 1 :], strict=True):
+        if not gerund:
+            return connector == ". "
+    return True
 
 
 def describe_turn(category, random):
@@ -171,14 +181,20 @@ def _names(facts, voice):
 def _should(goals, subject, present, voice):
     """Verbs and what follows them, for one goal of several subjects or several goals of one."""
     plural = subject is None or subject[0] == "both"
-    words, last_verb, last_object = [], None, None
+    objects = {}  # relation -> what it holds to
     for fact in goals if subject else goals[:1]:
-        verb, rest = pick(voice.random, phrases_of(fact.relation, subject and subject[1], fact.object)).split(" ", 1)
-        if fact.object:
-            rest = rest.replace("{o}", _object(fact, subject, fact.object == last_object, voice))
+        objects.setdefault(fact.relation, []).append(fact.object)
+    words, last_verb, last_objects = [], None, None
+    for relation, others in objects.items():
+        phrase = pick(voice.random, phrases_of(relation, subject and subject[1], others[0]))
+        verb, rest = phrase.split(" ", 1)
+        if others[0]:
+            rest = rest.replace("{o}", _objects(others, subject, others == last_objects, voice))
         words.append(rest if verb == last_verb else f"{_conjugated(verb, plural, present)} {rest}")
-        last_verb, last_object = verb, fact.object
+        last_verb, last_objects = verb, others
     said = join_list(words)
+    if plural:
+        said = said.replace(" it goes", " they go")
     # hands and feet: each pair is close together, and not the hands to the feet
     if subject is None and goals[0].object is None and is_mutual(goals[0].relation):
         said = said.replace("are ", "are each ", 1) if present else f"each {said}"
@@ -191,16 +207,19 @@ def _conjugated(verb, plural, present):
     return "be" if verb == "is" and not present else PLURAL_VERBS[verb]
 
 
-def _object(fact, subject, repeated, voice):
-    side, part = fact.object
-    several = side in ("both", "own", "opposite")
+def _objects(ends, subject, repeated, voice):
     if repeated:
-        return "them" if several else "it"
-    if several:
-        determiner = "the opposite" if side == "opposite" else voice.determiner if side == "own" else "both"
+        return "it" if len(ends) == 1 and ends[0][0] in ("left", "right", "") else "them"
+    return join_list([_object(end, subject, voice) for end in ends])
+
+
+def _object(end, subject, voice):
+    side, part = end
+    if side in ("own", "opposite"):
+        determiner = voice.determiner if side == "own" else "the opposite"
         return f"{determiner} {part_words(part, plural=True)}"
-    name = _name(fact.object, voice)
-    if subject and part == subject[1] and side and not voice.simplify:
+    name = _name(end, voice)
+    if subject and part == subject[1] and side in ("left", "right") and not voice.simplify:
         return pick(voice.random, (name, "the other", f"{voice.determiner} {side} one"))
     return name
 
@@ -209,4 +228,5 @@ def _name(end, voice):
     side, part = end
     if side == "both":
         return f"{pick(voice.random, ('both', voice.determiner))} {part_words(part, plural=True)}"
-    return " ".join(word for word in (voice.determiner, side, part_words(part)) if word)
+    words = "upper body" if part == "body" else part_words(part)
+    return " ".join(word for word in (voice.determiner, side, words) if word)

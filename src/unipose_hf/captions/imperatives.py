@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The words of instructions: for every change several imperatives, for goals the verbs that oblige.
 
-The first word of an imperative is its verb; ``{s}`` stands for the parts to move and ``{d}`` for "the" or "your".
+The first word of an imperative is its verb; ``{s}`` stands for the parts to move (of the body: the upper body) and
+``{d}`` for "the" or "your".
 """
 
 from typing import NamedTuple
@@ -63,33 +64,33 @@ _FORTH_AND_BACK = {
     "more back": ("move {s} back", "bring {s} back", "pull {s} back", "draw {s} backwards"),
 }
 _PITCH = {
-    "forward more": ("lean much further forward", "bend forward", "tilt {d} upper body well forward"),
+    "forward more": ("lean much further forward", "bend forward", "tilt {s} well forward"),
     "slightly forward more": ("lean a little further forward", "lean slightly forward", "bend forward a little"),
     "slightly backward more": (
         "lean a little further back",
-        "bring {d} upper body slightly back",
-        "tilt {d} upper body back a little",
+        "bring {s} slightly back",
+        "tilt {s} back a little",
     ),
-    "backward more": ("lean much further back", "bring {d} upper body well back", "tilt {d} upper body far back"),
+    "backward more": ("lean much further back", "bring {s} well back", "tilt {s} far back"),
 }
 _TWIST = {
     "{side} more": (
         "twist to the {side}",
         "turn {d} shoulders to the {side}",
-        "rotate {d} upper body to the {side}",
+        "rotate {s} to the {side}",
     ),
     "slightly {side} more": (
         "twist a little to the {side}",
         "turn {d} shoulders slightly to the {side}",
-        "rotate {d} upper body a little to the {side}",
+        "rotate {s} a little to the {side}",
     ),
 }
 _LEAN = {
-    "{side} more": ("lean more to the {side}", "bend over to the {side}", "tilt {d} upper body to the {side}"),
+    "{side} more": ("lean more to the {side}", "bend over to the {side}", "tilt {s} to the {side}"),
     "slightly {side} more": (
         "lean a little to the {side}",
         "lean slightly more to the {side}",
-        "tilt {d} upper body slightly to the {side}",
+        "tilt {s} slightly to the {side}",
     ),
 }
 _NOD = {

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measuring paircodes: what changes between pose A and pose B, for a whole batch of pairs at once."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 
-from .joint_sets import POINTS
+from .joint_sets import POINTS, POSECODES, SUPER_POSECODES
 from .measure import (
     CODE_INDEX,
     Posecodes,
@@ -37,14 +38,25 @@ class Paircodes:
 
 
 def measure_paircodes(
-    joints_a, joints_b, rotations_a=None, rotations_b=None, *, noise: torch.Generator | None = None
+    joints_a,
+    joints_b,
+    rotations_a=None,
+    rotations_b=None,
+    *,
+    noise: torch.Generator | None = None,
+    compat: bool = False,
 ) -> Paircodes:
     """Measure PoseFix's 49 elementary paircodes and 52 super-paircodes of each pair A -> B.
 
+    None of the arguments is changed, with noise or without.
+
     Args:
-        joints_a, joints_b: (Q, 22, 3) positions in metres, each with its own yaw removed, pelvis at the same place.
+        joints_a, joints_b: (Q, 22 or 52, 3) positions in metres, y up, each with its own yaw removed, pelvis at the
+            same place.
         rotations_a, rotations_b: (Q, 22, 3) local axis-angle; without them the two head codes do not exist (47 codes).
         noise: a generator adds the method's uniform tolerance noise before binning; None measures exactly.
+        compat: measure as the published program does, which does not wrap differences of angles of turning at 180
+            degrees and so may name the wrong direction.
 
     Raises:
         ValueError: wrong shape, lengths that differ, or a value that is not finite.
@@ -56,16 +68,20 @@ def measure_paircodes(
         )
     if (rotations_a is None) != (rotations_b is None):
         raise ValueError("rotations were given for one pose of the pairs only; give both rotations_a and rotations_b.")
-    codes_a = measure_posecodes(joints_a, rotations_a, noise=noise)
-    codes_b = measure_posecodes(joints_b, rotations_b, noise=noise)
-    return compare_posecodes(codes_a, codes_b, joints_a, joints_b, noise=noise)
+    codes_a = measure_posecodes(joints_a, rotations_a, noise=noise, compat=compat)
+    codes_b = measure_posecodes(joints_b, rotations_b, noise=noise, compat=compat)
+    return compare_posecodes(codes_a, codes_b, joints_a, joints_b, noise=noise, compat=compat)
 
 
-def compare_posecodes(codes_a: Posecodes, codes_b: Posecodes, joints_a, joints_b, *, noise=None) -> Paircodes:
+def compare_posecodes(
+    codes_a: Posecodes, codes_b: Posecodes, joints_a, joints_b, *, noise=None, compat: bool = False
+) -> Paircodes:
     """The paircodes of poses whose posecodes are measured already."""
     has_head = "head_turn/head|pelvis" in codes_a.names
     count = len(PAIRCODES) - (0 if has_head else NUM_HEAD_PAIRCODES)
     change = codes_a.values - codes_b.values  # (Q, posecodes)
+    if not compat:
+        change = _wrap_turns(change)
     values = change.new_empty(len(change), count)
     values[:, _FROM_CODES[0][: count - _NUM_MOVES]] = change[:, _FROM_CODES[1][: count - _NUM_MOVES]]
     move = working_points(joints_a) - working_points(joints_b)  # (Q, 35, 3)
@@ -83,6 +99,31 @@ def compare_posecodes(codes_a: Posecodes, codes_b: Posecodes, joints_a, joints_b
         super_names=tuple(code.name for code in SUPER_PAIRCODES),
         supers=_super_codes(categories, codes_a.categories, codes_b.categories),
     )
+
+
+def blur_paircodes(codes: Paircodes, codes_a: Posecodes, codes_b: Posecodes, randoms) -> Paircodes:
+    """Sort the changes into categories anew, each moved by up to its operator's tolerance, pair by pair.
+
+    Args:
+        codes: of Q pairs, measured without noise; ``values`` stay what they are.
+        codes_a, codes_b: posecodes of the poses, with their own noise (`blur_posecodes`).
+        randoms: Q functions without arguments that give floats in [0, 1), one for each pair.
+    """
+    operators = [PAIR_OPERATORS[name.split("/")[0]] for name in codes.names]
+    draws = torch.tensor([[random() for _ in operators] for random in randoms]).reshape(codes.values.shape)
+    tolerance = torch.tensor([operator.tolerance for operator in operators])
+    categories = sort_into_categories(codes.values + (2 * draws - 1) * tolerance, operators)
+    supers = _super_codes(categories, codes_a.categories, codes_b.categories)
+    return dataclasses.replace(codes, categories=categories, supers=supers)
+
+
+_GO_ROUND = torch.tensor([code.kind in ("body_twist", "head_pitch", "head_turn") for code in POSECODES])
+
+
+def _wrap_turns(change):
+    """Differences of angles that go all the way round, brought back to half a turn at most."""
+    go_round = _GO_ROUND[: change.shape[1]].to(change.device)
+    return torch.where(go_round & (change.abs() > 180), change - 360 * change.sign(), change)
 
 
 def _sources():
@@ -130,7 +171,7 @@ def _super_codes(categories, categories_a, categories_b):
 
 
 def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
-    """Which codes deserve saying: (Q, C + S) of 0 (no), 1 (may be said) or 2 (super-codes, should be said)."""
+    """Which changes deserve saying: (Q, C + S) of 0 (no), 1 (may be said) or 2 (super-codes, should be said)."""
     names = codes.names
     eligible = torch.zeros(len(codes), len(names), dtype=torch.uint8, device=codes.categories.device)
     for i, categories in enumerate(codes.category_names):
@@ -142,3 +183,44 @@ def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
             said = codes.supers[:, i]
             eligible[:, PAIRCODE_INDEX[code.paircode]].masked_fill_(said, 0)
     return torch.cat((eligible, codes.supers.to(torch.uint8) * 2), dim=1)
+
+
+def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> torch.Tensor:
+    """Which posecodes of pose B may be named as a goal beside the changes (PoseFix's absolute posecodes).
+
+    A state that a super-paircode already tells of (a leg that is straightened will be straight) is left out.
+
+    Args:
+        targets: posecodes of the Q poses B.
+        codes: paircodes of the Q pairs.
+        pairs: (Q, 2) numbers of the poses A and B, for a pose of several pairs. The published program leaves the
+            state out of every pair that ends in the pose, whichever pair told of it; so does this with `pairs`.
+
+    Returns:
+        (Q, C + S) of 0 (no), 1 (may be said) or 2 (rare, should be said) for the elementary and super-posecodes.
+    """
+    device = targets.categories.device
+    levels = _TARGET_LEVELS[: len(targets.names)].to(device)
+    elementary = levels.gather(1, targets.categories.T).T.contiguous()  # (Q, C)
+    for i, code in enumerate(SUPER_PAIRCODES):
+        told = codes.supers[:, i]
+        if pairs is not None:
+            poses = pairs[:, 0 if code.pose == "a" else 1]
+            told = torch.isin(pairs[:, 1], poses[told])
+        elif code.pose == "a":
+            continue  # what it tells of pose A is no goal
+        elementary[:, CODE_INDEX[code.posecode]].masked_fill_(told, 0)
+    return torch.cat((elementary, targets.supers * _TARGET_SUPER_LEVELS.to(device)), dim=1)
+
+
+def _target_levels():
+    levels = torch.zeros(len(POSECODES), 6, dtype=torch.uint8)
+    for i, code in enumerate(POSECODES):
+        categories = POSE_OPERATORS[code.kind].categories
+        for category in code.absolute:
+            levels[i, categories.index(category)] = 1 + (category in code.rare)
+    return levels
+
+
+_TARGET_LEVELS = _target_levels()
+_TARGET_SUPER_LEVELS = torch.tensor([code.absolute * (1 + code.rare) for code in SUPER_POSECODES], dtype=torch.uint8)

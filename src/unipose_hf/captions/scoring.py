@@ -33,10 +33,10 @@ def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
 def paircodes_satisfied(
     stated, joints_a, joints_b, rotations_a=None, rotations_b=None, *, rotation_change=None
 ) -> torch.Tensor:
-    """Which share of the changes a text states holds between two poses.
+    """Which share of what a text states holds: of the changes between two poses, and of the goals for the second.
 
     Args:
-        stated: Q lists of (code name, category name), as `instruct_pairs` returns them.
+        stated: Q lists of (code name, category name), as `instruct_pairs` returns them: paircodes, or posecodes of B.
         joints_a, joints_b: (Q, 22, 3) metres, y up, each with its own yaw removed (see `pose_geometry`).
         rotations_a, rotations_b: (Q, 22, 3) axis-angle; without them the head codes are left out of the count.
         rotation_change: (Q, 3) degrees, as for `instruct_pairs`; without it turns are left out of the count.
@@ -48,8 +48,11 @@ def paircodes_satisfied(
         ValueError: wrong shapes, lengths that differ, or an unknown code.
     """
     codes = measure_paircodes(joints_a, joints_b, rotations_a, rotations_b)
-    bodily = [[code for code in said if code[0] != TURN_CODE] for said in stated]
-    held, measured = _count(bodily, codes, _PAIR_CODES, len(PAIRCODES))
+    goals = [[code for code in said if tuple(code) in _POSE_CODES] for said in stated]
+    changes = [[code for code in said if tuple(code) not in _POSE_CODES and code[0] != TURN_CODE] for said in stated]
+    held, measured = _count(changes, codes, _PAIR_CODES, len(PAIRCODES))
+    held_goals, measured_goals = _count(goals, measure_posecodes(joints_b, rotations_b), _POSE_CODES, len(POSECODES))
+    held, measured = held + held_goals, measured + measured_goals
     if rotation_change is not None:
         turns = turn_categories(rotation_change, len(codes))
         for i, said in enumerate(stated):
