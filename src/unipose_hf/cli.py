@@ -61,18 +61,45 @@ def demo(
 
 @app.command()
 def describe(
-    files: Annotated[list[Path], typer.Argument(help=".npz (AMASS), .bvh or .json files.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help=".npz (AMASS), .bvh or .json files, or folders of them.", show_default=False)
+    ],
     every: Annotated[int, typer.Option(min=1, help="Take every so many-th frame.")] = 1,
     seed: Annotated[int, typer.Option(help="Another seed gives another wording.")] = 0,
+    version: Annotated[str, typer.Option(help="Kind of captions, as PoseScript names them.")] = "default",
+    processes: Annotated[int, typer.Option(min=1, help="How many processes describe files at once.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option(help="A .parquet file for the captions, instead of printing.", show_default=False)
+    ] = None,
 ) -> None:
-    """Describe the poses of files in words, by measuring them. Prints file, frame and description, tab between."""
-    from .captions import caption_poses
-    from .data.pose_files import read_poses
+    """Describe the poses of files in words, by measuring them. Prints file, frame and description, tab between.
 
-    for file in files:
-        poses = read_poses(file)[::every]
-        for row, caption in enumerate(caption_poses(poses, seed=seed)):
-            typer.echo(f"{file}\t{row * every}\t{caption}")
+    With --output, files that cannot be read are named and left out.
+    """
+    if output is not None:
+        if output.suffix.lower() != ".parquet":
+            raise ValueError(f"--output is {str(output)!r}; captions are kept as a .parquet file.")
+        _check_target(output, "--output")
+    from .data.caption_files import caption_files, find_pose_files, write_captions
+
+    found = find_pose_files(files)
+    described = caption_files(found, every=every, seed=seed, version=version, processes=processes)
+    if output is None:
+        for one in described:
+            if one.error is not None:
+                raise ValueError(one.error)
+            for frame, caption in zip(one.frames, one.captions, strict=True):
+                typer.echo(f"{one.file}\t{frame}\t{caption}")
+        return
+    rows = left_out = 0
+    for one in write_captions(described, output):
+        rows += len(one.frames)
+        if one.error is not None:
+            left_out += 1
+            typer.echo(f"unipose: left out: {' '.join(one.error.split())}", err=True)
+    if left_out:
+        typer.echo(f"unipose: {left_out} of {len(found)} files could not be read and were left out.", err=True)
+    typer.echo(f"{output}: {rows} captions of {len(found) - left_out} files")
 
 
 @app.command()
@@ -272,20 +299,20 @@ def _make_folder(folder: Path) -> None:
     _check_writable(folder)
 
 
-def _check_target(file: Path) -> None:
+def _check_target(file: Path, option: str = "--out") -> None:
     """That a file can be written there, before minutes of work."""
     if not file.parent.is_dir():
         raise FileNotFoundError(f"The folder {file.parent} does not exist; make it first.")
     if file.is_dir():
-        raise ValueError(f"--out is {file}, which is a folder; give the name of a file.")
-    _check_writable(file.parent)
+        raise ValueError(f"{option} is {file}, which is a folder; give the name of a file.")
+    _check_writable(file.parent, option)
 
 
-def _check_writable(folder: Path) -> None:
+def _check_writable(folder: Path, option: str = "--out") -> None:
     import os
 
     if not os.access(folder, os.W_OK):
-        raise ValueError(f"The folder {folder} cannot be written to; give another place by --out.")
+        raise ValueError(f"The folder {folder} cannot be written to; give another place by {option}.")
 
 
 def main() -> None:
