@@ -1,24 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of poses to instructions: what to change to get from pose A to pose B, in plain imperative sentences."""
+"""Pairs of poses to instructions: how to get from pose A to pose B (PoseFix, Delmas et al., 2023)."""
+
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 import roma
 import torch
 
-from .describe import CHUNK, MAX_WORDS, pose_geometry, seeded_random
-from .first_facts import Fact, group_of, join_twins, split_side
+from .aggregate import group_facts, merge_entities, merge_twins, skip_some, swap_sides
+from .body_tree import order_groups
+from .describe import CHUNK, _senses, pose_geometry, seeded_random
+from .facts import POSE_FACTS, fact_of
+from .imperative_sentences import describe_changes, describe_turn
+from .imperatives import KEEP_POSE
+from .kinematic_chains import goals_of_changed_parts
 from .measure import check_rotations, measure_posecodes, sort_into_categories
-from .measure_pairs import PAIRCODE_INDEX, compare_posecodes, instruction_eligibility
+from .measure_pairs import (
+    PAIRCODE_INDEX,
+    blur_paircodes,
+    compare_posecodes,
+    instruction_eligibility,
+    target_eligibility,
+)
+from .noise import blur_posecodes
 from .operators import PAIR_OPERATORS, TURN_OPERATOR
 from .pair_sets import PAIRCODES, SUPER_PAIRCODES
-from .sentences import capitalise, join_list, order_by_region, pick
-from .wording import INSTRUCTIONS, KEEP_POSE, part_words
+from .sentences import pick
 
 # A change of this size (degrees, metres) counts 1; hands and feet tell more than the joints that carry them.
 _SCALE = {"pair_distance": 0.15, "pair_x": 0.25, "pair_y": 0.25, "pair_z": 0.25}
 _DEGREES = 30.0
 _PART_WEIGHTS = {"elbow": 0.6, "knee": 0.9, "shoulder": 0.5, "arm": 1.2, "leg": 1.2}
+_MOST_WORDS = 88  # of a text whose clauses are limited
 TURN_CODE = "turn/body"
+
+
+class InstructionVersion(NamedTuple):
+    """What goes into a text and how it is put.
+
+    ``skip``: leave out some of the changes and goals that are not rare. ``simplify``: say each by itself, without
+    merging, grouping or "the other". ``absolute``: name goals ("the left knee should be straight") beside the changes.
+    """
+
+    skip: bool = True
+    simplify: bool = False
+    absolute: bool = True
+
+
+INSTRUCTION_VERSIONS = {
+    "default": InstructionVersion(),
+    # the three automatic texts of each pair of PoseFix-A, and of BEDLAM-Fix (which has no sentence about turning)
+    "PoseFix-A/1": InstructionVersion(skip=False),
+    "PoseFix-A/2": InstructionVersion(),
+    "PoseFix-A/3": InstructionVersion(simplify=True),
+    "BEDLAM-Fix/1": InstructionVersion(absolute=False),
+    "BEDLAM-Fix/2": InstructionVersion(simplify=True, absolute=False),
+    "BEDLAM-Fix/3": InstructionVersion(absolute=False),
+}
 
 
 def turn_between(poses_a, poses_b) -> torch.Tensor:
@@ -37,54 +76,62 @@ def instruct_pairs(
     poses_b,
     *,
     seed: int = 0,
+    version: str = "default",
+    noise: bool = False,
+    compat: bool = False,
     rotation_change=None,
-    max_clauses: int = 8,
+    max_clauses: int | None = None,
     return_codes: bool = False,
 ):
     """Say how to get from pose A to pose B, in the imperative.
 
-    Both poses are seen with their own yaw removed. The wording depends on the two poses and ``seed`` only, not on the
-    batch around them. The biggest changes are chosen.
+    Both poses are seen with their own yaw removed. The text depends on the two poses and the options only, not on the
+    batch around them: each draws from its own generator, seeded by a hash of the poses' float32 bytes and ``seed``.
 
     Args:
         poses_a, poses_b: (Q, 22, 3) local axis-angle, y up.
-        seed: another seed gives another wording.
+        seed: another seed gives another choice and another wording.
+        version: one of `INSTRUCTION_VERSIONS`.
+        noise: bin what is measured with the method's tolerance noise; some statements are then only nearly true.
+        compat: compute what the published program computes, flaws included: differences of turning that are not
+            wrapped, left and right merged whatever their sides, elbows and knees that merely follow, goals left out
+            because another pair of the call told of them. All pairs are measured at once, and a text may depend on
+            the other pairs. The default makes no false statement.
         rotation_change: (Q, 3) degrees, rotation vector of the turn from A to B (`turn_between`); its vertical part
             becomes a sentence about turning. None says nothing about turning.
-        max_clauses: how many changes a text names at most (the turn comes on top).
+        max_clauses: how many changes and goals a text names at most, the biggest changes first (the turn comes on
+            top); such a text has fewer than 90 words. None says everything.
         return_codes: also return what each text states.
 
     Returns:
-        list of Q texts of fewer than 90 words, "Keep the same pose." or the like where nothing changes; with
-        ``return_codes`` also a list of Q lists of (code name, category name), for `paircodes_satisfied`.
+        list of Q texts, "Keep the same pose." or the like where nothing changes; with ``return_codes`` also a list of
+        Q lists of (code name, category name), changes as paircodes and goals as posecodes of B, for
+        `paircodes_satisfied`.
 
     Raises:
-        ValueError: wrong shape, lengths that differ, or a value that is not finite.
+        ValueError: wrong shape, lengths that differ, a value that is not finite, an unknown version, or no clause
+            allowed.
     """
     poses_a = check_rotations(poses_a, "poses_a").cpu()
     poses_b = check_rotations(poses_b, "poses_b", len(poses_a)).cpu()
+    if version not in INSTRUCTION_VERSIONS:
+        known = ", ".join(INSTRUCTION_VERSIONS)
+        raise ValueError(f"There is no instruction version {version!r}; pass one of {known}.")
+    if max_clauses is not None and max_clauses < 1:
+        raise ValueError(f"max_clauses is {max_clauses}; pass at least 1, or None to say everything.")
     turns = [None] * len(poses_a) if rotation_change is None else turn_categories(rotation_change, len(poses_a))
+    options = INSTRUCTION_VERSIONS[version], compat, max_clauses
     texts, stated = [], []
-    for start in range(0, len(poses_a), CHUNK):
-        chunk_a, chunk_b = poses_a[start : start + CHUNK], poses_b[start : start + CHUNK]
-        joints_a, rotations_a = pose_geometry(chunk_a)
-        joints_b, rotations_b = pose_geometry(chunk_b)
-        codes = compare_posecodes(
-            measure_posecodes(joints_a, rotations_a), measure_posecodes(joints_b, rotations_b), joints_a, joints_b
-        )
-        eligible = instruction_eligibility(codes).numpy()
-        supers = np.ones(codes.supers.shape, dtype=np.int64)
-        categories = np.concatenate((codes.categories.numpy(), supers), 1)
-        sizes = np.abs(codes.values.numpy()) * _INVERSE_SCALES
-        sizes = np.concatenate((sizes, sizes[:, _SUPER_SOURCES]), 1)
-        for i in range(len(chunk_a)):
-            said = np.flatnonzero(eligible[i])
-            rows = zip(said.tolist(), categories[i, said].tolist(), sizes[i, said].tolist(), strict=True)
-            facts = [_FACTS[c][k]._replace(weight=size) for c, k, size in rows]
-            random = seeded_random(seed, chunk_a[i], chunk_b[i])
-            text, codes_said = _compose(facts, turns[start + i], random, max_clauses)
+    step = max(len(poses_a), 1) if compat else CHUNK  # goals may depend on any other pair
+    for start in range(0, len(poses_a), step):
+        chunk_a, chunk_b = poses_a[start : start + step], poses_b[start : start + step]
+        randoms = [seeded_random(seed, a, b) for a, b in zip(chunk_a, chunk_b, strict=True)]
+        measured = _measured(chunk_a, chunk_b, compat, randoms if noise else None)
+        rows = zip(*measured, turns[start : start + step], randoms, strict=True)
+        for changes, goals, turn, random in rows:
+            text, codes = _compose(changes, goals, turn, random, *options)
             texts.append(text)
-            stated.append(codes_said)
+            stated.append(codes)
     return (texts, stated) if return_codes else texts
 
 
@@ -101,94 +148,116 @@ def turn_categories(rotation_change, count):
     return [None if name == "-" else name for name in names]
 
 
-def _fact(code, category, name_category):
-    relation = (code.kind, category) if category else (code.kind,)
-    subject = split_side(code.subject)
-    return Fact(((code.name, name_category),), relation, subject, None, group_of(relation, subject, None), 0.0)
+def _measured(poses_a, poses_b, compat, randoms):
+    """For each pair the changes and the goals that may be said, both as (facts, eligibility).
+
+    With ``randoms``, a function for each pair, noise is added.
+    """
+    joints_a, rotations_a = pose_geometry(poses_a)
+    joints_b, rotations_b = pose_geometry(poses_b)
+    codes_a = measure_posecodes(joints_a, rotations_a, compat=compat)
+    codes_b = measure_posecodes(joints_b, rotations_b, compat=compat)
+    codes = compare_posecodes(codes_a, codes_b, joints_a, joints_b, compat=compat)
+    if randoms is not None:
+        codes_a, codes_b = blur_posecodes(codes_a, randoms), blur_posecodes(codes_b, randoms)
+        codes = blur_paircodes(codes, codes_a, codes_b, randoms)
+    sizes = np.nan_to_num(np.abs(codes.values.numpy())) * _INVERSE_SCALES
+    sizes = np.concatenate((sizes, sizes[:, _SUPER_SOURCES]), 1)
+    pairs = _numbers(poses_a, poses_b) if compat else None
+    categories = torch.cat((codes.categories, torch.ones_like(codes.supers, dtype=torch.long)), 1).numpy()
+    changes = _eligible_facts(_CHANGE_FACTS, instruction_eligibility(codes), categories, sizes)
+    goals = _eligible_facts(POSE_FACTS, target_eligibility(codes_b, codes, pairs=pairs), _senses(codes_b, joints_b))
+    return changes, goals
 
 
-_FACTS = [
-    [_fact(code, category, category) for category in PAIR_OPERATORS[code.kind].categories] for code in PAIRCODES
-] + [[None, _fact(code, None, "true")] for code in SUPER_PAIRCODES]
-_INVERSE_SCALES = np.array(
-    [_PART_WEIGHTS.get(split_side(code.subject)[1], 1.0) / _SCALE.get(code.kind, _DEGREES) for code in PAIRCODES],
-    dtype=np.float32,
-)
+def _eligible_facts(table, eligibility, categories, sizes=None):
+    """For each pair the facts that may be said and how much each deserves it, 1 or 2."""
+    eligibility = eligibility.numpy()
+    rows, columns = eligibility.nonzero()
+    facts = [table[c][k] for c, k in zip(columns.tolist(), categories[rows, columns].tolist(), strict=True)]
+    if sizes is not None:
+        facts = [fact._replace(size=size) for fact, size in zip(facts, sizes[rows, columns].tolist(), strict=True)]
+    levels = eligibility[rows, columns].tolist()
+    bounds = np.searchsorted(rows, np.arange(len(eligibility) + 1)).tolist()
+    return [(facts[start:end], levels[start:end]) for start, end in itertools.pairwise(bounds)]
+
+
+def _numbers(poses_a, poses_b):
+    """(Q, 2) numbers that are equal for equal poses."""
+    _, numbers = torch.unique(torch.cat((poses_a, poses_b)), dim=0, return_inverse=True)
+    return numbers.reshape(2, -1).T
+
+
+_CHANGE_FACTS = [[fact_of(code, category) for category in PAIR_OPERATORS[code.kind].categories] for code in PAIRCODES]
+_CHANGE_FACTS += [[None, fact_of(code)] for code in SUPER_PAIRCODES]
+_INVERSE_SCALES = np.array([1 / _SCALE.get(code.kind, _DEGREES) for code in PAIRCODES], dtype=np.float32)
 _SUPER_SOURCES = [PAIRCODE_INDEX[code.paircode] for code in SUPER_PAIRCODES]
+# "closer to each other" and the like are said of two parts or of one and the torso, never of several at once
+_UNGROUPED = frozenset(code.kind for code in SUPER_PAIRCODES if code.kind != "straighten")
 
 
-def _compose(facts, turn, random, max_clauses):
-    facts = join_twins(_without_carried(facts), random)
-    chosen = sorted(facts, key=lambda fact: fact.weight, reverse=True)[:max_clauses]
-    if not chosen and turn is None:
-        return pick(random, KEEP_POSE), []
+def _compose(changes, goals, turn, random, version, compat, max_clauses):
     determiner = pick(random, ("the", "your"))
-    codes = []
-    opening = ""
-    if turn is not None:
-        words = pick(random, INSTRUCTIONS["turn", turn])
-        opening, codes = capitalise(words) + ".", [(TURN_CODE, turn)]
+    facts = _aggregate(changes, goals, random, version, compat)
+    if not facts and turn is None:
+        return pick(random, KEEP_POSE), []
+    opening, codes = ("", []) if turn is None else (describe_turn(turn, random), [(TURN_CODE, turn)])
+    if max_clauses is not None:
+        facts = sorted(facts, key=_importance, reverse=True)[:max_clauses]
     while True:
-        text = " ".join(part for part in (opening, _sentences(chosen, determiner, random)) if part)
-        if text.count(" ") < MAX_WORDS:
-            break
-        chosen.pop()
-    return text, codes + [code for fact in chosen for code in fact.codes]
+        body = _words(facts, determiner, random, version.simplify)
+        text = " ".join(part for part in (opening, body) if part)
+        if max_clauses is None or text.count(" ") < _MOST_WORDS:
+            return text, codes + [code for fact in facts for code in fact.codes]
+        facts.pop()
 
 
-def _without_carried(facts):
+def _aggregate(changes, goals, random, version, compat):
+    """From what may be said to what is said, changes before goals."""
+    (changes, levels), (goals, goal_levels) = changes, goals if version.absolute else ([], [])
+    if version.skip:
+        changes, goals = skip_some(changes, levels, random), skip_some(goals, goal_levels, random)
+    facts = changes + goals_of_changed_parts(goals, changes)
+    if not version.simplify:
+        facts = merge_entities(facts, random, same_direction=True)
+        facts = merge_twins(facts, random, compat=compat)
+    return facts if compat else _without_followers(facts)
+
+
+def _without_followers(facts):
     """Leave out elbows and knees that only follow their hand or foot the same way, by another amount."""
-    moves = {}
+    leads = {}
     for fact in facts:
         side, part = fact.subject
-        if part in ("hand", "foot") and len(fact.relation) == 2:
-            moves[fact.relation[0], side, part, fact.relation[1].removeprefix("slightly ")] = fact.relation
-    carried_by = {"elbow": "hand", "knee": "foot"}
-    kept = []
-    for fact in facts:
-        side, part = fact.subject
-        if part in carried_by and len(fact.relation) == 2:
-            kind, category = fact.relation
-            end = moves.get((kind, side, carried_by[part], category.removeprefix("slightly ")))
-            if end is not None and end != fact.relation:
-                continue
-        kept.append(fact)
-    return kept
+        if part in ("hand", "foot") and fact.relation[0] in _MOVES:
+            for led in ("left", "right", "both") if side == "both" else (side,):
+                leads[led, part, _direction(fact)] = fact.relation
+    return [fact for fact in facts if leads.get(_leader(fact), fact.relation) == fact.relation]
 
 
-_JOINERS = (". ", ". ", ", then ", " and ")
+_MOVES = ("pair_x", "pair_y", "pair_z")
+_LEADERS = {"elbow": "hand", "knee": "foot"}
 
 
-def _sentences(facts, determiner, random):
-    by_subject = {}
-    for fact in order_by_region(facts, random):
-        by_subject.setdefault(fact.subject, []).append(fact)
-    text, can_join = "", False
-    for subject, members in by_subject.items():
-        for start in range(0, len(members), 3):
-            group = members[start : start + 3]
-            clause = _clause(subject, group, determiner, random)
-            joiner = pick(random, _JOINERS) if can_join and len(group) == 1 else ". "
-            if joiner == ". ":
-                text += f"{'. ' if text else ''}{capitalise(clause)}"
-            else:
-                text += joiner + clause
-            # two clauses make a sentence; several changes of one part are one of their own
-            can_join = joiner == ". " and len(group) == 1
-    return text + "." if text else ""
+def _leader(fact):
+    side, part = fact.subject
+    if part in _LEADERS and fact.relation[0] in _MOVES:
+        return side, _LEADERS[part], _direction(fact)
 
 
-def _clause(subject, facts, determiner, random):
-    """One subject, one to three imperatives; after the first the subject is a pronoun."""
-    side, part = subject
-    if side == "both":
-        name, pronoun = f"{pick(random, ('both', determiner))} {part_words(part, plural=True)}", "them"
+def _direction(fact):
+    kind, category = fact.relation
+    return kind, category.removeprefix("slightly ")
+
+
+def _importance(fact):
+    return fact.size * _PART_WEIGHTS.get(fact.subject[1], 1.0)
+
+
+def _words(facts, determiner, random, simplify):
+    facts = swap_sides(facts, random)
+    if simplify:
+        groups = [[fact] for fact in facts]
     else:
-        name, pronoun = " ".join(word for word in (determiner, side, part_words(part)) if word), "it"
-    words = []
-    for fact in facts:
-        template = pick(random, INSTRUCTIONS[fact.relation])
-        words.append(template.format(s=name, d=determiner))
-        if "{s}" in template:
-            name = pronoun  # named once, it is "it" or "them" from now on
-    return join_list(words)
+        groups = group_facts(facts, random, leave_out=_UNGROUPED)
+    return describe_changes(order_groups(groups, random), determiner, random, simplify=simplify)
