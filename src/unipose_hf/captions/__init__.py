@@ -1,18 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Posecodes and paircodes: poses measured into codes, codes put into plain sentences."""
 
-from .describe import caption_poses, pose_geometry
-from .instruct import instruct_pairs, turn_between
+from .describe import CAPTION_VERSIONS, CaptionVersion, caption_joints, caption_poses, pose_geometry
+from .flip import flip_text
+from .instruct import INSTRUCTION_VERSIONS, InstructionVersion, instruct_pairs, turn_between
 from .measure import Posecodes, caption_eligibility, measure_posecodes
 from .measure_pairs import Paircodes, instruction_eligibility, measure_paircodes
 from .scoring import codes_satisfied, paircodes_satisfied
 
 __all__ = [
+    "CAPTION_VERSIONS",
+    "CaptionVersion",
+    "INSTRUCTION_VERSIONS",
+    "InstructionVersion",
     "Paircodes",
     "Posecodes",
     "caption_eligibility",
+    "caption_joints",
     "caption_poses",
     "codes_satisfied",
+    "flip_text",
     "instruct_pairs",
     "instruction_eligibility",
     "measure_paircodes",

@@ -1,54 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses to captions: measure the posecodes, choose the telling ones, put them into plain sentences."""
+"""Poses to captions: the posecodes of a pose, what of them is worth saying, and that in plain sentences."""
 
 import functools
 import hashlib
+import itertools
 import random as random_module
+from typing import NamedTuple
 
 import numpy as np
 import roma
+import torch
 
 from ..body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
-from .first_facts import Fact, group_of, join_twins, split_side
+from .aggregate import (
+    group_facts,
+    merge_entities,
+    merge_twins,
+    prune_statistically,
+    prune_transitive,
+    skip_some,
+    swap_sides,
+)
+from .body_tree import order_groups
+from .choice import choose_facts
+from .facts import POSE_FACTS, TORSO_VERTICAL
 from .joint_sets import POSECODES, SUPER_POSECODES
-from .measure import caption_eligibility, check_rotations, measure_posecodes
+from .measure import CODE_INDEX, caption_eligibility, check_points, check_rotations, measure_posecodes
+from .noise import blur_posecodes
 from .operators import POSE_OPERATORS
-from .sentences import describe_facts
+from .sentences import describe_groups
 
 CHUNK = 4096  # poses measured at once; bounds the memory
 MAX_WORDS = 88
 _NECK, _PELVIS = JOINT_NAMES.index("neck"), JOINT_NAMES.index("pelvis")
+_TORSO = CODE_INDEX[TORSO_VERTICAL]
+_UPSIDE_DOWN = len(POSE_OPERATORS["vertical_axis"].categories)  # behind the categories, see `POSE_FACTS`
+_LINES = np.array([i for i, code in enumerate(SUPER_POSECODES) if code.kind == "xz_aligned"])
+_HEIGHTS = [CODE_INDEX[f"rel_y/{'|'.join(SUPER_POSECODES[i].points)}"] for i in _LINES]
+_SAME_HEIGHT = 0.05  # metres: "y-aligned"
 
-# How readily a code is chosen among those that may be said.
-_WEIGHTS = {
-    "angle": 4.0,
-    ("apart", "close"): 3.0,
-    ("apart", "shoulder width"): 0.5,
-    ("apart", "spread"): 0.7,
-    ("apart", "wide"): 2.0,
-    "distance": 1.5,
-    "rel_x": 1.5,
-    "rel_y": 1.5,
-    "rel_z": 1.5,
-    "vertical_axis": 2.0,
-    "on_ground": 3.0,
-    "body_pitch": 5.0,
-    "body_twist": 3.0,
-    "body_lean": 4.0,
-    "head_pitch": 2.5,
-    "head_turn": 2.5,
-    "head_tilt": 2.0,
-    "torso_horizontal": 5.0,
-    "kneeling_on": 9.0,
-    "kneeling": 9.0,
-    "shoulder_width": 1.5,
+
+class CaptionVersion(NamedTuple):
+    """What a kind of caption leaves out.
+
+    ``skip`` leaves out a code that is not rare with probability 0.15; ``simplify`` says every code by itself, without
+    merging, grouping or "the other one"; ``prune_transitive`` and ``prune_statistically`` leave out what follows from
+    the rest.
+    """
+
+    skip: bool = True
+    simplify: bool = False
+    prune_transitive: bool = True
+    prune_statistically: bool = True
+
+
+_EVERYTHING = CaptionVersion(prune_transitive=False, prune_statistically=False)
+
+# The published sets of captions: PoseScript-A2 (N2, N6, N7) and PoseScript-A (A to F). Their sentences about actions
+# need BABEL's labels of motion clips and are not made here, so B, C, D and N6 do not differ.
+CAPTION_VERSIONS = {
+    "default": CaptionVersion(),
+    "N2": _EVERYTHING._replace(simplify=True),
+    "N6": _EVERYTHING,
+    "N7": CaptionVersion(),
+    "A": CaptionVersion(),
+    "B": _EVERYTHING,
+    "C": _EVERYTHING,
+    "D": _EVERYTHING,
+    "E": _EVERYTHING._replace(simplify=True),
+    "F": _EVERYTHING._replace(simplify=True, skip=False),
 }
-_ALIGNED_WEIGHT = 0.3
-
-_TORSO_VERTICAL = "vertical_axis/pelvis|neck"
-
-# saying the first makes the second superfluous
-_IMPLIED = {f"rel_y/{side}_wrist|neck": f"rel_y/{side}_hand|{side}_shoulder" for side in ("left", "right")}
 
 
 def pose_geometry(poses):
@@ -76,42 +97,99 @@ def _rest_joints():
     return load_body(size="small").rest_joints.detach().float().cpu()
 
 
-def caption_poses(poses, *, seed: int = 0, max_clauses: int = 9, return_codes: bool = False):
-    """Describe each pose in a few plain English sentences.
+def caption_poses(
+    poses,
+    *,
+    seed: int = 0,
+    version: str = "default",
+    noise: bool = False,
+    compat: bool = False,
+    max_clauses: int | None = None,
+    return_codes: bool = False,
+):
+    """Describe each pose in plain English, as PoseScript does (Delmas et al., 2022/2024).
 
-    The wording depends on the pose itself and ``seed`` only, not on the batch around it: each caption draws from its
-    own generator, seeded by a hash of the pose's float32 bytes and ``seed``.
+    A caption depends on its pose, ``seed`` and the options only, not on the batch around it: each draws from its own
+    generator, seeded by a hash of the pose's float32 bytes and ``seed``.
 
     Args:
         poses: (N, 22, 3) local axis-angle, y up; their yaw is ignored.
         seed: another seed gives another choice and another wording.
-        max_clauses: how many statements a caption holds at most.
+        version: a name in `CAPTION_VERSIONS`.
+        noise: draw the method's tolerance on each measured value, as people differ in what they call "close"; then
+            a statement may be off by as much.
+        compat: measure and merge as the published code does, even where that states what is false. The default
+            says only what holds for the pose.
+        max_clauses: how many statements a caption holds at most, the rare ones first; None says everything.
         return_codes: also return what each caption states.
 
     Returns:
-        list of N captions of fewer than 90 words (empty for a pose nothing can be said about); with ``return_codes``
-        also a list of N lists of (code name, category name), for `codes_satisfied`.
+        list of N captions (empty for a pose nothing can be said about); with ``return_codes`` also a list of N lists
+        of (code name, category name), for `codes_satisfied`.
 
     Raises:
-        ValueError: wrong shape, or a value that is not finite.
+        ValueError: wrong shape, a value that is not finite, an unknown version, or no clause allowed.
     """
     poses = check_rotations(poses, "poses").cpu()
+    pieces = ((*pose_geometry(chunk), chunk) for chunk in _chunks(poses))
+    return _caption(pieces, seed, version, noise, compat, max_clauses, return_codes)
+
+
+def caption_joints(
+    joints,
+    rotations=None,
+    *,
+    seed: int = 0,
+    version: str = "default",
+    noise: bool = False,
+    compat: bool = False,
+    max_clauses: int | None = None,
+    return_codes: bool = False,
+):
+    """Describe poses known by their joints: `caption_poses` for another body, or with hands.
+
+    Args:
+        joints: (N, 22, 3) metres, y up, facing +z with the yaw removed, or (N, 52, 3) with the SMPL-H hands.
+        rotations: (N, 22, 3) local axis-angle in the same frame; without it nothing is said of the head.
+        seed, version, noise, compat, max_clauses, return_codes: as for `caption_poses`; the draws of a caption
+            depend on its joints.
+
+    Returns:
+        as `caption_poses`.
+
+    Raises:
+        ValueError: as `caption_poses`.
+    """
+    joints = check_points(joints, "joints").cpu()
+    if rotations is not None:
+        rotations = check_rotations(rotations, "rotations", len(joints)).cpu()
+    turns = [None] * len(joints) if rotations is None else _chunks(rotations)
+    pieces = ((chunk, turn, chunk) for chunk, turn in zip(_chunks(joints), turns, strict=False))
+    return _caption(pieces, seed, version, noise, compat, max_clauses, return_codes)
+
+
+def _chunks(tensor):
+    return tensor.split(CHUNK) if len(tensor) else ()
+
+
+def _caption(pieces, seed, version, noise, compat, max_clauses, return_codes):
+    """Captions of a batch in pieces: joints, rotations or None, and what each pose's draws are seeded with."""
+    if version not in CAPTION_VERSIONS:
+        known = ", ".join(CAPTION_VERSIONS)
+        raise ValueError(f"There is no caption version {version!r}; pass one of {known}.")
+    if max_clauses is not None and max_clauses < 1:
+        raise ValueError(f"max_clauses is {max_clauses}; pass at least 1, or None to say everything.")
+    rules = CAPTION_VERSIONS[version]
     captions, stated = [], []
-    for chunk in poses.split(CHUNK) if len(poses) else ():
-        joints, rotations = pose_geometry(chunk)
-        codes = measure_posecodes(joints, rotations)
-        eligible = caption_eligibility(codes).numpy()
-        categories = np.concatenate((codes.categories.numpy(), np.ones_like(codes.supers.numpy(), dtype=np.int64)), 1)
-        inverted = (joints[:, _NECK, 1] < joints[:, _PELVIS, 1]).tolist()
-        for i, pose in enumerate(chunk):
-            said = np.flatnonzero(eligible[i])
-            facts = [_FACTS[c][k] for c, k in zip(said.tolist(), categories[i, said].tolist(), strict=True)]
-            if inverted[i]:
-                facts = [_inverted(fact) for fact in facts]
-            random = seeded_random(seed, pose)
-            text, codes_said = _compose(facts, random, max_clauses)
-            captions.append(text)
-            stated.append(codes_said)
+    for joints, rotations, keys in pieces:
+        randoms = [seeded_random(seed, key) for key in keys]
+        codes = measure_posecodes(joints, rotations, compat=compat)
+        if noise:
+            codes = blur_posecodes(codes, randoms)
+        for (facts, levels), random in zip(_eligible_facts(codes, joints), randoms, strict=True):
+            groups = _aggregate(facts, levels, rules, compat, max_clauses, random)
+            captions.append(describe_groups(groups, random, simplify=rules.simplify))
+            stated.append([code for group in groups for fact in group for code in fact.codes])
     return (captions, stated) if return_codes else captions
 
 
@@ -123,68 +201,48 @@ def seeded_random(seed, *tensors):
     return random_module.Random(int.from_bytes(digest.digest(), "little")).random
 
 
-def _fact(code, category, name_category):
-    relation = (code.kind, category) if category else (code.kind,)
-    subject, object = split_side(code.subject), code.object and split_side(code.object)
-    twins = object is not None and object[1] == subject[1]
-    if code.kind == "distance" and twins:
-        relation, subject, object = ("apart", category), ("both", subject[1]), None
-    if code.name == _TORSO_VERTICAL:
-        relation = (*relation, "torso")
-    elif code.kind == "rel_x" and (twins or object[0] == subject[0]):
-        relation = (*relation, "crossed" if twins else "across")
-    weight = _WEIGHTS.get(relation) or _WEIGHTS.get(relation[0], _ALIGNED_WEIGHT)
-    group = None if code.kind.startswith("kneeling") else group_of(relation, subject, object)
-    return Fact(((code.name, name_category),), relation, subject, object, group, weight)
+def _eligible_facts(codes, joints):
+    """For each pose the facts that may be said and how much each deserves it, 1 or 2."""
+    measured = len(codes.names)
+    table = POSE_FACTS[:measured] + POSE_FACTS[len(POSECODES) :]
+    eligible = caption_eligibility(codes).numpy()
+    rows, columns = eligible.nonzero()
+    categories = _senses(codes, joints)[rows, columns].tolist()
+    facts = [table[column][k] for column, k in zip(columns.tolist(), categories, strict=True)]
+    levels = eligible[rows, columns].tolist()
+    bounds = np.searchsorted(rows, np.arange(len(joints) + 1)).tolist()
+    return [(facts[start:end], levels[start:end]) for start, end in itertools.pairwise(bounds)]
 
 
-def _inverted(fact):
-    """The code of a vertical torso does not tell up from down, but the words should."""
-    if fact.codes[0][0] != _TORSO_VERTICAL:
-        return fact
-    return fact._replace(relation=("vertical_axis", "vertical", "inverted"))
+def _senses(codes, joints):
+    """(N, C + S) indices into the rows of `POSE_FACTS`: the category, or more where the words can tell more."""
+    categories = torch.cat((codes.categories, torch.ones_like(codes.supers, dtype=torch.long)), dim=1).numpy()
+    # a vertical torso may be upside down
+    upright = categories[:, _TORSO]
+    inverted = (joints[:, _NECK, 1] < joints[:, _PELVIS, 1]).numpy()
+    upright[inverted & (upright == 0)] = _UPSIDE_DOWN
+    # what is in a vertical line is above or below, unless it is at the same height too
+    height = codes.values[:, _HEIGHTS].numpy()
+    line = categories[:, len(codes.names) + _LINES]
+    line[height > _SAME_HEIGHT] = 2
+    line[height < -_SAME_HEIGHT] = 3
+    categories[:, len(codes.names) + _LINES] = line
+    return categories
 
 
-# per code: category index -> fact
-_FACTS = [
-    [_fact(code, category, category) for category in POSE_OPERATORS[code.kind].categories] for code in POSECODES
-] + [[None, _fact(code, None, "true")] for code in SUPER_POSECODES]
-
-
-def _compose(facts, random, max_clauses):
-    chosen = _choose(join_twins(_without_implied(facts), random), random, max_clauses)
-    while True:
-        text = describe_facts(chosen, random)
-        if text.count(" ") < MAX_WORDS or not chosen:
-            break
-        chosen.pop()
-    return text, [code for fact in chosen for code in fact.codes]
-
-
-def _without_implied(facts):
-    names = {fact.codes[0][0] for fact in facts}
-    superfluous = {_IMPLIED[name] for name in names if name in _IMPLIED}
-    return [fact for fact in facts if fact.codes[0][0] not in superfluous] if superfluous else facts
-
-
-_LIMITS = {"aligned": 1, "distance": 2, "apart": 2}
-
-
-def _choose(facts, random, max_clauses):
-    """A weighted draw without replacement that does not dwell on one part."""
-    keyed = sorted(((random() ** (1.0 / fact.weight), i) for i, fact in enumerate(facts)), reverse=True)
-    chosen, spent = [], {}
-    for _, i in keyed:
-        if len(chosen) == max_clauses:
-            break
-        fact = facts[i]
-        # per part one alignment and two closenesses; per caption two distances between left and right
-        kind = "aligned" if fact.relation[0].endswith("aligned") else fact.relation[0]
-        limit = _LIMITS.get(kind)
-        if limit:
-            key = kind if kind == "apart" else (kind, fact.subject)
-            spent[key] = spent.get(key, 0) + 1
-            if spent[key] > limit:
-                continue
-        chosen.append(fact)
-    return chosen
+def _aggregate(facts, levels, version, compat, max_clauses, random):
+    """What is said of the eligible facts, as groups in the order of the text (PoseScript, section 3)."""
+    if version.skip:
+        facts = skip_some(facts, levels, random)
+    present = {fact.codes[0] for fact in facts}
+    if version.prune_transitive:
+        facts = prune_transitive(facts)
+    if not version.simplify:
+        facts = merge_twins(merge_entities(facts, random), random, compat=compat)
+    if version.prune_statistically:
+        facts = prune_statistically(facts, present)
+    if max_clauses is not None:
+        facts = choose_facts(facts, max_clauses, random)
+    facts = swap_sides(facts, random)
+    groups = [[fact] for fact in facts] if version.simplify else group_facts(facts, random)
+    return order_groups(groups, random)

@@ -60,3 +60,19 @@ def _super_fact(code):
 # per posecode, elementary ones first as in the tables: category index -> fact (a super-code that holds is category 1)
 POSE_FACTS = [[fact_of(code, category) for category in POSE_OPERATORS[code.kind].categories] for code in POSECODES]
 POSE_FACTS += [[None, _super_fact(code)] for code in SUPER_POSECODES]
+
+# Where the words can tell more than the code: facts behind the categories of their code.
+TORSO_VERTICAL = "vertical_axis/pelvis|neck"
+
+
+def _add_senses():
+    """A vertical torso may be upside down; what is in a vertical line with another thing is above or below it."""
+    for row in POSE_FACTS:
+        fact = row[-1]
+        if fact.codes[0][0] == TORSO_VERTICAL:
+            row.append(row[0]._replace(relation=("vertical_axis", "upside down")))
+        elif fact.relation == ("xz_aligned",):
+            row += [fact._replace(relation=("xz_aligned", sense)) for sense in ("above", "below")]
+
+
+_add_senses()

@@ -1,23 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts to sentences: the voice of one caption, clauses, and how clauses join."""
+"""Groups of facts to sentences: the voice of one caption, clauses, and how clauses join (PoseScript, section 3)."""
 
 from typing import NamedTuple
 
-from .wording import ANGLE_SUBJECTS, DETERMINERS, OPPOSITES, PERSONS, PLURAL_VERBS, PREDICATES, part_words
+from .aggregate import is_mutual
+from .wording import ANGLE_SUBJECTS, DETERMINERS, GERUNDS, PERSONS, PLURAL_VERBS, Person, part_words, phrases_of
 
-_REGIONS = (("body", "torso"), ("head",), ("shoulder", "upperarm", "elbow", "forearm", "hand", "arm"))
-_REGION_OF = {part: region for region, parts in enumerate(_REGIONS) for part in parts}
-_JOINERS = (". ", ". ", ", and ", ", while ", ", with ")
+SEVERAL = ("both", "own", "opposite")  # sides of an object that is more than one
+
+_CONNECTORS = ("stop", "and", "while", "with", "comma")
+_MOST_CLAUSES = 3  # in one sentence
+_MOST_PREDICATES = 3  # of one subject in one breath
+
+# kind, part of the subject, part of the object: the object adds nothing to "the hand is out in front"
+_OBVIOUS = {
+    ("rel_z", "hand", "torso"),
+    ("rel_z", "foot", "torso"),
+    ("rel_x", "hand", "shoulder"),
+    ("rel_x", "foot", "hip"),
+    ("rel_y", "hand", "neck"),
+}
 
 
 class Voice(NamedTuple):
     """What one caption keeps to from its first word to its last."""
 
     determiner: str  # the, their, his, her
-    person: tuple[str, bool]  # words for the whole person; whether they take a plural verb
+    person: Person
+    noun: str  # for the person, where the caption begins
     limb_names: dict[str, str]  # a bent knee may be a bent leg
     person_looks: bool  # "the person looks up" rather than "the head is tilted back"
-    short_twins: bool  # "the left one" rather than "the left hand"
+    simplify: bool  # no "the other", no object left out
+
+
+class Clause(NamedTuple):
+    """One subject and what is said of it: phrases (see `wording`), each with its object and the words for that."""
+
+    subject: str | None  # None for the person
+    plural: bool
+    pronoun: str | None  # for the subject in the next sentence; None where it would be taken for something else
+    predicates: list[tuple[str, tuple[str, str] | None, str | None]]
 
 
 def pick(random, choices):
@@ -33,84 +55,180 @@ def capitalise(words):
     return words[0].upper() + words[1:]
 
 
-def order_by_region(facts, random):
-    """Facts of one region of the body side by side, regions in a random order, the whole body rather early."""
-    rank = [random() - 0.5, random(), random(), random()]
-    return sorted(facts, key=lambda fact: rank[_REGION_OF.get(fact.subject[1], 3)])
+def describe_groups(groups, random, *, simplify=False):
+    """Groups of facts (`group_facts`), in their order, as sentences ("" for no groups)."""
+    voice = _draw_voice(random, simplify)
+    text = _Text(voice, random)
+    for group in groups:
+        text.add(_clause(group, voice, random))
+    return " ".join(f"{sentence}." for sentence in text.sentences)
 
 
-def describe_facts(facts, random):
-    """The facts as sentences ("" for no facts)."""
+def _draw_voice(random, simplify):
     determiner = pick(random, DETERMINERS)
+    person = PERSONS[determiner]
     limb_names = {part: pick(random, names) for part, names in ANGLE_SUBJECTS.items()}
-    voice = Voice(determiner, pick(random, PERSONS[determiner]), limb_names, random() < 0.4, random() < 0.5)
-    clauses = {}  # (subject words, plural) -> [(predicate, object words)]
-    for fact in order_by_region(facts, random):
-        subject, *predicate = _clause(fact, voice, random)
-        clauses.setdefault(subject, []).append(predicate)
-    text, can_join = "", False
-    for (subject, plural), predicates in clauses.items():
-        for start in range(0, len(predicates), 3):  # no more than three things of one subject in a breath
-            group = predicates[start : start + 3]
-            joiner = pick(random, _JOINERS) if can_join and len(group) == 1 else ". "
-            verbless = joiner == ", with " and group[0][0].startswith("is ") and subject not in ("he", "she", "they")
-            if joiner == ", with " and not verbless:
-                joiner = ", and "
-            said = _predicates(group, plural, verbless)
-            if joiner == ". ":
-                text += f"{'. ' if text else ''}{capitalise(subject)} {said}"
-            else:
-                text += f"{joiner}{subject} {said}"
-            # two clauses make a sentence; a list of predicates is one of its own
-            can_join = joiner == ". " and len(group) == 1
-    return text + "." if text else ""
+    return Voice(determiner, person, pick(random, person.nouns), limb_names, random() < 0.4, simplify)
 
 
-def _predicates(group, plural, verbless):
-    words, last_verb, last_object = [], None, None
-    for predicate, object_words in group:
-        verb, rest = predicate.split(" ", 1)
-        verb = "is" if verb == "are" else verb
-        if object_words and object_words == last_object:
-            rest = rest.replace("{o}", "them" if object_words[-1] == "s" else "it")
+class _Text:
+    """The sentences so far; the last one is open, and a clause may join it."""
+
+    def __init__(self, voice, random):
+        self.voice, self.random = voice, random
+        self.sentences = []
+        self.used = []  # connectors in the open sentence
+        self.verbless = False  # whether it ends in "with the left knee bent", so that an "and" goes on so
+        self.names_person = False
+        self.last = None  # clause
+
+    def add(self, clause):
+        first, *more = _breaths(clause, self.random)
+        repeated = self.last is not None and clause.subject == self.last.subject
+        # "it" is what the sentence before began with, and of several sentences about one thing each is one
+        again = repeated and (len(self.used) == 1 or clause.subject is None)
+        connector = "stop" if more or repeated else self._connector(clause)
+        self._say(connector, clause, again, first)
+        for breath in more:
+            self._say("stop", clause, True, breath)
+        self.last = clause
+
+    def _connector(self, clause):
+        """One of five, as often each; a full stop where it would stand twice, or the sentence is long."""
+        connector = pick(self.random, _CONNECTORS)
+        if self.last is None or connector in self.used or len(self.used) == _MOST_CLAUSES:
+            return "stop"
+        if clause.subject is None and (connector in ("with", "comma") or self.verbless):
+            return "stop"  # the person keeps the verb
+        if connector == "and" and self.verbless and len(self.last.predicates) > 1:
+            return "stop"  # this "and" would seem to go on with the predicates before it
+        return connector
+
+    def _say(self, connector, clause, again, predicates):
+        is_open = connector != "stop"
+        if not is_open:
+            self.used, self.names_person = [], False
+        self.used.append(connector)
+        self.verbless = connector in ("with", "comma") or (connector == "and" and self.verbless)
+        name = self._name(clause, again)
+        plural = clause.plural or name == "they"
+        said = f"{name} {_predicate(predicates, plural, self.verbless, self.random)}"
+        if is_open:
+            self.sentences[-1] += _joint(connector, self.verbless) + said
         else:
-            rest = rest.replace("{o}", object_words or "")
-        # "is bent and close to ...": the first verb serves for the others
-        if not ((verb == "is" == last_verb) or (verbless and not words)):
-            rest = f"{PLURAL_VERBS[verb] if plural else verb} {rest}"
-        words.append(rest)
-        last_verb, last_object = verb, object_words
+            self.sentences.append(capitalise(said))
+
+    def _name(self, clause, again):
+        if clause.subject is not None:
+            return clause.pronoun if again and clause.pronoun else clause.subject
+        person = self.voice.person
+        name = person.again if again or self.names_person else person.pronoun if self.sentences else self.voice.noun
+        self.names_person = True
+        return name
+
+
+def _joint(connector, verbless):
+    if connector == "comma":
+        return ", "
+    return f" {connector} " if connector == "while" or (connector == "and" and verbless) else f", {connector} "
+
+
+def _breaths(clause, random):
+    """The predicates in sentences: now and then a new one begins, and always where there are many."""
+    breaths = [clause.predicates[:1]]
+    for predicate in clause.predicates[1:]:
+        full = len(breaths[-1]) == _MOST_PREDICATES
+        if clause.pronoun and (full or random() < 0.25):
+            breaths.append([])
+        breaths[-1].append(predicate)
+    return breaths
+
+
+def _predicate(predicates, plural, verbless, random):
+    """a, b and c, where one "is" mostly serves for all, if all have one."""
+    repeat = random() < 0.25 or any(not phrase.startswith("is ") for phrase, _, _ in predicates)
+    words, last_verb, last_object = [], None, None
+    for phrase, object, object_words in predicates:
+        verb, rest = phrase.split(" ", 1)
+        if object:
+            again = "them" if object[0] in SEVERAL else "it"
+            rest = rest.replace("{o}", again if object == last_object else object_words)
+        if verbless:
+            words.append(rest if verb == "is" else f"{GERUNDS[verb]} {rest}")
+        elif verb == "is" == last_verb and not repeat:
+            words.append(rest)
+        else:
+            words.append(f"{PLURAL_VERBS[verb] if plural else verb} {rest}")
+        last_verb, last_object = verb, object
     return join_list(words)
 
 
-def _clause(fact, voice, random):
-    """(subject words, plural verb), predicate with ``{o}`` open, object words."""
-    relation, (side, part), object = fact.relation, fact.subject, fact.object
-    determiner = voice.determiner
-    if part == "head" and voice.person_looks:
-        part, relation = "body", (*relation, "person")
-    if part == "body":
-        possessive = "their" if determiner == "the" else determiner  # a person has their head turned
-        predicate = pick(random, PREDICATES[relation]).replace("{d}", possessive)
-        return voice.person, predicate, object and _name(determiner, *object)
-    if relation[0] == "angle":
-        part = voice.limb_names.get(part, part)
-    twins = object is not None and object[1] == part and object[0] and side in ("left", "right")
-    if twins and random() < 0.5:
-        (side, part), object = object, (side, part)
-        relation = (relation[0], OPPOSITES[relation[1]], *relation[2:])
-    predicate = pick(random, PREDICATES[relation]).replace("{d}", determiner)
-    if side == "both" and object is not None and object[0] == "opposite":
-        return (f"each {part_words(part)}", False), predicate, f"the opposite {part_words(object[1])}"
-    object_words = object and _name(determiner, *object)
-    if side == "both":
-        return (f"{pick(random, ('both', determiner))} {part_words(part, plural=True)}", True), predicate, object_words
-    if twins and voice.short_twins:
-        object_words = f"the {object[0]} one"
-    return (_name(determiner, side, part), False), predicate, object_words
+def _clause(group, voice, random):
+    fact = group[0]
+    side, part = fact.subject
+    if part == "body" or (part == "head" and voice.person_looks):
+        said_of = "body" if part == "body" else "person"
+        subject, plural, pronoun = None, False, "they"
+    elif any(other.subject != fact.subject for other in group):
+        return _clause_of_several(group, voice, random)
+    else:
+        of_angles = all(other.relation[0] == "angle" for other in group)
+        said_of, subject, plural = part, _subject(fact.subject, of_angles, voice, random), side == "both"
+        # "it" for a head would be taken for the whole person
+        pronoun = "they" if plural else None if part == "head" else "it"
+    predicates = [_phrase(other, said_of, group, voice, random) for other in group]
+    return Clause(subject, plural, pronoun, predicates)
 
 
-def _name(determiner, side, part):
+def _clause_of_several(group, voice, random):
+    """Several subjects of which one thing is said."""
+    fact = group[0]
+    subjects = [_subject(other.subject, fact.relation[0] == "angle", voice, random) for other in group]
+    object = None if not voice.simplify and all(_is_obvious(other) for other in group) else fact.object
+    phrases = phrases_of(fact.relation, None, object)
+    if object is None and is_mutual(fact.relation):
+        # hands and feet: each pair is close together, and not the hands to the feet
+        phrases = [phrase.replace("is ", "is each ", 1) for phrase in phrases if "each other" not in phrase]
+    predicate = pick(random, phrases), object, object and _object(object, voice)
+    return Clause(join_list(subjects), True, "they", [predicate])
+
+
+def _is_obvious(fact):
+    return fact.object is not None and (fact.relation[0], fact.subject[1], fact.object[1]) in _OBVIOUS
+
+
+def _phrase(fact, part, group, voice, random):
+    """How one fact of a group is said of ``part``: the phrase, its object and the words for that."""
+    object = fact.object
+    # "in front of the other hand" goes on better with "and of the torso" than with "and out in front"
+    if not voice.simplify and _is_obvious(fact) and sum(other.relation == fact.relation for other in group) == 1:
+        object = None
+    phrase = pick(random, phrases_of(fact.relation, part, object)).replace("{d}", voice.person.possessive)
+    if object is None:
+        return phrase, None, None
+    words = _object(object, voice)
+    if object[1] == part and object[0] and not voice.simplify:
+        words = pick(random, (words, f"the other {part_words(part)}", f"the {object[0]} one"))
+    return phrase, object, words
+
+
+def _subject(end, of_angle, voice, random):
+    side, part = end
+    if of_angle:
+        part = voice.limb_names[part]
     if side == "both":
+        return f"{pick(random, ('both', voice.determiner))} {part_words(part, plural=True)}"
+    return _name(voice.determiner, side, part)
+
+
+def _object(end, voice):
+    side, part = end
+    if side in SEVERAL:
+        determiner = {"both": "both", "own": voice.determiner, "opposite": "the opposite"}[side]
         return f"{determiner} {part_words(part, plural=True)}"
-    return f"{determiner} {side} {part_words(part)}" if side else f"{determiner} {part_words(part)}"
+    return _name(voice.determiner, side, part)
+
+
+def _name(*words):
+    *before, part = words
+    return " ".join(filter(None, (*before, part_words(part))))
