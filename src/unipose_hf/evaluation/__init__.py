@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics, and the evaluation on the held-out clips."""
+"""Metrics, the protocols of the paper's tasks, and their report beside published figures."""
 
-from .metrics import mpjpe, pa_mpjpe
+from .fid import fid
+from .metrics import geodesic_error, mpjpe, pa_mpjpe, pve
+from .retrieval_metrics import r_precision, retrieval_recall
 
-__all__ = ["mpjpe", "pa_mpjpe"]
+__all__ = ["fid", "geodesic_error", "mpjpe", "pa_mpjpe", "pve", "r_precision", "retrieval_recall"]

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors between poses, as plain functions on joints in metres."""
+"""Errors between poses, as plain functions on tensors with any leading dimensions. Metres and radians."""
+
+from typing import NamedTuple
 
 import torch
 
 
-def _checked(predicted, target):
+def _checked(predicted, target, things="joints"):
     predicted, target = torch.as_tensor(predicted).float(), torch.as_tensor(target).float()
     if predicted.shape != target.shape or predicted.shape[-1:] != (3,) or predicted.ndim < 2:
         raise ValueError(
-            f"Joints must have one shape (..., joints, 3), found {tuple(predicted.shape)} and {tuple(target.shape)}."
+            f"{things.capitalize()} must have one shape (..., {things}, 3), found {tuple(predicted.shape)} and "
+            f"{tuple(target.shape)}."
         )
     return predicted, target
 
@@ -42,3 +45,59 @@ def pa_mpjpe(predicted, target) -> torch.Tensor:
     rotation = u @ (sign[..., None] * vt)
     scale = (singular * sign).sum(-1) / predicted.square().sum((-1, -2)).clamp_min(1e-12)
     return (scale[..., None, None] * predicted @ rotation - target).norm(dim=-1).mean(-1)
+
+
+def pve(predicted, target, predicted_root=None, target_root=None) -> torch.Tensor:
+    """Per-vertex error: vertices `(..., vertices, 3)` in metres -> mean distance `(...)` in metres.
+
+    The roots `(..., 3)`, the pelvis joints, are put at the origin; without them the vertices are compared as they are,
+    which is the same for the bodies of `unipose_hf.body`, whose pelvis is the origin.
+
+    Raises:
+        ValueError: the shapes differ or are no vertices.
+    """
+    predicted, target = _checked(predicted, target, "vertices")
+    if predicted_root is not None:
+        predicted = predicted - torch.as_tensor(predicted_root).float()[..., None, :]
+    if target_root is not None:
+        target = target - torch.as_tensor(target_root).float()[..., None, :]
+    return (predicted - target).norm(dim=-1).mean(-1)
+
+
+def geodesic_error(predicted, target) -> torch.Tensor:
+    """Angle between rotations: matrices `(..., joints, 3, 3)` -> mean over the joints `(...)`, radians in [0, pi].
+
+    Raises:
+        ValueError: the shapes differ or are no matrices.
+    """
+    import roma
+
+    predicted, target = torch.as_tensor(predicted).float(), torch.as_tensor(target).float()
+    if predicted.shape != target.shape or predicted.shape[-2:] != (3, 3) or predicted.ndim < 3:
+        raise ValueError(
+            f"Rotations must have one shape (..., joints, 3, 3), found {tuple(predicted.shape)} and "
+            f"{tuple(target.shape)}."
+        )
+    return roma.rotmat_geodesic_distance(predicted, target).mean(-1)
+
+
+class SampleErrors(NamedTuple):
+    """Errors of several answers to one question, each `(...)`: of all on average, of the best, of the best few."""
+
+    mean: torch.Tensor
+    best: torch.Tensor
+    top: torch.Tensor
+
+
+def errors_over_samples(errors, top: int = 6) -> SampleErrors:
+    """Errors `(..., samples)` of answers to the same question -> their mean, their least, and the mean of the `top`
+    least ones (PoseScript, TPAMI 2024: 30 samples, best 1 and best 6).
+
+    Raises:
+        ValueError: fewer samples than `top`.
+    """
+    errors = torch.as_tensor(errors)
+    if not errors.ndim or not 1 <= top <= errors.shape[-1]:
+        raise ValueError(f"The {top} best of errors of shape {tuple(errors.shape)} were asked for; draw more samples.")
+    least = errors.sort(dim=-1).values
+    return SampleErrors(errors.mean(-1), least[..., 0], least[..., :top].mean(-1))

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frechet distance between two sets of features, https://arxiv.org/abs/1706.08500."""
+
+import torch
+
+
+def fid(features, reference_features) -> float:
+    """Frechet distance between the Gaussians fitted to two sets of features; zero for a set and itself.
+
+    For poses the features are those of a text-pose retrieval model's pose encoder, of unit length (PoseScript, TPAMI
+    2024); figures of different encoders do not compare. Covariances are divided by `n - 1`, nothing is rescaled.
+
+    Args:
+        features `(n, d)`, reference_features `(m, d)`: at least two rows each.
+
+    Raises:
+        ValueError: shapes that do not fit, too few rows, or a value that is not finite.
+    """
+    ours, theirs = (torch.as_tensor(x).detach().double() for x in (features, reference_features))
+    if ours.ndim != 2 or theirs.ndim != 2 or ours.shape[1] != theirs.shape[1] or min(len(ours), len(theirs)) < 2:
+        raise ValueError(
+            "Features must have the shapes (n, d) and (m, d) with at least two rows each, found "
+            f"{tuple(ours.shape)} and {tuple(theirs.shape)}."
+        )
+    if not (ours.isfinite().all() and theirs.isfinite().all()):
+        raise ValueError("Features hold NaN or infinite values; expected finite vectors.")
+    covariances = [torch.cov(x.T).reshape(x.shape[1], x.shape[1]) for x in (ours, theirs)]
+    roots = [_square_root(covariance) for covariance in covariances]
+    # The eigenvalues of C1 C2 are the squared singular values of sqrt(C1) sqrt(C2): real and never negative, also
+    # where there are fewer rows than columns and the square root of a product of matrices breaks down.
+    cross = torch.linalg.svdvals(roots[0] @ roots[1]).sum()
+    distance = (ours.mean(0) - theirs.mean(0)).square().sum() + sum(c.trace() for c in covariances) - 2 * cross
+    return max(0.0, float(distance))
+
+
+def _square_root(covariance: torch.Tensor) -> torch.Tensor:
+    """The symmetric square root of a covariance matrix `(d, d)`."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a text find its pose among others? Recall over a whole set, and R-precision over small random pools.
+
+Row `i` of the queries belongs to row `i` of the gallery; similarity is the dot product, which for vectors of unit
+length ranks as the Euclidean distance does. Where others are exactly as similar as the match, its place among them
+counts as drawn at random, so that a model that embeds everything alike gains nothing.
+"""
+
+import torch
+
+SCORES_AT_ONCE = 2**24  # similarities held in memory: 64 MB, whatever the number of items
+NUMBERS_AT_ONCE = 2**24  # the same for the vectors of pools
+
+
+def match_ranks(queries, gallery) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where each query finds its own row when the whole gallery is sorted.
+
+    Args:
+        queries, gallery: `(n, d)`.
+
+    Returns:
+        Of each query how many others are more similar, and how many exactly as similar as its match, both `(n,)`.
+
+    Raises:
+        ValueError: the shapes differ, or a value is not finite.
+    """
+    queries, gallery = _checked(queries, gallery)
+    rows = max(1, SCORES_AT_ONCE // max(1, len(gallery)))
+    closer, level = [], []
+    for start in range(0, len(queries), rows):
+        scores = queries[start : start + rows] @ gallery.T  # (rows, n)
+        own = scores.diagonal(start)[:, None]
+        closer.append((scores > own).sum(1))
+        level.append((scores == own).sum(1) - 1)
+    return torch.cat(closer), torch.cat(level)
+
+
+def recall(queries, gallery, ks=(1, 5, 10)) -> dict[int, float]:
+    """Of each `k`, the percentage of queries that find their own row among the first `k` of the whole gallery."""
+    closer, level = match_ranks(queries, gallery)
+    return {k: _percentage(closer, level, k) for k in ks}
+
+
+def sampled_recall(queries, gallery, ks=(5, 10, 20), pool: int = 32, repetitions: int = 10, seed: int = 0):
+    """As `recall`, but each query searches a random pool that holds its own row: "random sampling".
+
+    The mean over the repetitions is given. The figures mean nothing without the size of the pool.
+    """
+    closer, level = _pool_ranks(queries, gallery, pool, repetitions, seed)
+    return {k: _percentage(closer, level, k) for k in ks}
+
+
+def retrieval_recall(text_embeds, pose_embeds, ks=(1, 5, 10)) -> dict[str, float]:
+    """Recall over the whole set both ways, in per cent (PoseScript, ECCV 2022).
+
+    Args:
+        text_embeds, pose_embeds: `(n, d)`, of unit length; text `i` describes pose `i` (or pair of poses).
+        ks: lengths of the lists searched.
+
+    Returns:
+        `t2p_r@k` (a text searches poses) and `p2t_r@k` of each `k`, and `mrecall`, the mean of them all.
+
+    Raises:
+        ValueError: the shapes differ, or a value is not finite.
+    """
+    found = {f"t2p_r@{k}": value for k, value in recall(text_embeds, pose_embeds, ks).items()}
+    found |= {f"p2t_r@{k}": value for k, value in recall(pose_embeds, text_embeds, ks).items()}
+    return found | {"mrecall": sum(found.values()) / len(found)}
+
+
+def r_precision(
+    text_embeds, pose_embeds, ks=(1, 2, 3), pool: int = 32, repetitions: int = 10, seed: int = 0
+) -> dict[str, float]:
+    """R-precision: a text searches a pool of its own pose and random others (PoseFix, ICCV 2023; UniPose, Table 2).
+
+    Args:
+        text_embeds, pose_embeds: `(n, d)`, of unit length; text `i` belongs to pose `i` (or pair of poses).
+        pool: items of a pool, the right one among them; guessing reaches `k / pool`.
+        repetitions: pools drawn for each text.
+        seed: of the pools.
+
+    Returns:
+        In per cent, of each `k`: `top{k}`, the mean over the pools of finding the pose among the first `k`; and
+        `top{k}_of_average_rank`, how many texts have an average zero-based rank over their pools below `k`, which is
+        what the published code of PoseScript prints as R-precision. The two differ, so name the one you use.
+
+    Raises:
+        ValueError: the shapes differ, a value is not finite, or there are fewer items than the pool has.
+    """
+    closer, level = _pool_ranks(text_embeds, pose_embeds, pool, repetitions, seed)
+    average = (closer + level / 2).double().mean(1)
+    figures = {f"top{k}": _percentage(closer, level, k) for k in ks}
+    return figures | {f"top{k}_of_average_rank": 100 * float((average < k).double().mean()) for k in ks}
+
+
+def _percentage(closer, level, k) -> float:
+    return 100 * float(((k - closer) / (level + 1)).clamp(0, 1).double().mean())
+
+
+def _pool_ranks(queries, gallery, pool, repetitions, seed):
+    """As `match_ranks`, in `repetitions` random pools for each query: both `(n, repetitions)`."""
+    queries, gallery = _checked(queries, gallery)
+    count, width = queries.shape
+    if not 2 <= pool <= count:
+        raise ValueError(f"Pools of {pool} cannot be drawn from {count} items; choose a pool between 2 and {count}.")
+    generator = torch.Generator().manual_seed(seed)
+    rows = max(1, NUMBERS_AT_ONCE // (pool * width))
+    closer = torch.empty(count, repetitions, dtype=torch.long)
+    level = torch.empty_like(closer)
+    for repetition in range(repetitions):
+        others = _draw_others(count, pool - 1, generator)
+        for start in range(0, count, rows):
+            part = slice(start, start + rows)
+            texts, drawn = queries[part], gallery[others[part].to(gallery.device)]  # (rows, d), (rows, pool - 1, d)
+            # one way of adding up for all of a pool, so that what is equal is found equal
+            candidates = torch.cat((gallery[part, None], drawn), 1)
+            scores = (candidates @ texts[..., None])[..., 0]  # (rows, pool)
+            closer[part, repetition] = (scores[:, 1:] > scores[:, :1]).sum(1).cpu()
+            level[part, repetition] = (scores[:, 1:] == scores[:, :1]).sum(1).cpu()
+    return closer, level
+
+
+def _draw_others(count: int, draws: int, generator: torch.Generator) -> torch.Tensor:
+    """For each of `count` rows `draws` different other rows, `(count, draws)`, all choices as likely.
+
+    Floyd's way (Communications of the ACM 30, 1987), for all rows at once: memory grows with what is drawn, not with
+    what it is drawn from.
+    """
+    drawn = torch.empty(count, 0, dtype=torch.long)
+    for last in range(count - 1 - draws, count - 1):
+        draw = torch.randint(last + 1, (count, 1), generator=generator)
+        taken = (drawn == draw).any(1, keepdim=True)
+        drawn = torch.cat((drawn, torch.where(taken, last, draw)), 1)
+    own = torch.arange(count)[:, None]
+    return drawn + (drawn >= own)
+
+
+def _checked(queries, gallery):
+    queries, gallery = torch.as_tensor(queries), torch.as_tensor(gallery)
+    if queries.ndim != 2 or queries.shape != gallery.shape or not len(queries):
+        raise ValueError(
+            f"Embeddings must have one shape (n, d), found {tuple(queries.shape)} and {tuple(gallery.shape)}."
+        )
+    queries, gallery = queries.detach().float(), gallery.detach().float()
+    if not (queries.isfinite().all() and gallery.isfinite().all()):
+        raise ValueError("Embeddings hold NaN or infinite values; expected finite vectors.")
+    return queries, gallery
