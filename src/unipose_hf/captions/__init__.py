@@ -5,12 +5,14 @@ from .describe import CAPTION_VERSIONS, CaptionVersion, caption_joints, caption_
 from .flip import flip_text
 from .instruct import INSTRUCTION_VERSIONS, InstructionVersion, instruct_pairs, turn_between
 from .measure import Posecodes, caption_eligibility, measure_posecodes
-from .measure_pairs import Paircodes, instruction_eligibility, measure_paircodes
+from .measure_pairs import Paircodes, instruction_eligibility, measure_paircodes, target_eligibility
 from .scoring import codes_satisfied, paircodes_satisfied
 
 __all__ = [
     "CAPTION_VERSIONS",
     "CaptionVersion",
+    "INSTRUCTION_VERSIONS",
+    "InstructionVersion",
     "INSTRUCTION_VERSIONS",
     "InstructionVersion",
     "Paircodes",
@@ -26,5 +28,6 @@ __all__ = [
     "measure_posecodes",
     "paircodes_satisfied",
     "pose_geometry",
+    "target_eligibility",
     "turn_between",
 ]
