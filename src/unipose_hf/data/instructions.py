@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""User turns in many wordings: 200 templates for each task (UniPose, supplement A.3 and table 2), all written here.
+
+A template is a line of `templates/TASK.txt`. `{text}` stands for a description or an instruction, which are whole
+sentences; `{image}` and `{pose}` stand for the picture and the pose, and where there are two, `{image_a}` and
+`{image_b}`, `{pose_a}` and `{pose_b}`, of which either may come first. Pretraining has one wording for each task: the
+one that pipelines use, `TASKS` of the processor.
+
+Two tasks have a second file of 10 templates, for pictures of several people and a text that singles out one of them
+(supplement D).
+"""
+
+import functools
+import hashlib
+import re
+from importlib.resources import files
+
+from unipose_hf.modeling.processing_unipose import TASKS
+
+TEMPLATES = 200
+REASONING_TEMPLATES = 10
+REASONING_TASKS = ("image-to-pose", "image-to-pose-text")
+
+_PLACE = re.compile(r"(\{[a-z_]+\})")
+
+
+def places_of(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
+    """The places that each template of a task has exactly once: `("image_a", "image_b")`, `("pose", "text")` ...
+
+    Raises:
+        ValueError: no such task.
+    """
+    if task not in TASKS or (reasoning and task not in REASONING_TASKS):
+        known = ", ".join(REASONING_TASKS if reasoning else TASKS)
+        raise ValueError(f"There are no {'reasoning ' * reasoning}templates for {task!r}; choose one of {known}.")
+    rule = TASKS[task]
+    places = [*_numbered("image", rule.images), *_numbered("pose", rule.poses)]
+    return (*places, "text") if rule.text or reasoning else tuple(places)
+
+
+@functools.cache
+def templates(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
+    """The templates of a task.
+
+    Raises:
+        ValueError: no such task.
+    """
+    places_of(task, reasoning=reasoning)
+    file = files(__package__) / "templates" / f"{task}{'-reasoning' * reasoning}.txt"
+    return tuple(file.read_text(encoding="utf-8").splitlines())
+
+
+def pretraining_template(task: str, *, reasoning: bool = False) -> str:
+    """The one template of a task in pretraining: what the pipelines ask, pictures and poses first.
+
+    Raises:
+        ValueError: no such task.
+    """
+    places = "".join(f"{{{place}}}" for place in places_of(task, reasoning=reasoning) if place != "text")
+    if reasoning:  # the processor has no wording for captions of one person among several
+        return places + (TASKS[task].prompt_with_text or "Describe the pose of this person: {text}")
+    return places + TASKS[task].prompt
+
+
+def choose_template(task: str, sample_id: str, *, seed: int = 0, reasoning: bool = False) -> str:
+    """The template of a sample, drawn uniformly; it depends on nothing but the arguments.
+
+    Raises:
+        ValueError: no such task.
+    """
+    choices = templates(task, reasoning=reasoning)
+    return choices[draw(len(choices), "template", task, sample_id, seed)]
+
+
+def draw(count: int, *key) -> int:
+    """A number from 0 to `count - 1` that depends on the key alone, whatever the process or the machine."""
+    digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % count
+
+
+def fill_template(template: str, *, text: str | None = None, images=(), poses=()) -> list[dict]:
+    """A template as the content of a user turn.
+
+    Args:
+        template: of `templates` or `pretraining_template`.
+        text: stands for `{text}`.
+        images, poses: pictures and poses, A before B; a picture may be a dict `{"image": picture, "box": corners}`.
+
+    Returns:
+        parts `{"type": "text", "text": ...}`, `{"type": "image", "image": ...}`, `{"type": "pose", "pose": ...}` in
+        the order of the template.
+
+    Raises:
+        ValueError: a place has nothing to stand for, or something given has no place.
+    """
+    given = dict(zip(_numbered("image", len(images)), (_image_part(image) for image in images), strict=True))
+    given |= zip(_numbered("pose", len(poses)), ({"type": "pose", "pose": pose} for pose in poses), strict=True)
+    given |= {} if text is None else {"text": {"type": "text", "text": text}}
+    wanted = [place[1:-1] for place in _PLACE.findall(template)]
+    if sorted(wanted) != sorted(given):
+        raise ValueError(
+            f"The template {template!r} has the places {', '.join(wanted) or 'none'}, but there were given "
+            f"{', '.join(given) or 'none'}; give each place one thing."
+        )
+    parts = []
+    for piece in filter(None, _PLACE.split(template)):
+        part = given[piece[1:-1]] if _PLACE.fullmatch(piece) else {"type": "text", "text": piece}
+        if part["type"] == "text" and parts and parts[-1]["type"] == "text":
+            part = {"type": "text", "text": parts.pop()["text"] + part["text"]}
+        parts.append(part)
+    return parts
+
+
+def _numbered(kind, count):
+    return [kind] if count == 1 else [f"{kind}_{'ab'[number]}" for number in range(count)]
+
+
+def _image_part(image):
+    return {"type": "image", **(image if isinstance(image, dict) else {"image": image})}
