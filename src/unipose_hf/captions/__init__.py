@@ -13,8 +13,6 @@ __all__ = [
     "CaptionVersion",
     "INSTRUCTION_VERSIONS",
     "InstructionVersion",
-    "INSTRUCTION_VERSIONS",
-    "InstructionVersion",
     "Paircodes",
     "Posecodes",
     "caption_eligibility",
