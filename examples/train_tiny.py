@@ -28,7 +28,7 @@ from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.training.image_bank import build_image_bank, load_image_bank
 from unipose_hf.training.loop import LoopArguments
 from unipose_hf.training.pose_tokenizer import pose_pool, train_pose_tokenizer
-from unipose_hf.training.stages import seed_embeddings, train_stage
+from unipose_hf.training.stages import PoseLossWeights, seed_embeddings, train_stage
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -116,12 +116,13 @@ def main(folder: Path, scale: float, images: int, stop_at: int | None) -> None:
     train_pose_tokenizer(pose_tokenizer, arguments(12000, 2e-3, seed=1), folder, batch_size=128, stop_at=stop_at)
     model, processor = build_model(pose_tokenizer, text_tokenizer(folder / "text_tokenizer", seed=2), seed=2)
 
-    train_stage("alignment", model, processor, arguments(1500, 2e-3, seed=3, final_share=0.5), folder, stop_at=stop_at)
+    train_stage("alignment", model, processor, arguments(1000, 2e-3, seed=3, final_share=0.5), folder, stop_at=stop_at)
     count = max(256, round(images * scale))
     build_image_bank(model.model.pose_vision_tower, folder / "images", count, processes=torch.get_num_threads())
     bank = load_image_bank(folder / "images")
     train_stage("vision", model, processor, arguments(60, 1e-3, seed=4), folder, bank, stop_at=stop_at)
-    train_stage("all-tasks", model, processor, arguments(5500, 2e-3, seed=5), folder, bank, stop_at=stop_at)
+    weights = PoseLossWeights(joints=30.0, rotations=10.0, codes=2.0)  # most of the codes' own loss is learnt by now
+    train_stage("all-tasks", model, processor, arguments(2700, 2e-3, seed=5), folder, bank, weights, stop_at)
     output = folder / "unipose-tiny"
     model.save_pretrained(output)
     processor.save_pretrained(output)

@@ -214,7 +214,8 @@ def test_each_stage_trains_its_own_part(small):
 
 def test_a_stage_runs_and_resumes(small, tmp_path, monkeypatch):
     model, processor, images = small
-    monkeypatch.setattr("unipose_hf.training.stages.ROWS", 2)
+    for name in ("ROWS", "ROWS_OF_PICTURES"):
+        monkeypatch.setattr(f"unipose_hf.training.stages.{name}", 2)
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     arguments = LoopArguments(steps=6, learning_rate=1e-3, log_every=1, checkpoint_seconds=0)
     ends = []
@@ -230,7 +231,8 @@ def test_a_stage_runs_and_resumes(small, tmp_path, monkeypatch):
 
 def test_every_task_of_a_stage_is_trained_as_often_as_it_should(small, tmp_path, monkeypatch):
     model, processor, images = small
-    monkeypatch.setattr("unipose_hf.training.stages.ROWS", 1)
+    for name in ("ROWS", "ROWS_OF_PICTURES"):
+        monkeypatch.setattr(f"unipose_hf.training.stages.{name}", 1)
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     drawn = []
 
