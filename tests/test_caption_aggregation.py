@@ -188,6 +188,14 @@ def test_two_parts_of_a_limb_are_the_limb():
     assert said(merge_entities(segments, always)) == {(("vertical_axis", "vertical"), ("left", "leg"), None)}
 
 
+def test_what_could_be_joined_is_joined_95_times_in_100():
+    limb = [fact(f"rel_z/left_{part}|right_{part}", "front") for part in ("elbow", "hand")]
+    for step, facts in ((merge_entities, limb), (merge_twins, HIGH_HANDS)):
+        assert len(step(facts, lambda: 0.949)) == 1 and len(step(facts, lambda: 0.95)) == 2
+    assert len(group_facts([ANGLE, FOLDED], lambda: 0.949)) == 1
+    assert len(group_facts([ANGLE, FOLDED], lambda: 0.95)) == 2
+
+
 def test_what_is_not_one_limb_and_one_relation_stays_apart():
     apart = [
         fact("rel_z/left_elbow|right_elbow", "front"),

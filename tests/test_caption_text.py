@@ -19,6 +19,7 @@ from unipose_hf.captions import (
     caption_joints,
     caption_poses,
     codes_satisfied,
+    flip_text,
     measure_posecodes,
     pose_geometry,
 )
@@ -157,6 +158,19 @@ def test_of_two_hands_the_one_named_first_is_the_higher():
     [below] = [row[0] for row in POSE_FACTS if row[0] and row[0].codes[0] == ("rel_y/left_hand|right_hand", "below")]
     for draw in (0.05, 0.3, 0.6, 0.95):
         assert re.search("left hand (is|are) (below|lower)", words_of(below, draw))
+
+
+def test_captions_can_be_flipped(poses):
+    for caption in caption_poses(poses):
+        assert flip_text(caption) == swapped(caption)
+
+
+def test_determiners_are_drawn_as_often_as_published():
+    [fact] = [row[0] for row in POSE_FACTS if row[0] and row[0].codes[0] == ("vertical_axis/pelvis|neck", "vertical")]
+    random = random_module.Random(0).random
+    first = [describe_groups([[fact]], random).split()[0] for _ in range(4000)]
+    for determiner, share in (("The", 0.5), ("Their", 0.3), ("His", 0.1), ("Her", 0.1)):
+        assert abs(first.count(determiner) / 4000 - share) < 0.03
 
 
 def test_each_statement_has_three_wordings_and_each_verb_its_forms():
