@@ -31,7 +31,6 @@ from .operators import POSE_OPERATORS
 from .sentences import describe_groups
 
 CHUNK = 4096  # poses measured at once; bounds the memory
-MAX_WORDS = 88
 _NECK, _PELVIS = JOINT_NAMES.index("neck"), JOINT_NAMES.index("pelvis")
 _TORSO = CODE_INDEX[TORSO_VERTICAL]
 _UPSIDE_DOWN = len(POSE_OPERATORS["vertical_axis"].categories)  # behind the categories, see `POSE_FACTS`
