@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS
-from unipose_hf.modeling.pose_unipose import Z_UP_TO_Y_UP, Pose
+from unipose_hf.modeling.pose_unipose import Pose
 
+from .frames import from_z_up
 from .motion import parse_bvh, read_bvh
 
 READABLE = (".npz", ".bvh", ".json")
@@ -70,9 +71,7 @@ def read_poses(path: str | os.PathLike) -> Tensor:
     if not torch.isfinite(poses).all():
         frame = int((~torch.isfinite(poses)).any(-1).any(-1).nonzero()[0])
         raise ValueError(f"{path} holds NaN or infinite numbers in frame {frame}; expected finite rotation vectors.")
-    upright = torch.from_numpy(Z_UP_TO_Y_UP) @ roma.rotvec_to_rotmat(poses[:, 0])
-    poses[:, 0] = roma.rotmat_to_rotvec(upright)
-    return poses
+    return torch.from_numpy(from_z_up(poses.numpy()))
 
 
 def read_pose(path: str | os.PathLike, frame: int = 0) -> Pose:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which data sets lie in a folder, and how much of each: for `unipose doctor --data`."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from .sources import amass, bvh_folder, keypoints, lsp, moyo, posefix, posescript, posest_open, smpl_npz, threedpw
+
+
+class Stock(NamedTuple):
+    """What there is of a set: `found`, in words, or None and what is `missing`."""
+
+    name: str
+    found: str | None
+    missing: str = ""
+
+
+def take_stock(root: str | Path) -> Iterator[Stock]:
+    """The sets in the sub-folders of a folder, one after the other.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root}; give the folder that holds the data sets.")
+    return (_stock(name, root / folder, splits, count, unit) for name, folder, splits, count, unit in _rows())
+
+
+def _rows() -> Iterator[tuple[str, str, tuple[str, ...], Callable, str]]:
+    """Of each set: name, sub-folder, splits, what counts a split of it, in which unit."""
+    yield "AMASS", "amass", tuple(amass.SPLITS), _length(amass.list_amass), "motions"
+    yield "MOYO", "moyo", moyo.SPLITS, _length(moyo.list_moyo), "motions"
+    for kind in posescript.KINDS:
+        count = _length(partial(posescript.list_posescript, kind=kind))
+        yield f"PoseScript ({kind})", "posescript", posescript.SPLITS, count, "poses"
+    for kind in posefix.KINDS:
+        yield (
+            f"PoseFix ({kind})",
+            "posefix",
+            posefix.SPLITS,
+            _length(partial(posefix.list_posefix, kind=kind)),
+            "pairs",
+        )
+    for name, folder in zip(smpl_npz.SETS, ("human36m", "mpi_inf_3dhp", "coco", "mpii"), strict=True):
+        yield name, folder, ("train", "val"), partial(_fits, name=name), "fits"
+    yield "COCO (boxes)", "coco", keypoints.SPLITS, _length(keypoints.list_coco_people), "people"
+    yield "MPII (boxes)", "mpii", keypoints.SPLITS, _length(keypoints.list_mpii_people), "people"
+    yield "3DPW", "3dpw", tuple(threedpw.SPLITS), _length(threedpw.list_threedpw), "sequences"
+    yield "LSP", "lsp", tuple(lsp.SPLITS), _length(lsp.list_lsp), "pictures"
+    yield "PoseEst-Open", "posest_open", posest_open.SPLITS, _rendered, "pictures"
+    yield "BVH", "bvh", ("all",), lambda root, _: len(bvh_folder.list_bvh_folder(root)), "motions"
+
+
+def _stock(name, folder, splits, count, unit):
+    found, missing = [], []
+    for split in splits:
+        try:
+            found.append(f"{split} {count(folder, split):,}")
+        except (FileNotFoundError, ValueError) as error:
+            missing.append(str(error))
+    first = missing[0] if missing else ""
+    return Stock(name, f"{', '.join(found)} {unit}" if found else None, first)
+
+
+def _length(listing):
+    return lambda folder, split: len(listing(folder, split))
+
+
+def _fits(folder, split, name):
+    return sum(smpl_npz.count_fits(path) for path in smpl_npz.list_smpl_npz(folder, split, name))
+
+
+def _rendered(folder, split):
+    return len(posest_open.list_posest_open(folder, split)["poses"])

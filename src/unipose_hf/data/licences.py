@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data sets: on what terms they are given, whether they may be passed on, and where to ask for them.
+
+None of them is contained here, but for PoseEst-Open. The terms are summed up in our words; those of the set's own page
+hold.
+"""
+
+from typing import NamedTuple
+
+
+class Licence(NamedTuple):
+    """Terms of a data set.
+
+    Attributes:
+        terms: in a few words.
+        redistribution: whether the files may be passed on.
+        how: what to do to get them.
+    """
+
+    terms: str
+    redistribution: bool
+    how: str
+
+
+_FITS = (
+    "; get the annotations with SMPL fits (.npz) that SPIN, ProHMR and 4D-Humans link in their repositories "
+    "(nkolot/SPIN, nkolot/ProHMR, shubham-goel/4D-Humans on GitHub) and put them into the same folder"
+)
+
+LICENCES = {
+    "AMASS": Licence(
+        "non-commercial scientific research (Max Planck)",
+        False,
+        "register at amass.is.tue.mpg.de, download the sub-datasets in the format SMPL+H G or SMPL-X N and unpack "
+        "them side by side into this folder",
+    ),
+    "MOYO": Licence(
+        "non-commercial scientific research (Max Planck)",
+        False,
+        "register at moyo.is.tue.mpg.de, fetch an archive in AMASS format with the script of the repository "
+        "sha2nkt/moyo_toolkit on GitHub (download_moyo.sh -a SMPLH_NEUTRAL) and unpack it here, so that there are the "
+        "folders train and val",
+    ),
+    "PoseScript": Licence(
+        "texts CC BY-NC-SA 4.0; the poses are AMASS's and not in the set",
+        True,
+        "download posescript_release_v2.zip, linked in the repository naver/posescript on GitHub, and unpack it here",
+    ),
+    "PoseFix": Licence(
+        "texts CC BY-NC-SA 4.0; the poses are AMASS's and not in the set",
+        True,
+        "download posefix_dataset_release.zip, linked in the repository naver/posescript on GitHub, and unpack it "
+        "here",
+    ),
+    "Human3.6M": Licence(
+        "academic use, by agreement with its authors",
+        False,
+        "register at vision.imar.ro/human3.6m, and put the frames of the videos into the folder images here" + _FITS,
+    ),
+    "MPI-INF-3DHP": Licence(
+        "non-commercial research",
+        False,
+        "fill in the form at vcai.mpi-inf.mpg.de/3dhp-dataset and put the frames into the folder images here" + _FITS,
+    ),
+    "COCO": Licence(
+        "annotations CC BY 4.0; the pictures under the terms of their owners at Flickr",
+        False,
+        "download the pictures and annotations at cocodataset.org and unpack them here" + _FITS,
+    ),
+    "MPII": Licence(
+        "research, no commercial use: the authors do not own the pictures",
+        False,
+        "download the pictures at human-pose.mpi-inf.mpg.de into the folder images here, and the annotations as JSON "
+        "that the repository leoxiaobin/deep-high-resolution-net.pytorch on GitHub links into the folder annot"
+        + _FITS,
+    ),
+    "3DPW": Licence(
+        "non-commercial scientific research (Max Planck)",
+        False,
+        "accept the terms at virtualhumans.mpi-inf.mpg.de/3DPW, download sequenceFiles and imageFiles and unpack them "
+        "here",
+    ),
+    "LSP": Licence(
+        "none stated; the pictures were gathered from Flickr",
+        False,
+        "look for the Leeds Sports Pose archive of Sam Johnson and Mark Everingham (lsp_dataset.zip; its page "
+        "sam.johnson.io/research/lsp.html is offline) and unpack it here, so that there is the folder images",
+    ),
+    "PoseEst-Open": Licence(
+        "clip by clip as PROVENANCE.md says, all free to use",
+        True,
+        "render it from the bundled poses with unipose_hf.data.sources.posest_open.render_posest_open",
+    ),
+}

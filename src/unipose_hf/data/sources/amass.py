@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AMASS (Mahmood et al. 2019): motion capture of many laboratories as SMPL-H or SMPL-X parameters, z up.
+
+The folder has a sub-folder for each sub-dataset and below it .npz files, one a motion. The split goes by sub-dataset:
+the one that AMASS recommends, and in training also BMLhandball, BMLmovi and DanceDB, which came later and which
+UniPose's tokenizer is trained on. Other sub-datasets, like DFaust or GRAB, belong to no split.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..frames import body_joints, from_z_up
+from ..licences import LICENCES
+from ..plain_files import read_npz
+from ..records import PoseRecord, Skipped, one_of, skipping
+
+# Folders by the names that AMASS's releases have given them; only letters and digits count.
+SPLITS = {
+    "train": "ACCAD BMLhandball BMLmovi BioMotionLab_NTroje BMLrub CMU DanceDB EKUT Eyes_Japan_Dataset "
+    "EyesJapanDataset EyesJapan KIT MPI_Limits PosePrior MPI_Limits_PosePrior TCD_handMocap TCDHands TotalCapture",
+    "val": "HumanEva HEva MPI_HDM05 HDM05 MPI_mosh MoSh SFU",
+    "test": "SSM_synced SSM Transitions_mocap Transitions",
+}
+
+
+class Motion(NamedTuple):
+    """A motion file: poses `(F, 22, 3)` float32 as they stand there (z up), and whose body moves."""
+
+    poses: np.ndarray
+    betas: np.ndarray | None
+    gender: str | None
+    frame_rate: float | None
+
+
+def list_amass(root: str | Path, split: str) -> list[Path]:
+    """The motion files of a split: "train", "val" or "test".
+
+    Raises:
+        FileNotFoundError: none of the split's sub-datasets is there.
+        ValueError: no such split.
+    """
+    root = Path(root)
+    wanted = {_letters(name) for name in SPLITS[one_of(SPLITS, split, "split")].split()}
+    folders = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+    files = [f for p in folders if _letters(p.name) in wanted for f in sorted(p.rglob("*.npz")) if is_motion(f)]
+    if not files:
+        raise FileNotFoundError(
+            f"{root} has no motions of AMASS's {split} split ({', '.join(SPLITS[split].split())}): "
+            f"{LICENCES['AMASS'].how}."
+        )
+    return files
+
+
+def read_amass(root: str | Path, split: str, *, every: int = 1) -> Iterator[PoseRecord]:
+    """Every so many-th frame of the motions of a split; `sequence` is the file's path below `root`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `list_amass`.
+    """
+    return read_motions("AMASS", root, list_amass(root, split), every)
+
+
+def read_motions(name: str, root: str | Path, files: list[Path], every: int) -> Iterator[PoseRecord]:
+    """The frames of files of AMASS's layout."""
+    with skipping(name) as skip:
+        for path in files:
+            try:
+                motion = load_motion(path)
+            except (ValueError, FileNotFoundError) as error:
+                skip(error)
+                continue
+            sequence = path.relative_to(root).as_posix()
+            yield from _frames(motion, name, sequence, range(0, len(motion.poses), every), skip)
+
+
+def frame_reader(root: str | Path) -> Callable[[str, int], PoseRecord]:
+    """A function that reads one frame by the path of its file below `root` and its number.
+
+    It keeps the latest 64 motions, so that frames of one file are best asked for one after the other. It raises
+    `FileNotFoundError` or `ValueError` for a file, frame or pose that is missing or damaged.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root} with AMASS: {LICENCES['AMASS'].how}.")
+    motion = lru_cache(maxsize=64)(load_motion)
+
+    def read(sequence: str, frame: int) -> PoseRecord:
+        found = motion(root / sequence)
+        if not 0 <= frame < len(found.poses):
+            raise ValueError(f"{root / sequence} has {len(found.poses)} frames, but frame {frame} was asked for.")
+        skip = Skipped()
+        for record in _frames(found, "AMASS", sequence, range(frame, frame + 1), skip):
+            return record
+        raise ValueError(skip.first)
+
+    return read
+
+
+def is_motion(path: Path) -> bool:
+    """Whether a file has the name of a motion; others hold bodies or markers."""
+    return path.name.endswith(("_poses.npz", "_stageii.npz"))
+
+
+def load_motion(path: Path) -> Motion:
+    """A motion file of AMASS's layout.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged or laid out otherwise.
+    """
+    arrays = read_npz(path, "poses", "betas", "gender", "mocap_framerate", "mocap_frame_rate")
+    if "poses" not in arrays:
+        raise ValueError(f"{path} has no poses, so it is no motion of AMASS.")
+    rate = arrays.get("mocap_framerate", arrays.get("mocap_frame_rate"))
+    betas = arrays["betas"].reshape(-1).astype(np.float32) if "betas" in arrays else None
+    return Motion(
+        body_joints(arrays["poses"], path),
+        betas,
+        _word(arrays.get("gender")),
+        None if rate is None else float(rate),
+    )
+
+
+def _frames(motion, name, sequence, frames, skip):
+    raw = motion.poses[frames.start : frames.stop : frames.step]
+    finite = np.isfinite(raw).all(axis=(1, 2))
+    for frame, pose, fine in zip(frames, from_z_up(raw), finite, strict=True):
+        if fine:
+            licence = LICENCES[name].terms
+            # a copy: a record that is kept must not keep its whole motion
+            pose = pose.copy()
+            yield PoseRecord(name, sequence, frame, licence, pose, motion.betas, motion.gender, motion.frame_rate)
+        else:
+            skip(f"{sequence} holds NaN or infinite numbers in frame {frame}.")
+
+
+def _word(value):
+    """A word that numpy holds as text or bytes."""
+    if value is None or value.size != 1:
+        return None
+    value = value.reshape(-1)[0]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _letters(name):
+    return "".join(c for c in name.lower() if c.isalnum())

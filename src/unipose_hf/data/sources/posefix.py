@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PoseFix (Delmas et al. 2023): how to get from one pose of AMASS to another, by people or automatic."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from ..licences import LICENCES
+from ..plain_files import only_file, read_json
+from ..records import PairRecord, one_of, skipping
+from .amass import frame_reader
+from .posescript import SPLITS, Place, read_places, read_texts
+
+KINDS = ("human", "paraphrases", "auto")
+
+
+class PlacePair(NamedTuple):
+    """Where the two poses of a pair stand."""
+
+    first: Place
+    second: Place
+
+
+def list_posefix(root: str | Path, split: str, kind: str = "human") -> list[tuple[PlacePair, tuple[str, ...]]]:
+    """Places of the pairs of a split with their texts, in the order of the places.
+
+    Args:
+        split: "train", "val" or "test".
+        kind: "human" texts, "paraphrases" of them, or "auto".
+
+    Raises:
+        FileNotFoundError, ValueError: a file of the set is missing; damaged, or no such split or kind.
+    """
+    how = LICENCES["PoseFix"].how
+    one_of(SPLITS, split, "split")
+    split_files = [only_file(root, f"{split}_{part}_sequence_pair_ids.json", how) for part in ("in", "out")]
+    texts = read_texts([only_file(root, f"posefix_{one_of(KINDS, kind, 'kind of texts')}_*.json", how)])
+    places = read_places(root, how)
+    pairs = read_json(only_file(root, "pair_id_2_pose_ids.json", how), list)
+    listed = []
+    for number in {str(number) for path in split_files for number in read_json(path, list)} & texts.keys():
+        try:
+            first, second = (places[str(pose)] for pose in pairs[int(number)])
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise ValueError(f"{root} names pair {number} but not its two poses; get PoseFix again.") from None
+        listed.append((PlacePair(first, second), texts[number]))
+    return sorted(listed)
+
+
+def read_posefix(root: str | Path, amass: str | Path, split: str, kind: str = "human") -> Iterator[PairRecord]:
+    """The pairs of a split, facing wherever AMASS has them face.
+
+    Only in a pair of one sequence does the turn from the first to the second mean something; then turn both by what
+    `body.remove_yaw` turns the first. Elsewhere remove the yaw of each.
+
+    Args:
+        root: folder of PoseFix's files. amass: folder of AMASS.
+        split, kind: as for `list_posefix`.
+
+    Raises:
+        FileNotFoundError, ValueError: as `list_posefix`; no folder `amass`.
+    """
+    return _records(list_posefix(root, split, kind), frame_reader(amass))
+
+
+def _records(listed, read):
+    licence = LICENCES["PoseFix"].terms
+    with skipping("PoseFix") as skip:
+        for pair, texts in listed:
+            try:
+                first, second = read(*pair.first), read(*pair.second)
+            except (ValueError, FileNotFoundError) as error:
+                skip(error)
+                continue
+            yield PairRecord("PoseFix", licence, first, second, texts, pair.first.sequence == pair.second.sequence)

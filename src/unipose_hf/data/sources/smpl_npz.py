@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SMPL fits to the pictures of Human3.6M, MPI-INF-3DHP, COCO and MPII, as camera frames of OpenCV.
+
+They come as .npz files of one layout with one row a person, by two sets of names: `imgname`, `center`, `scale` and
+`body_pose`, `betas`, `has_body_pose` (ProHMR, 4D-Humans), or `pose`, `shape`, `has_smpl` (SPIN). Poses are 72 numbers,
+SMPL's 24 joints in axis-angle. The tar files that 4D-Humans trains from hold the same rows but are not read here.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..frames import body_joints, from_opencv
+from ..licences import LICENCES
+from ..plain_files import read_npz
+from ..records import PoseRecord, one_of, skipping
+
+SETS = ("Human3.6M", "MPI-INF-3DHP", "COCO", "MPII")
+_NAMES = {
+    "pose": ("body_pose", "pose"),
+    "betas": ("betas", "shape"),
+    "known": ("has_body_pose", "has_smpl"),
+    "image": ("imgname",),
+    "center": ("center",),
+    "scale": ("scale",),
+}
+_PIXELS_FROM = 20.0  # a scale below is in units of 200 pixels: nobody's fit is to 20 pixels, or to 4,000
+_BLOCK = 1024
+
+
+def list_smpl_npz(root: str | Path, split: str, name: str) -> list[Path]:
+    """The annotation files of a set: all `*SPLIT*.npz` in the folder that name pictures.
+
+    Args:
+        split: part of the files' names, "train" or "val" as a rule.
+        name: one of `SETS`.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: no such set; a file is damaged.
+    """
+    one_of(SETS, name, "set with SMPL fits")
+    # some of the projects put files of means under similar names beside them
+    files = [path for path in sorted(Path(root).glob(f"*{split}*.npz")) if read_npz(path, "imgname")]
+    if not files:
+        raise FileNotFoundError(f"{root} has no annotations *{split}*.npz of {name}: {LICENCES[name].how}.")
+    return files
+
+
+def read_smpl_npz(root: str | Path, split: str, name: str) -> Iterator[PoseRecord]:
+    """The people with a fit and a picture; `sequence` is the picture's name in the file, `frame` the row.
+
+    Pictures are looked for in the folder `images` below `root` where there is one, else in `root`. Rows without a fit
+    are left out.
+
+    Raises:
+        FileNotFoundError, ValueError: as `list_smpl_npz`.
+    """
+    return _records(Path(root), list_smpl_npz(root, split, name), name)
+
+
+def count_fits(path: Path) -> int:
+    """How many people of a file have a fit.
+
+    Raises:
+        ValueError: the file is damaged or laid out otherwise.
+    """
+    return int(_load(path)["known"].sum())
+
+
+def _records(root, files, name):
+    pictures = root / "images" if (root / "images").is_dir() else root
+    with skipping(name) as skip:
+        for path in files:
+            arrays = _load(path)
+            rows = np.flatnonzero(arrays["known"])
+            for start in range(0, len(rows), _BLOCK):
+                yield from _people(arrays, rows[start : start + _BLOCK], path, pictures, name, skip)
+
+
+def _people(arrays, rows, path, pictures, name, skip):
+    raw = body_joints(arrays["pose"][rows], path)
+    finite = np.isfinite(raw).all(axis=(1, 2)) & np.isfinite(arrays["box"][rows]).all(axis=1)
+    for row, pose, fine in zip(rows.tolist(), from_opencv(raw), finite, strict=True):
+        image = pictures / arrays["image"][row]
+        if not fine:
+            skip(f"{path} holds NaN or infinite numbers in row {row}.")
+        elif not image.is_file():
+            skip(f"There is no picture {image}: {LICENCES[name].how}.")
+        else:
+            betas = arrays["betas"][row] if "betas" in arrays else None
+            box = tuple(arrays["box"][row].tolist())
+            licence = LICENCES[name].terms
+            sequence = arrays["image"][row]
+            yield PoseRecord(name, sequence, row, licence, pose.copy(), betas, "neutral", None, image, box)
+
+
+def _load(path):
+    """The columns of a file by one set of names, `image` as text and `box` in place of `center` and `scale`."""
+    found = read_npz(path, *(name for names in _NAMES.values() for name in names))
+    arrays = {ours: found[name] for ours, names in _NAMES.items() for name in names if name in found}
+    missing = [" or ".join(_NAMES[key]) for key in ("image", "center", "scale", "pose") if key not in arrays]
+    lengths = {len(array) if array.ndim else -1 for array in arrays.values()}
+    if missing or len(lengths) != 1:
+        wrong = f"lacks {', '.join(missing)}" if missing else "has columns of different lengths"
+        raise ValueError(f"{path} {wrong}; expected the layout of 4D-Humans, ProHMR or SPIN.")
+    rows = lengths.pop()
+    arrays["image"] = [name.decode() if isinstance(name, bytes) else str(name) for name in arrays["image"]]
+    arrays["known"] = arrays.get("known", np.ones(rows)).reshape(rows, -1)[:, 0] > 0
+    if "betas" in arrays:
+        arrays["betas"] = arrays["betas"].astype(np.float32)
+    center, scale = arrays.pop("center"), arrays.pop("scale")
+    side = scale.reshape(rows, -1).max(axis=1) if rows else np.zeros(0)
+    side = side * 200.0 if rows and np.median(side) < _PIXELS_FROM else side
+    center = center.reshape(rows, 2)
+    arrays["box"] = np.concatenate([center - side[:, None] / 2, center + side[:, None] / 2], axis=1)
+    return arrays

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data sets of a few poses each, in the layout of the real ones: what tests of their readers write and check."""
+
+import itertools
+import json
+import pickle
+
+import numpy as np
+import roma
+import torch
+from PIL import Image
+
+from unipose_hf.body import forward_kinematics, load_body
+from unipose_hf.data.open_poses import OpenPoses
+from unipose_hf.data.sources import posest_open
+
+# How someone who stands and faces the viewer turns in the world of each family of sets. SMPL's rest pose is y up,
+# facing +z: a z-up world has it a quarter turn about x, a camera of OpenCV (y down, z into the picture) half a turn.
+QUARTER_TURN = (np.pi / 2, 0.0, 0.0)
+HALF_TURN = (np.pi, 0.0, 0.0)
+
+
+def standing(frames, numbers, root):
+    """Poses `(frames, numbers)` of someone who stands but lifts the left arm more with every frame."""
+    poses = np.zeros((frames, numbers))
+    poses[:, :3] = root
+    poses[:, 16 * 3 + 2] = 0.1 * np.arange(frames)
+    return poses
+
+
+def assert_upright(record, lifted=0.0):
+    """The head is up, the left hand at the viewer's right, the face (and the toes) towards the viewer."""
+    assert record.pose.shape == (22, 3) and record.pose.dtype == np.float32
+    joints = forward_kinematics(
+        roma.rotvec_to_rotmat(torch.from_numpy(record.pose)[None]), load_body(size="small").rest_joints
+    )[0][0]
+    assert joints[15, 1] > 0.4 and abs(joints[15, 0]) < 0.02 and joints[7, 1] < -0.5
+    assert joints[18, 0] > 0.2 and joints[10, 2] > joints[7, 2] + 0.05
+    np.testing.assert_allclose(record.pose[16], (0, 0, lifted), atol=1e-6)
+
+
+def write_motion(path, poses, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, poses=poses, trans=np.zeros((len(poses), 3)), betas=np.arange(16.0), **more)
+
+
+def write_json(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def write_picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8)).save(path)
+
+
+def write_amass(root):
+    """Three motions of SMPL-H and one of SMPL-X, in three sub-datasets, with the other files that lie beside them."""
+    smplh = {"gender": np.array("female"), "mocap_framerate": np.array(120.0), "dmpls": np.zeros((6, 8))}
+    write_motion(root / "CMU/01/01_01_poses.npz", standing(6, 156, QUARTER_TURN), **smplh)
+    write_motion(root / "CMU/01/01_02_poses.npz", standing(4, 156, QUARTER_TURN), **smplh)
+    write_motion(root / "SSM_synced/a/walk_poses.npz", standing(3, 156, QUARTER_TURN), **smplh)
+    smplx = {"gender": np.array("neutral"), "mocap_frame_rate": np.array(60), "labels": np.array([{"a": 1}, None])}
+    write_motion(root / "HumanEva/S1/box_stageii.npz", standing(2, 165, QUARTER_TURN), **smplx)
+    write_motion(root / "GRAB/s1/cup_stageii.npz", standing(2, 165, QUARTER_TURN), **smplx)
+    np.savez(root / "CMU/01/shape.npz", betas=np.zeros(16), gender="female")
+    return root
+
+
+def write_texts(root):
+    """PoseScript's and PoseFix's files in one folder: their names do not clash."""
+    a, b, c = "CMU/01/01_01_poses.npz", "CMU/01/01_02_poses.npz", "SSM_synced/a/walk_poses.npz"
+    places = {"0": ["AMASS", b, 3], "1": ["AMASS", a, 5], "2": ["AMASS", c, 0], "3": ["AMASS", a, 1]}
+    write_json(root / "ids_2_dataset_sequence_and_frame_index_100k.json", places)
+    write_json(root / "posescript_human_6293.json", {"0": "One stands.", "1": ["Arm up.", "An arm."], "2": "Waits."})
+    write_json(
+        root / "posescript_auto_100k.json", {number: [f"{number}a", f"{number}b", f"{number}c"] for number in "0123"}
+    )
+    for split, ids in (("train", [0, 1, 3]), ("val", []), ("test", [2])):
+        write_json(root / f"{split}_ids_100k.json", ids)
+    write_json(root / "pair_id_2_pose_ids.json", [[0, 1], [3, 1], [2, 0]])
+    write_json(root / "posefix_human_6157.json", {"0": "Lift it.", "1": ["Lift it more.", "Up."], "2": ["Turn."]})
+    write_json(root / "posefix_paraphrases_4284.json", {"1": ["Raise it."]})
+    write_json(root / "posefix_auto_135305.json", {})
+    for split, part, ids in itertools.chain(
+        [("train", "in", [1]), ("train", "out", [0]), ("test", "out", [2])],
+        [("test", "in", []), ("val", "in", []), ("val", "out", [])],
+    ):
+        write_json(root / f"{split}_{part}_sequence_pair_ids.json", ids)
+    return root
+
+
+def write_fits(root, file="x_train.npz", **changes):
+    """Four people in three pictures, the last without a fit, by ProHMR's and 4D-Humans' names."""
+    columns = {
+        "imgname": np.array([b"a.jpg", b"a.jpg", b"deep/b.jpg", b"c.jpg"]),
+        "center": np.array([[50.0, 60.0], [20, 30], [10, 10], [5, 5]]),
+        "scale": np.array([40.0, 60, 80, 20]),
+        "body_pose": standing(4, 72, HALF_TURN),
+        "has_body_pose": np.array([1.0, 1, 1, 0]),
+        "betas": np.ones((4, 10)),
+        "has_betas": np.ones(4),
+        "body_keypoints_2d": np.zeros((4, 25, 3)),
+        "extra_keypoints_2d": np.zeros((4, 19, 3)),
+    } | changes
+    root.mkdir(exist_ok=True)
+    np.savez(root / file, **{name: column for name, column in columns.items() if column is not None})
+    for name in ("a.jpg", "deep/b.jpg", "c.jpg"):
+        write_picture(root / "images" / name)
+
+
+def write_sequence(root, split="test", name="walk_00", protocol=2, **changes):
+    """Two people, three frames, by a camera that stands on its head: what it sees is upright all the same."""
+    frames = 3
+    world_to_camera = np.tile(np.eye(4), (frames, 1, 1))
+    world_to_camera[:, :3, :3] = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, np.pi])).numpy()
+    # in the world this one stands as the camera, turned back, sees someone upright
+    root_turn = world_to_camera[0, :3, :3].T @ np.diag([1.0, -1.0, -1.0])
+    root_vector = roma.rotmat_to_rotvec(torch.from_numpy(root_turn)).numpy()
+    joints = np.zeros((frames, 3, 18))
+    joints[:2, 0, :8], joints[:2, 1, :8], joints[:2, 2, :8] = np.linspace(100, 200, 8), np.linspace(50, 450, 8), 0.9
+    content = {
+        "sequence": name,
+        "betas": [np.arange(10.0), np.zeros(10)],
+        "poses": [standing(frames, 72, root_vector)] * 2,
+        "trans": [np.zeros((frames, 3))] * 2,
+        "poses2d": [joints] * 2,
+        "genders": ["m", "f"],
+        "img_frame_ids": np.arange(0, 2 * frames, 2, dtype=np.uint16),
+        "cam_poses": world_to_camera,
+        "campose_valid": [np.array([True, True, True]), np.array([1, 0, 0], dtype=np.uint8)],
+        "cam_intrinsics": np.eye(3),
+        "texture_maps": [],
+    } | changes
+    path = root / "sequenceFiles" / {"val": "validation"}.get(split, split) / f"{name}.pkl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    for frame in range(frames):
+        write_picture(root / "imageFiles" / name / f"image_{frame:05d}.jpg")
+    return path
+
+
+def take_few_open_poses(monkeypatch):
+    """Two poses each of two clips a split."""
+    load = posest_open.load_open_poses
+
+    def few(split):
+        poses = load(split)
+        rows = torch.cat([(poses.clip_id == clip).nonzero()[:2, 0] for clip in poses.clip_id.unique()[:2]])
+        return OpenPoses(poses.axis_angle[rows], poses.clip_id[rows], poses.clips)
+
+    monkeypatch.setattr(posest_open, "load_open_poses", few)
