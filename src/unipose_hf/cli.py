@@ -197,10 +197,17 @@ def evaluate(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of data sets; tells which are there.", show_default=False)
+    ] = None,
+) -> None:
     """Tell what is installed, what works, and how to mend the rest. Exit code 0 if the main job works."""
-    from .doctor import examine
+    from .doctor import examine, list_data
 
+    if data is not None:
+        list_data(data, typer.echo)
+        typer.echo()
     raise typer.Exit(0 if examine(typer.echo) else 1)
 
 

@@ -25,6 +25,24 @@ def examine(say: Callable[[str], None] = print) -> bool:
     return works
 
 
+def list_data(root, say: Callable[[str], None] = print) -> None:
+    """Report line by line which data sets are in a folder, on what terms, and how to get the missing ones.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    from .data.inventory import take_stock
+    from .data.licences import LICENCES
+
+    report = _Report(say)
+    for name, found, missing in take_stock(root):
+        if found is None:
+            say(f"--  {name:<20} {missing}")
+            continue
+        licence = LICENCES.get(name.split(" (")[0])  # a folder of BVH has terms that only its owner knows
+        report.good(name, found if licence is None else f"{found}; terms: {licence.terms}")
+
+
 class _Report:
     def __init__(self, say):
         self.say = say
