@@ -9,11 +9,14 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "pose_unipose": ["Pose"],
     "configuration_unipose": ["PoseTokenizerConfig", "UniPoseConfig"],
+    "configuration_pose_retrieval": ["PosePairTextRetrievalConfig", "PoseTextRetrievalConfig"],
     "blazepose_unipose": ["BlazePoseBackbone", "BlazePoseConfig"],
     "modeling_pose_tokenizer": ["PoseTokenizerModel"],
+    "modeling_pose_retrieval": ["PosePairTextRetrievalModel", "PoseTextRetrievalModel"],
     "modeling_unipose": ["UniPoseForConditionalGeneration", "UniPoseModel"],
     "image_processing_unipose": ["UniPoseImageProcessor"],
     "processing_unipose": ["TASKS", "UniPoseProcessor", "add_pose_tokens", "task_messages"],
+    "pipeline_pose_retrieval": ["PoseRetrievalPipeline"],
     "pipeline_unipose": [
         "ImageDiffPipeline",
         "ImageToPosePipeline",

@@ -15,10 +15,13 @@ from transformers import (
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from .modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
 from .modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
 from .modeling.image_processing_unipose import UniPoseImageProcessor
+from .modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
 from .modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from .modeling.modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
+from .modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from .modeling.pipeline_unipose import PIPELINES
 from .modeling.processing_unipose import UniPoseProcessor
 
@@ -45,11 +48,13 @@ def _is_not_about_the_bundled_model(record):
 
 
 def register():
-    """Register configurations, models, processors and the seven pipelines; calling it again changes nothing."""
+    """Register configurations, models, processors and pipelines; calling it again changes nothing."""
     for config_class, model_class in (
         (PoseTokenizerConfig, PoseTokenizerModel),
         (BlazePoseConfig, BlazePoseBackbone),
         (UniPoseConfig, UniPoseModel),
+        (PoseTextRetrievalConfig, PoseTextRetrievalModel),
+        (PosePairTextRetrievalConfig, PosePairTextRetrievalModel),
     ):
         AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
         AutoModel.register(config_class, model_class, exist_ok=True)
@@ -71,6 +76,10 @@ def register():
                 default=_BundledDefault(),
                 type="multimodal",
             )
+    if "pose-retrieval" not in PIPELINE_REGISTRY.supported_tasks:
+        PIPELINE_REGISTRY.register_pipeline(
+            "pose-retrieval", PoseRetrievalPipeline, pt_model=(AutoModel,), type="multimodal"
+        )
     # The library warns that a default model may change under the user. This one has the version of the package.
     logging.getLogger("transformers.pipelines").addFilter(_is_not_about_the_bundled_model)
 

@@ -24,18 +24,35 @@ _AUTO_MAPS = {
         "AutoConfig": "blazepose_unipose.BlazePoseConfig",
         "AutoModel": "blazepose_unipose.BlazePoseBackbone",
     },
+    "PoseTextRetrievalModel": {
+        "AutoConfig": "configuration_pose_retrieval.PoseTextRetrievalConfig",
+        "AutoModel": "modeling_pose_retrieval.PoseTextRetrievalModel",
+    },
+    "PosePairTextRetrievalModel": {
+        "AutoConfig": "configuration_pose_retrieval.PosePairTextRetrievalConfig",
+        "AutoModel": "modeling_pose_retrieval.PosePairTextRetrievalModel",
+    },
+}
+
+_RETRIEVAL_PIPELINE = {
+    "pose-retrieval": {
+        "impl": "pipeline_pose_retrieval.PoseRetrievalPipeline",
+        "pt": ["AutoModel"],
+        "type": "multimodal",
+    }
 }
 
 
 def export(model, processor, folder):
     """
     Write a folder that can be uploaded to the Hub as it is: safetensors, configuration, processor, and the files of
-    `unipose_hf.modeling`, so that `trust_remote_code=True` gives the models and the seven pipelines with no package
+    `unipose_hf.modeling`, so that `trust_remote_code=True` gives the models and their pipelines with no package
     installed.
 
     Args:
-        model: a `UniPoseForConditionalGeneration`, `PoseTokenizerModel` or `BlazePoseBackbone`.
-        processor: the `UniPoseProcessor` of the model, or `None`.
+        model: a `UniPoseForConditionalGeneration`, `PoseTokenizerModel`, `BlazePoseBackbone`, `PoseTextRetrievalModel`
+            or `PosePairTextRetrievalModel`.
+        processor: the `UniPoseProcessor` of the model, the tokenizer of a retrieval model, or `None`.
         folder (`str` or `Path`): made if missing; files of the same names are replaced.
 
     Returns:
@@ -56,9 +73,12 @@ def export(model, processor, folder):
         additions = {"auto_map": _AUTO_MAPS[name]}
         if name == "UniPoseForConditionalGeneration":
             additions["custom_pipelines"] = _custom_pipelines()
+        if "Retrieval" in name:
+            additions["custom_pipelines"] = _RETRIEVAL_PIPELINE
         _add_to_json(making / "config.json", additions)
         if processor is not None:
             processor.save_pretrained(making)
+        if (making / "processor_config.json").exists():
             _add_to_json(
                 making / "processor_config.json",
                 {"auto_map": {"AutoProcessor": "processing_unipose.UniPoseProcessor"}},

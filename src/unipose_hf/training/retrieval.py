@@ -103,7 +103,8 @@ def train_retrieval(
         if flip:
             poses, texts = flip_some(poses, texts, generator)
         words = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-        output = model(axis_angle_to_matrix(poses), words["input_ids"], words["attention_mask"])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = model(axis_angle_to_matrix(poses), words["input_ids"], words["attention_mask"])
         found = output.logits.argmax(1) == torch.arange(len(texts))
         return {"loss": output.loss, "recall@1": 100 * found.float().mean(), "temperature": model.temperature}
 

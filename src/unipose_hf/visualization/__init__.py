@@ -6,6 +6,7 @@ from .export import write_bvh, write_glb, write_obj
 from .outfit import BodyPaint, Outfit
 from .picture import contact_sheet, draw_pose
 from .renderer import Light, Renderer, vertex_normals
+from .results import draw_results
 
 __all__ = [
     "BodyPaint",
@@ -15,6 +16,7 @@ __all__ = [
     "Renderer",
     "contact_sheet",
     "draw_pose",
+    "draw_results",
     "vertex_normals",
     "write_bvh",
     "write_glb",

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search in a gallery of poses or texts by a text or a pose: `pipeline("pose-retrieval")`."""
+
+import functools
+
+import numpy as np
+import torch
+from transformers import Pipeline
+
+from .pipeline_unipose import _turn_about_vertical
+from .pose_unipose import Pose
+
+BATCH = 256  # rows of a gallery embedded at once
+
+
+@torch.no_grad()
+def embed_texts(model, tokenizer, texts) -> torch.Tensor:
+    """Texts -> features `(n, embed_dim)` of unit length, on the processor."""
+    features = []
+    for start in range(0, len(texts), BATCH):
+        words = tokenizer(texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt")
+        ids, mask = words["input_ids"].to(model.device), words["attention_mask"].to(model.device)
+        features.append(model.get_text_features(ids, mask).float().cpu())
+    return torch.cat(features)
+
+
+@torch.no_grad()
+def embed_poses(model, rotations) -> torch.Tensor:
+    """Rotations `(n, 22, 3, 3)`, or `(n, 2, 22, 3, 3)` of pairs, facing the viewer -> features `(n, embed_dim)`."""
+    chunks = rotations.split(BATCH)
+    return torch.cat([model.get_pose_features(chunk.to(model.device)).float().cpu() for chunk in chunks])
+
+
+class PoseRetrievalPipeline(Pipeline):
+    """
+    `pipeline("pose-retrieval", model=..., gallery=...)`: a text or a pose -> the rows of the gallery most like it,
+    best first, each `{"score": cosine, "index": its row, "pose" | "poses" | "text": what stands there}`.
+
+    A gallery is a list of texts; poses, as a list or an array `(n, 22, 3)` of axis-angle or `(n, 22, 3, 3)` of
+    matrices; or a table of `datasets` with a column `text`, `pose` or both. With both, a text searches the poses and
+    a pose the texts. With a model of pairs every pose is a pair: a tuple, an array `(2, 22, 3)`, a column `poses`.
+
+    The gallery given here is embedded once; one given to a call serves that call. The heading of poses does not
+    matter. A list is a batch of queries. `top_k` rows are returned, 5 by default. The search is exact, by `faiss`
+    where it is installed.
+
+    Raises:
+        ValueError: no gallery, an empty one, one of neither texts nor poses, an empty text, a pose of a wrong shape or
+            not finite, a pair for a model of single poses or the other way round, `top_k` below 1.
+    """
+
+    _load_tokenizer = True
+    _load_processor = _load_image_processor = _load_video_processor = _load_feature_extractor = False
+
+    def _sanitize_parameters(self, gallery=None, top_k=None):
+        options = {}
+        if gallery is not None:
+            options["gallery"] = PoseGallery(self, gallery)
+        if top_k is not None:
+            if top_k < 1:
+                raise ValueError(f"top_k is {top_k}; ask for at least one row.")
+            options["top_k"] = top_k
+        return {}, {}, options
+
+    def __call__(self, query, **kwargs):
+        if isinstance(query, list) and not query:
+            return []
+        return super().__call__(query, **kwargs)
+
+    def preprocess(self, query):
+        if isinstance(query, dict):  # also the result of another pipeline, with its score
+            keys = [key for key in ("text", "pose", "poses") if key in query]
+            if len(keys) != 1:
+                raise ValueError(f"A query holds one of 'text', 'pose' and 'poses', but {keys} were given.")
+            query = query[keys[0]]
+        if isinstance(query, str):
+            return {"texts": _checked_texts([query])}
+        return {"rotations": self.read_pose(query)[None]}
+
+    def _forward(self, query):
+        if "texts" in query:
+            return {"features": embed_texts(self.model, self.tokenizer, query["texts"]), "searched": "poses"}
+        return {"features": embed_poses(self.model, query["rotations"]), "searched": "texts"}
+
+    def postprocess(self, output, gallery=None, top_k=5):
+        if gallery is None:
+            raise ValueError("There is nothing to search in; give gallery=... to the pipeline or to the call.")
+        return gallery.search(output["features"], output["searched"], top_k)
+
+    def get_iterator(self, inputs, num_workers, batch_size, *params):
+        # Texts and poses may stand in one batch; a query is small beside its gallery.
+        return (self.run_single(one, *params) for one in inputs)
+
+    def read_pose(self, given) -> torch.Tensor:
+        """A pose, or a pair for a model of pairs -> rotations as the model takes them, facing the viewer."""
+        count = self.model.config.num_poses
+        if count == 1:
+            return _facing_viewer(_as_pose(given))
+        poses = list(given) if isinstance(given, list | tuple | np.ndarray | torch.Tensor) else [given]
+        if len(poses) != count:
+            raise ValueError(f"This model compares pairs of poses, but {len(poses)} were given in place of a pair.")
+        return torch.stack([_facing_viewer(_as_pose(pose)) for pose in poses])
+
+
+class PoseGallery:
+    """Rows to be searched. What a query needs of them is embedded when it is first needed."""
+
+    def __init__(self, pipeline, gallery):
+        self.pipeline = pipeline
+        self.pose_key = "pose" if pipeline.model.config.num_poses == 1 else "poses"
+        self.columns = {}  # "text" and "pose" or "poses", where the gallery holds them
+        if hasattr(gallery, "column_names"):
+            names = [name for name in ("text", self.pose_key) if name in gallery.column_names]
+            self.columns = {name: list(gallery[name]) for name in names}
+            if not names:
+                found = ", ".join(gallery.column_names)
+                raise ValueError(f"The gallery has the columns {found}; expected 'text', {self.pose_key!r} or both.")
+        else:
+            rows = list(gallery)
+            self.columns = {"text" if rows and isinstance(rows[0], str) else self.pose_key: rows}
+        if "text" in self.columns:
+            _checked_texts(self.columns["text"])
+        if not len(next(iter(self.columns.values()))):
+            raise ValueError("The gallery is empty; give at least one text or pose.")
+
+    @functools.cached_property
+    def texts(self):
+        return _Index(embed_texts(self.pipeline.model, self.pipeline.tokenizer, self.columns["text"]))
+
+    @functools.cached_property
+    def poses(self):
+        rotations = torch.stack([self.pipeline.read_pose(row) for row in self.columns[self.pose_key]])
+        return _Index(embed_poses(self.pipeline.model, rotations))
+
+    def search(self, features, searched, top_k):
+        if len(self.columns) == 1:
+            searched = "texts" if "text" in self.columns else "poses"
+        scores, indices = getattr(self, searched).nearest(features, top_k)
+        return [{"score": s, "index": i, **self._row(i)} for s, i in zip(scores, indices, strict=True)]
+
+    def _row(self, index):
+        row = {name: values[index] for name, values in self.columns.items()}
+        if "pose" in row:
+            row["pose"] = _as_pose(row["pose"])
+        if "poses" in row:
+            row["poses"] = tuple(_as_pose(pose) for pose in row["poses"])
+        return row
+
+
+class _Index:
+    """Features `(n, embed_dim)` and the rows nearest to others, exactly."""
+
+    def __init__(self, features):
+        self.features, self.faiss = features, None
+        try:
+            import faiss
+        except ImportError:
+            return
+        self.faiss = faiss.IndexFlatIP(features.shape[1])
+        self.faiss.add(features.numpy())
+
+    def nearest(self, features, top_k):
+        """The features `(1, embed_dim)` of a query -> cosines and row numbers of the nearest, best first."""
+        top_k = min(top_k, len(self.features))
+        if self.faiss is not None:
+            scores, indices = self.faiss.search(features.numpy(), top_k)
+        else:
+            scores, indices = (features @ self.features.T).topk(top_k)
+        return scores[0].tolist(), indices[0].tolist()
+
+
+def _checked_texts(texts):
+    for i, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            found = "an empty text" if isinstance(text, str) else type(text).__name__
+            raise ValueError(f"Text {i} is {found}; expected a sentence.")
+    return texts
+
+
+def _as_pose(given):
+    """A `Pose` of a `Pose`, axis-angle `(22, 3)` or matrices `(22, 3, 3)`."""
+    is_matrices = not hasattr(given, "axis_angle") and np.shape(given)[-2:] == (3, 3)
+    return Pose.from_matrix(given) if is_matrices else Pose(given)
+
+
+def _facing_viewer(pose):
+    """A `Pose` -> its rotations `(22, 3, 3)` with the turn about the vertical axis taken away."""
+    rotations = np.array(pose.matrix)
+    rotations[0] = _turn_about_vertical(rotations[0]).T @ rotations[0]
+    return torch.from_numpy(rotations)
