@@ -530,6 +530,14 @@ def test_the_other_hand():
     assert said([[apart]], 0.0) == "Both hands should be close together."
 
 
+def test_hands_may_be_close_to_each_other_and_to_a_thing():
+    together = Fact((), ("distance", "close"), ("both", "hand"), None)
+    to_torso = Fact((), ("distance", "close"), ("both", "hand"), ("", "torso"))
+    for value in (0.0, 0.3, 0.6, 0.9):
+        for group in ([together, to_torso], [to_torso, together]):
+            assert "torso" in said([group], value)
+
+
 # Whole texts
 
 

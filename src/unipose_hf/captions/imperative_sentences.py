@@ -181,11 +181,11 @@ def _names(facts, voice):
 def _should(goals, subject, present, voice):
     """Verbs and what follows them, for one goal of several subjects or several goals of one."""
     plural = subject is None or subject[0] == "both"
-    objects = {}  # relation -> what it holds to
+    objects = {}  # relation, whether to each other -> what it holds to
     for fact in goals if subject else goals[:1]:
-        objects.setdefault(fact.relation, []).append(fact.object)
+        objects.setdefault((fact.relation, fact.object is None), []).append(fact.object)
     words, last_verb, last_objects = [], None, None
-    for relation, others in objects.items():
+    for (relation, _), others in objects.items():
         phrase = pick(voice.random, phrases_of(relation, subject and subject[1], others[0]))
         verb, rest = phrase.split(" ", 1)
         if others[0]:
