@@ -92,9 +92,8 @@ def test_choice_depends_on_seed_and_sample_alone():
 
 
 def test_filled_in_the_order_of_the_template():
-    parts = fill_template(
-        "To {image_b} from {image_a}, how?", images=["first", {"image": "second", "box": (1, 2, 3, 4)}]
-    )
+    boxed = {"image": "second", "box": (1, 2, 3, 4)}
+    parts = fill_template("To {image_b} from {image_a}, how?", images=["first", boxed])
     assert parts == [
         {"type": "text", "text": "To "},
         {"type": "image", **boxed},
