@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of records: the files they name, or renderings where they have none."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .records import PoseRecord
+
+QUALITY = 92  # of JPEG
+
+
+class Picture(NamedTuple):
+    """A picture file, the pose (22, 3) of the person as its camera sees it, and the person's box in pixels or None."""
+
+    content: bytes
+    pose: np.ndarray
+    box: list[float] | None
+
+
+def take_pictures(records: list[PoseRecord], *, seed: int, size: int) -> list[Picture]:
+    """A picture of each record. Picture files are taken as they are.
+
+    Args:
+        records: poses of those with a picture are as its camera sees them, the others' in a level world.
+        seed, size: of the renderings, which depend on the seed and the place among the records to be rendered.
+
+    Raises:
+        FileNotFoundError: a picture is missing.
+    """
+    blank = [record for record in records if record.image is None]
+    rendered = iter(_render(blank, seed, size) if blank else ())
+    return [next(rendered) if record.image is None else _read(record) for record in records]
+
+
+def _render(records, seed, size):
+    from .rendering import render_training_images  # OpenGL
+
+    made = render_training_images(np.stack([record.pose for record in records]), seed=seed, size=size)
+    for pixels, pose, box in zip(made.images, made.axis_angle, made.boxes, strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+        yield Picture(buffer.getvalue(), pose, box.tolist())
+
+
+def _read(record):
+    try:
+        content = record.image.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no picture {record.image} of {record.set}; get the set anew.") from None
+    return Picture(content, record.pose, None if record.box is None else list(record.box))

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of ImageScript and ImageDiff as chats: samples `{"task", "messages", "images", "poses"}`.
+
+The messages hold places, `{"type": "image"}` and `{"type": "pose"}`, as vision data sets for TRL do; the pictures and
+poses stand beside them in the order of their places, the answer's last.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from unipose_hf.modeling.processing_unipose import TASKS
+
+from .instructions import choose_template, draw, fill_template, pretraining_template
+
+# What a row can teach, by its columns.
+IMAGE_ROW_TASKS = ("image-to-pose", "image-to-pose-text", "text-to-pose", "pose-to-text")
+PAIR_ROW_TASKS = ("image-diff", "pose-diff", "pose-editing")
+
+
+def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretraining: bool = False) -> dict:
+    """One row as a chat about one task.
+
+    Args:
+        task: one of `IMAGE_ROW_TASKS` for a row of ImageScript, of `PAIR_ROW_TASKS` for one of ImageDiff.
+        row: with `datasets`, pictures decoded or not.
+        sample_id: decides, with `seed`, which of the row's texts and which template is taken; give each row its own,
+            and each epoch another seed.
+        pretraining: take the one wording of pretraining in place of a template.
+
+    Returns:
+        `task`, `messages`, `images` and `poses`, the latter float32 `(22, 3)` axis-angle.
+
+    Raises:
+        ValueError: the row cannot teach the task.
+    """
+    pair = "image_a" in row
+    known = PAIR_ROW_TASKS if pair else IMAGE_ROW_TASKS
+    if task not in known:
+        kind = "pairs" if pair else "single pictures"
+        raise ValueError(f"Rows of {kind} do not teach {task!r}; choose one of {', '.join(known)}.")
+    rule = TASKS[task]
+    sides = ("_a", "_b") if pair else ("",)
+    images = [_boxed(row[f"image{side}"], row.get(f"box{side}")) for side in sides[: rule.images]]
+    poses = [np.asarray(row[f"pose{side}"], dtype=np.float32) for side in sides]
+    text = row["texts"][draw(len(row["texts"]), "text", sample_id, seed)]
+    template = pretraining_template(task) if pretraining else choose_template(task, sample_id, seed=seed)
+    question = fill_template(template, images=images, poses=poses[: rule.poses], text=text if rule.text else None)
+    answer = {"type": "pose", "pose": poses[-1]} if rule.answer == "pose" else {"type": "text", "text": text}
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
+    return {"task": task, **_set_aside(messages)}
+
+
+def make_samples(
+    rows: Iterable[dict], tasks: Iterable[str], *, seed: int = 0, pretraining: bool = False
+) -> Iterator[dict]:
+    """All samples of some rows: each task of each row, the rows numbered from 0."""
+    tasks = tuple(tasks)
+    for number, row in enumerate(rows):
+        for task in tasks:
+            yield make_sample(task, row, str(number), seed=seed, pretraining=pretraining)
+
+
+def filled_messages(sample: dict) -> list[dict]:
+    """The messages of a sample with its pictures and poses in their places, as `apply_chat_template` takes them."""
+    given = {"image": iter(sample["images"]), "pose": iter(sample["poses"])}
+
+    def filled(part):
+        return part if part["type"] == "text" else {**part, part["type"]: next(given[part["type"]])}
+
+    return [{**turn, "content": [filled(part) for part in turn["content"]]} for turn in sample["messages"]]
+
+
+def _set_aside(messages):
+    """Messages with places, and beside them what was in these."""
+    found = {"image": [], "pose": []}
+
+    def emptied(part):
+        kind = part["type"]
+        if kind == "text":
+            return part
+        found[kind].append(part[kind])
+        return {key: value for key, value in part.items() if key != kind}
+
+    messages = [{**turn, "content": [emptied(part) for part in turn["content"]]} for turn in messages]
+    return {"messages": messages, "images": found["image"], "poses": found["pose"]}
+
+
+def _boxed(image, box):
+    """A rendered or photographed person with the box that singles them out, where it is known."""
+    return {"image": image} if box is None else {"image": image, "box": tuple(box)}
