@@ -197,6 +197,47 @@ def evaluate(
 
 
 @app.command()
+def build_data(
+    kind: Annotated[str, typer.Argument(help="imagescript or imagediff.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun is continued.")],
+    size: Annotated[int, typer.Option(min=1, help="Pictures or pairs; the paper has 52,000.")] = 500,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the paper's sets; the open poses without.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives another choice.")] = 0,
+    picture_size: Annotated[int, typer.Option(min=64, help="Of rendered pictures, in pixels.")] = 256,
+    processes: Annotated[int, typer.Option(min=1, help="That make pictures and texts.")] = 1,
+    retrieval: Annotated[
+        Path | None,
+        typer.Option(help="Retrieval model that mines pairs; joints do without.", show_default=False),
+    ] = None,
+    refine_by: Annotated[
+        str | None, typer.Option(help="Language model that refines texts: a folder or a name.", show_default=False)
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server that has this model.", show_default=False)
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="For that server.", envvar="UNIPOSE_LLM_TOKEN", show_default=False)
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload as USER/NAME, if all licences allow it.", show_default=False)
+    ] = None,
+) -> None:
+    """Build a data set of pictures, poses and texts, for `datasets.load_dataset(OUT, "A")`."""
+    from .data.build import build_data, language_model
+    from .data.shards import push_dataset
+
+    _make_folder(out)
+    ask = language_model(refine_by, server, token)
+    options = dict(size=size, data=data, seed=seed, picture_size=picture_size, processes=processes, ask=ask)
+    for name, rows in build_data(kind, out, retrieval=retrieval, **options).items():
+        typer.echo(f"{out}/{name}: {rows} rows")
+    if push_to_hub is not None:
+        typer.echo(push_dataset(out, push_to_hub))
+
+
+@app.command()
 def doctor(
     data: Annotated[
         Path | None, typer.Option(help="Folder of data sets; tells which are there.", show_default=False)
