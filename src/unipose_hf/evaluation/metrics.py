@@ -16,16 +16,19 @@ def _checked(predicted, target, things="joints"):
     return predicted, target
 
 
-def mpjpe(predicted, target) -> torch.Tensor:
+def mpjpe(predicted, target, root: int | None = 0) -> torch.Tensor:
     """Mean per-joint position error: joints `(..., joints, 3)` in metres -> error `(...)` in metres.
 
-    Both sets are moved to put their first joint, the pelvis, at the origin.
+    Both sets are moved to put the joint `root` at the origin, by default the first, the pelvis; with None they are
+    compared where they are.
 
     Raises:
         ValueError: the shapes differ or are no joints.
     """
     predicted, target = _checked(predicted, target)
-    return (predicted - predicted[..., :1, :] - target + target[..., :1, :]).norm(dim=-1).mean(-1)
+    if root is None:
+        return (predicted - target).norm(dim=-1).mean(-1)
+    return (predicted - predicted[..., root, None, :] - target + target[..., root, None, :]).norm(dim=-1).mean(-1)
 
 
 def pa_mpjpe(predicted, target) -> torch.Tensor:

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks that answer with a pose, the tokenizer and retrieval (UniPose, Tables 1, 3, 4 and supplement C).
+
+Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. Beside the errors stand those
+of an answer that ignores the question: the mean of the true poses' joints, or of an edit the pose that was given.
+"""
+
+import statistics
+
+import torch
+
+from unipose_hf.body import remove_yaw
+from unipose_hf.captions import codes_satisfied, paircodes_satisfied, pose_geometry, turn_between
+from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
+
+from .answers import answer_poses
+from .fid import fid
+from .metrics import errors_over_samples, geodesic_error, mpjpe, pa_mpjpe, pve
+from .protocol_joints import JointSet, body_joints
+from .results import Result, Setting, fixed, over_seeds
+from .retrieval_metrics import recall, retrieval_recall, sampled_recall
+from .samples import checked, described_poses, question, references, stacked_poses, words
+from .text_protocols import NO_EMBEDDER, POOL
+
+ONE_ANSWER = "one answer"
+FULL_SET = "full-set"
+RECALL_AT = (5, 10, 20)
+BEST = 6  # of the samples of one text
+POSED_AT_ONCE = 512  # bodies with vertices held in memory
+
+
+def random_sampling(pool: int) -> str:
+    return f"random-sampling, pools of {pool}"
+
+
+def text_to_pose(samples: list[dict], setting: Setting) -> Result:
+    """A description -> a pose: errors, retrieval of the answers by the texts both ways, FID, and of several poses
+    drawn for each text the error of all, of the best and of the best six."""
+    result = _generated(checked(samples, "text-to-pose"), setting)
+    answers, truth = result.answers, stacked_poses(samples)
+    if all(sample.get("stated") is not None for sample in samples):
+        stated = [sample["stated"] for sample in samples]
+        shares = codes_satisfied(stated, *pose_geometry(answers))
+        controls = codes_satisfied(stated[1:] + stated[:1], *pose_geometry(answers))
+        result.figures[ONE_ANSWER] |= fixed({"codes_true": _share(shares), "codes_true_of_shifted": _share(controls)})
+    if setting.retrieval is None:
+        result.missing["Retrieval of answers"] = NO_EMBEDDER.format("retrieval")
+    else:
+        texts = setting.retrieval.texts([words(sample) for sample in samples])
+        result.figures |= _recalls(texts, setting.retrieval.poses(remove_yaw(answers)), setting.seeds)
+        real = setting.retrieval.poses(remove_yaw(truth))
+        result.figures |= {f"{FULL_SET}, true poses": fixed(retrieval_recall(texts, real, RECALL_AT))}
+    return result
+
+
+def pose_editing(samples: list[dict], setting: Setting) -> Result:
+    """A pose and an instruction -> the changed pose: as text-to-pose, without retrieval."""
+    result = _generated(checked(samples, "pose-editing"), setting)
+    sources, truth = stacked_poses(samples, 0), stacked_poses(samples)
+    copied = mpjpe(_joints(setting, sources), _joints(setting, truth))
+    result.figures[ONE_ANSWER] |= fixed({"mpjpe_mm_of_copied_source": _mm(copied)})
+    if all(sample.get("stated") is not None for sample in samples):
+        before, after = pose_geometry(sources), pose_geometry(result.answers)
+        shares = paircodes_satisfied(
+            [sample["stated"] for sample in samples],
+            *(before[0], after[0], before[1], after[1]),
+            rotation_change=turn_between(sources, result.answers),
+        )
+        result.figures[ONE_ANSWER] |= fixed({"codes_true": _share(shares)})
+    return result
+
+
+def image_to_pose(samples: list[dict], setting: Setting, joint_set: JointSet | None = None) -> Result:
+    """A picture -> the pose: MPJPE, PA-MPJPE and PVE in the camera's frame, roots aligned.
+
+    Args:
+        joint_set: what MPJPE is measured on; the body's own 22 joints by default. See `protocol_joints`: 3DPW and
+            Human3.6M take 14, EMDB 24.
+    """
+    checked(samples, "image-to-pose")
+    joint_set = joint_set or body_joints()
+    answers = _answers(samples, setting)
+    truth = axis_angle_to_matrix(stacked_poses(samples))
+    betas = [sample.get("betas") for sample in samples]
+    betas = None if None in betas else torch.stack([torch.as_tensor(shape, dtype=torch.float32) for shape in betas])
+    with torch.no_grad():
+        joints, target = joint_set.joints(setting.body, answers), joint_set.joints(setting.body, truth, betas)
+    errors = mpjpe(joints, target, root=None)
+    mean = target.mean(0).expand_as(target)
+    figures = {
+        "mpjpe_mm": _mm(errors),
+        "pa_mpjpe_mm": _mm(pa_mpjpe(joints, target)),
+        "pve_mm": _mm(_vertex_errors(setting.body, answers, truth, betas)),
+        "rotation_deg": _degrees(geodesic_error(answers, truth)),
+        "mpjpe_mm_of_mean_pose": _mm(mpjpe(mean, target, root=None)),
+        "pa_mpjpe_mm_of_mean_pose": _mm(pa_mpjpe(mean, target)),
+    }
+    found = {f"root-aligned, {joint_set.name}": fixed(figures)}
+    return _result("image-to-pose", setting, found, {}, answers, errors)
+
+
+def tokenizer(samples: list[dict], setting: Setting) -> Result:
+    """Poses through the pose tokenizer and back; samples of any task, the last pose of each is taken."""
+    rotations = axis_angle_to_matrix(stacked_poses(samples))
+    device = setting.model.device
+    with torch.no_grad():
+        codes = setting.model.get_pose_codes(rotations.to(device))
+        decoded = setting.model.model.pose_tokenizer.decode(codes).rotations.float().cpu()
+    figures, errors = _errors(setting, decoded, rotations)
+    return _result("tokenizer", setting, {"reconstruction": fixed(figures)}, {}, decoded, errors)
+
+
+def retrieval(samples: list[dict], setting: Setting) -> Result:
+    """Human texts and their poses, searched both ways in the whole set (PoseScript, Table 1): the retrieval model
+    alone. Samples of pose-to-text or, for pairs, of pose-diff. Each caption of a pose counts in a pass of its own, and
+    the passes are averaged."""
+    task = checked(samples, "pose-to-text", "pose-diff")[0]["task"]
+    checked(samples, task)
+    pairs = task == "pose-diff"
+    name, embedder = ("pair-retrieval", setting.pair_retrieval) if pairs else ("retrieval", setting.retrieval)
+    if embedder is None:
+        return Result(name, setting.data, setting.body_name, len(samples), {}, {"Recall": NO_EMBEDDER.format(name)})
+    texts = [references(sample) for sample in samples]
+    poses = embedder.poses(*described_poses(samples))
+    passes = [
+        retrieval_recall(embedder.texts([one[rank] for one in texts]), poses) for rank in range(min(map(len, texts)))
+    ]
+    figures = {key: statistics.fmean(one[key] for one in passes) for key in passes[0]}
+    return Result(name, setting.data, setting.body_name, len(samples), {FULL_SET: fixed(figures)})
+
+
+def _generated(samples, setting):
+    """What text-to-pose and pose editing have in common."""
+    chats = [question(sample) for sample in samples]
+    answers = _answers(samples, setting)
+    poses = stacked_poses(samples)
+    truth = axis_angle_to_matrix(poses)
+    figures, errors = _errors(setting, answers, truth)
+    target = _joints(setting, poses)
+    figures["mpjpe_mm_of_mean_pose"] = _mm(mpjpe(target.mean(0).expand_as(target), target))
+    missing = {}
+    if setting.retrieval is None:
+        missing["FID"] = NO_EMBEDDER.format("retrieval")
+    elif len(samples) < 2:
+        missing["FID"] = "It needs two samples or more."
+    else:
+        features = [setting.retrieval.poses(remove_yaw(x)) for x in (matrix_to_axis_angle(answers), poses)]
+        figures["fid"] = fid(*features)
+    count = setting.samples_per_text
+    drawn = over_seeds(lambda seed: _drawn_errors(chats, truth, setting, seed), setting.seeds)
+    found = {ONE_ANSWER: fixed(figures), f"{count} samples a text": drawn}
+    return _result(samples[0]["task"], setting, found, missing, answers, errors)
+
+
+def _drawn_errors(chats, truth, setting, seed):
+    """Errors of several poses drawn for each chat, `PoseScript`'s reconstruction: no alignment but of the pelvis."""
+    torch.manual_seed(seed)
+    count = setting.samples_per_text
+    options = dict(decoding="sample", num_return_sequences=count)
+    rotations = answer_poses(setting.model, setting.processor, chats, setting.batch_size, **options)
+    expanded = truth.repeat_interleave(count, 0)  # (n * count, 22, 3, 3)
+    errors = {
+        "mpjpe_mm": 1000 * mpjpe(setting.body.joints(rotations), setting.body.joints(expanded)),
+        "pve_mm": 1000 * _vertex_errors(setting.body, rotations, expanded),
+        "rotation_deg": geodesic_error(rotations, expanded).rad2deg(),
+    }
+    figures = {}
+    for name, values in errors.items():
+        found = errors_over_samples(values.view(-1, count), top=min(BEST, count))
+        figures[name] = float(found.mean.mean())
+        figures[f"best_{name}"] = float(found.best.mean())
+        figures[f"best{min(BEST, count)}_{name}"] = float(found.top.mean())
+    return figures
+
+
+def _recalls(texts, answers, seeds):
+    """Texts and the poses answered to them, by both protocols in use."""
+    pool = min(POOL, len(texts))
+    full = {f"t2p_r@{k}": value for k, value in recall(texts, answers, RECALL_AT).items()}
+    full |= {f"p2t_r@{k}": value for k, value in recall(answers, texts, RECALL_AT).items()}
+    if pool < 2:
+        return {FULL_SET: fixed(full)}
+
+    def run(seed):
+        there = sampled_recall(texts, answers, RECALL_AT, pool, seed=seed)
+        back = sampled_recall(answers, texts, RECALL_AT, pool, seed=seed)
+        return {f"t2p_r@{k}": v for k, v in there.items()} | {f"p2t_r@{k}": v for k, v in back.items()}
+
+    return {FULL_SET: fixed(full), random_sampling(pool): over_seeds(run, seeds)}
+
+
+def _answers(samples, setting):
+    chats = [question(sample) for sample in samples]
+    return answer_poses(setting.model, setting.processor, chats, setting.batch_size)
+
+
+def _errors(setting, rotations, truth):
+    """Figures of rotations `(n, 22, 3, 3)`, and the MPJPE of each."""
+    with torch.no_grad():
+        joints, target = setting.body.joints(rotations), setting.body.joints(truth)
+    errors = mpjpe(joints, target)
+    figures = {
+        "mpjpe_mm": _mm(errors),
+        "pa_mpjpe_mm": _mm(pa_mpjpe(joints, target)),
+        "pve_mm": _mm(_vertex_errors(setting.body, rotations, truth)),
+        "rotation_deg": _degrees(geodesic_error(rotations, truth)),
+    }
+    return figures, errors
+
+
+@torch.no_grad()
+def _vertex_errors(body, rotations, truth, betas=None):
+    errors = []
+    for start in range(0, len(rotations), POSED_AT_ONCE):
+        part = slice(start, start + POSED_AT_ONCE)
+        shapes = None if betas is None else betas[part]
+        errors.append(pve(body(rotations[part]).vertices, body(truth[part], shapes).vertices))
+    return torch.cat(errors)
+
+
+def _joints(setting, poses):
+    return setting.body.joints(axis_angle_to_matrix(poses))
+
+
+def _result(task, setting, figures, missing, rotations, errors):
+    answers = matrix_to_axis_angle(rotations)
+    return Result(
+        task, setting.data, setting.body_name, len(answers), figures, missing, answers, 1000 * errors, "MPJPE, mm"
+    )
+
+
+def _mm(metres) -> float:
+    return 1000 * float(metres.mean())
+
+
+def _degrees(radians) -> float:
+    return float(radians.rad2deg().mean())
+
+
+def _share(shares) -> float:
+    shares = shares[~shares.isnan()]
+    return 100 * float(shares.mean()) if len(shares) else 0.0

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a protocol returns: figures with their spread over seeds, what could not be measured, and every answer."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+
+from unipose_hf.body import load_body
+
+
+class Figure(NamedTuple):
+    """Mean and population variance over the runs, one for each seed."""
+
+    mean: float
+    variance: float
+    runs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, runs: Iterable[float]) -> "Figure":
+        runs = tuple(float(run) for run in runs)
+        return cls(statistics.fmean(runs), statistics.pvariance(runs), runs)
+
+
+def over_seeds(run: Callable[[int], dict[str, float]], seeds: Iterable[int]) -> dict[str, Figure]:
+    """Runs a measurement once for each seed; every run gives the same figures, by name."""
+    runs = [run(seed) for seed in seeds]
+    return {name: Figure.of(one[name] for one in runs) for name in runs[0]}
+
+
+def fixed(figures: dict[str, float]) -> dict[str, Figure]:
+    """Figures that no seed changes."""
+    return {name: Figure.of([value]) for name, value in figures.items()}
+
+
+class Embedder(NamedTuple):
+    """A text-pose retrieval model as two functions, each giving rows of unit length `(n, d)`.
+
+    `texts` takes a list of texts; `poses` takes axis-angle poses `(n, 22, 3)` that face the viewer, of a pair model
+    two such tensors.
+    """
+
+    texts: Callable[[list[str]], torch.Tensor]
+    poses: Callable[..., torch.Tensor]
+
+
+@dataclass
+class Setting:
+    """With what the protocols measure.
+
+    Attributes:
+        model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
+        data: name of the data set that the samples come from, for the report.
+        body: a body model; the small bundled one by default.
+        retrieval, pair_retrieval: embedders of single poses and of pairs; without them what needs them is left out.
+        batch_size: prompts answered at once.
+        seeds: one run of everything random for each.
+        samples_per_text: poses drawn for one text, for the reconstruction errors.
+    """
+
+    model: object
+    processor: object
+    data: str
+    body: object = field(default_factory=lambda: load_body(size="small"))
+    retrieval: Embedder | None = None
+    pair_retrieval: Embedder | None = None
+    batch_size: int = 32
+    seeds: tuple[int, ...] = (0, 1, 2)
+    samples_per_text: int = 30
+
+    @property
+    def body_name(self) -> str:
+        return {"smpl": "SMPL", "smplh": "SMPL-H", "smplx": "SMPL-X"}.get(
+            getattr(self.body, "model_type", None), "bundled body"
+        )
+
+
+@dataclass
+class Result:
+    """Figures of one task on one data set and one body.
+
+    Attributes:
+        figures: by protocol and name; `_mm` and `_deg` say the unit, the rest is in per cent but `fid`.
+        missing: what could not be measured -> one sentence that says why and what would help.
+        answers: the model's texts, or its poses `(n, 22, 3)` axis-angle; empty where there are none.
+        errors: `(n,)`, how bad each answer is, `error_name` says in what.
+    """
+
+    task: str
+    data: str
+    body: str
+    samples: int
+    figures: dict[str, dict[str, Figure]]
+    missing: dict[str, str] = field(default_factory=dict)
+    answers: list[str] | torch.Tensor = ()
+    errors: torch.Tensor | None = None
+    error_name: str = ""
+
+    def to_dict(self) -> dict:
+        """All but the answers, as plain values for JSON."""
+        figures = {
+            protocol: {
+                name: {"mean": figure.mean, "variance": figure.variance, "runs": list(figure.runs)}
+                for name, figure in named.items()
+            }
+            for protocol, named in self.figures.items()
+        }
+        return {
+            "task": self.task,
+            "data": self.data,
+            "body": self.body,
+            "samples": self.samples,
+            "figures": figures,
+            "missing": self.missing,
+        }

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks that answer with a text (UniPose, Table 2): R-precision, BLEU-4, ROUGE-L, METEOR.
+
+Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. The text says what the model
+says to the sample's own chat, by greedy decoding, so only the pools of the R-precision depend on the seeds. Beside the
+figures stand those of the references of the next sample ("shifted"), which tell of another pose, and the R-precision
+of the first human references.
+"""
+
+import torch
+
+from .answers import answer_texts
+from .results import Result, Setting, fixed, over_seeds
+from .retrieval_metrics import r_precision
+from .samples import checked, described_poses, question, references
+from .text_metrics import bleu4, meteor, rouge_l, rouge_l_each
+
+POOL = 32
+TEXT_PROTOCOL = "all references"
+NO_EMBEDDER = "It needs a retrieval model: give one by --{} FOLDER, or as an Embedder in the Setting."
+
+
+def pool_protocol(pool: int) -> str:
+    return f"R-precision, pools of {pool}"
+
+
+def pose_to_text(samples: list[dict], setting: Setting) -> Result:
+    """A pose -> its description."""
+    return _text_task("pose-to-text", samples, setting)
+
+
+def pose_diff(samples: list[dict], setting: Setting) -> Result:
+    """Two poses -> how the first becomes the second."""
+    return _text_task("pose-diff", samples, setting)
+
+
+def image_to_pose_text(samples: list[dict], setting: Setting) -> Result:
+    """A picture -> the description of the person's pose."""
+    return _text_task("image-to-pose-text", samples, setting)
+
+
+def image_diff(samples: list[dict], setting: Setting) -> Result:
+    """Two pictures -> how the pose in the first becomes that in the second."""
+    return _text_task("image-diff", samples, setting)
+
+
+def _text_task(task, samples, setting):
+    checked(samples, task)
+    pairs = task in ("pose-diff", "image-diff")
+    embedder = setting.pair_retrieval if pairs else setting.retrieval
+    chats = [question(sample) for sample in samples]
+    answers = answer_texts(setting.model, setting.processor, chats, setting.batch_size)
+    human = [references(sample) for sample in samples]
+    figures = {"bleu4": bleu4(answers, human), "rouge_l": rouge_l(answers, human)}
+    missing = {}
+    try:
+        figures["meteor"] = meteor(answers, human)
+    except (ImportError, FileNotFoundError) as error:
+        missing["METEOR"] = str(error)
+    shifted = human[1:] + human[:1]
+    figures |= {"bleu4_of_shifted": bleu4(answers, shifted), "rouge_l_of_shifted": rouge_l(answers, shifted)}
+    found = {TEXT_PROTOCOL: fixed(figures)}
+    if embedder is None:
+        missing["R-precision"] = NO_EMBEDDER.format("pair-retrieval" if pairs else "retrieval")
+    elif len(samples) < 2:
+        missing["R-precision"] = "It needs two samples or more."
+    else:
+        pool = min(POOL, len(samples))
+        found[pool_protocol(pool)] = _precision(embedder, answers, human, described_poses(samples), pool, setting)
+    errors = 100 - torch.tensor(rouge_l_each(answers, human))
+    return Result(
+        task, setting.data, setting.body_name, len(samples), found, missing, answers, errors, "100 - ROUGE-L"
+    )
+
+
+def _precision(embedder, answers, human, poses, pool, setting):
+    pose_embeds = embedder.poses(*poses)
+    said, wanted = embedder.texts(answers), embedder.texts([texts[0] for texts in human])
+
+    def run(seed):
+        found = r_precision(said, pose_embeds, pool=pool, seed=seed)
+        controls = r_precision(wanted, pose_embeds, pool=pool, seed=seed)
+        return found | {f"{name}_of_references": controls[name] for name in ("top1", "top2", "top3")}
+
+    return over_seeds(run, setting.seeds)
