@@ -95,10 +95,7 @@ class _Type:
         self.type = np.dtype(code)
 
     def __setstate__(self, state):
-        order, fields = state[1], state[2:5]
-        if any(fields):
-            raise pickle.UnpicklingError("arrays with fields")
-        self.type = self.type.newbyteorder(order)
+        self.type = self.type.newbyteorder(state[1])  # the rest is of types with fields, which have other codes
 
 
 class _Array(np.ndarray):

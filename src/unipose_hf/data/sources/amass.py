@@ -118,12 +118,13 @@ def load_motion(path: Path) -> Motion:
     arrays = read_npz(path, "poses", "betas", "gender", "mocap_framerate", "mocap_frame_rate")
     if "poses" not in arrays:
         raise ValueError(f"{path} has no poses, so it is no motion of AMASS.")
-    rate = arrays.get("mocap_framerate", arrays.get("mocap_frame_rate"))
-    betas = arrays["betas"].reshape(-1).astype(np.float32) if "betas" in arrays else None
+    # the releases name the rate differently
+    rate = _single(arrays.get("mocap_framerate", arrays.get("mocap_frame_rate")))
+    gender = _single(arrays.get("gender"))
     return Motion(
         body_joints(arrays["poses"], path),
-        betas,
-        _word(arrays.get("gender")),
+        arrays["betas"].reshape(-1).astype(np.float32) if "betas" in arrays else None,
+        gender.decode() if isinstance(gender, bytes) else gender,
         None if rate is None else float(rate),
     )
 
@@ -133,20 +134,16 @@ def _frames(motion, name, sequence, frames, skip):
     finite = np.isfinite(raw).all(axis=(1, 2))
     for frame, pose, fine in zip(frames, from_z_up(raw), finite, strict=True):
         if fine:
+            pose = pose.copy()  # a record that is kept must not keep its whole motion
             licence = LICENCES[name].terms
-            # a copy: a record that is kept must not keep its whole motion
-            pose = pose.copy()
             yield PoseRecord(name, sequence, frame, licence, pose, motion.betas, motion.gender, motion.frame_rate)
         else:
             skip(f"{sequence} holds NaN or infinite numbers in frame {frame}.")
 
 
-def _word(value):
-    """A word that numpy holds as text or bytes."""
-    if value is None or value.size != 1:
-        return None
-    value = value.reshape(-1)[0]
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _single(array):
+    """The one value of an array, as Python has it."""
+    return array.item() if array is not None and array.size == 1 else None
 
 
 def _letters(name):

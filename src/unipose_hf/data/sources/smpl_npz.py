@@ -101,11 +101,13 @@ def _load(path):
     found = read_npz(path, *(name for names in _NAMES.values() for name in names))
     arrays = {ours: found[name] for ours, names in _NAMES.items() for name in names if name in found}
     missing = [" or ".join(_NAMES[key]) for key in ("image", "center", "scale", "pose") if key not in arrays]
-    lengths = {len(array) if array.ndim else -1 for array in arrays.values()}
-    if missing or len(lengths) != 1:
-        wrong = f"lacks {', '.join(missing)}" if missing else "has columns of different lengths"
-        raise ValueError(f"{path} {wrong}; expected the layout of 4D-Humans, ProHMR or SPIN.")
-    rows = lengths.pop()
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing)}; expected the layout of 4D-Humans, ProHMR or SPIN.")
+    rows = arrays["image"].size
+    misfits = [key for key, array in arrays.items() if array.ndim == 0 or len(array) != rows]
+    if misfits or arrays["center"].size != 2 * rows:
+        wrong = _NAMES[[*misfits, "center"][0]]
+        raise ValueError(f"{path} has {rows} rows, but {' or '.join(wrong)} has another shape; get it again.")
     arrays["image"] = [name.decode() if isinstance(name, bytes) else str(name) for name in arrays["image"]]
     arrays["known"] = arrays.get("known", np.ones(rows)).reshape(rows, -1)[:, 0] > 0
     if "betas" in arrays:
