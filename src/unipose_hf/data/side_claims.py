@@ -57,7 +57,6 @@ _TURN_KINDS = {
     "pair_head_turn": "turn",
     "turn": "turn",
 }
-_BENT = {"completely bent", "bent more", "right angle", "bent less"}
 _SIGNS = {"above": 1, "below": -1, "front": 1, "behind": -1}
 
 
@@ -89,7 +88,7 @@ def swapped_sides(text: str, codes) -> str | None:
         for claim in _claims(clause):
             if claim not in stated and (claim.opposite() in stated or claim.mirrored() in stated):
                 return clause
-        for found in _SIDED.finditer(clause):
+        for found in () if "head" in clause else _SIDED.finditer(clause):  # a head tilts towards a shoulder
             limb = _LIMB_OF[found[2]]
             if (found[1], limb) not in limbs and ("left" if found[1] == "right" else "right", limb) in limbs:
                 return clause
@@ -164,9 +163,9 @@ def _stated(codes):
 def _direction(kind, category):
     """Axis and sign of a code, sign 0 for those that claims do not speak of."""
     if kind == "angle":
-        return "bend", 1 if category in _BENT or category == "slightly bent" else -1
+        return "bend", -1 if category == "straight" else 1
     if kind in ("pair_angle", "straighten"):
-        return "bend", 1 if category.endswith("more") or category.endswith("much more") else -1
+        return "bend", 1 if category.endswith("more") else -1
     if kind in ("rel_y", "rel_z"):
         return {"rel_y": "up", "rel_z": "front"}[kind], _SIGNS.get(category, 0)
     if kind == "pair_y":
