@@ -330,6 +330,31 @@ def test_evaluate(run, tmp_path, model_folder, monkeypatch):
     mistake(run("evaluate", "--model", model_folder), "pip install unipose-hf[evaluate]")
 
 
+def test_evaluate_into_a_report(run, tmp_path, model_folder, monkeypatch):
+    from unipose_hf.evaluation import run as evaluation
+
+    given = {}
+
+    def stand_in(folder, setting, samples_of, tasks, key, say):
+        given.update(folder=folder, setting=setting, tasks=tasks, key=key)
+        say("tokenizer: 1 of 2 done")
+        return folder / "report.md"
+
+    monkeypatch.setattr(evaluation, "evaluate_into", stand_in)
+    options = ("--model", model_folder, "--output", "deep/er", "--count", 4)
+    result = run("evaluate", *options, "--tasks", "tokenizer, pose-diff")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip().endswith("report.md") and "1 of 2 done" in result.stderr
+    assert given["tasks"] == ["tokenizer", "pose-diff"] and (tmp_path / "deep/er").is_dir()
+    assert given["setting"].retrieval is None and given["key"]["count"] == 4
+    kept = given["key"]
+    assert run("evaluate", *options).exit_code == 0 and given["tasks"] == list(evaluation.MEASUREMENTS)
+    assert given["key"] == kept  # the same model, so finished tasks are kept
+    mistake(run("evaluate", *options, "--tasks", "dance"), "'dance'", "pose-to-text")
+    mistake(run("evaluate", "--model", model_folder, "--tasks", "tokenizer"), "--output")
+    mistake(run("evaluate", *options, "--retrieval", "none"), "none", "retrieval model")
+
+
 # -- doctor ----------------------------------------------------------------------------------------------------------
 
 

@@ -174,15 +174,41 @@ def evaluate(
     count: Annotated[int | None, typer.Option(min=2, help="Poses to use; all by default.", show_default=False)] = None,
     out: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path("figures.json"),
     model: Model = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a report beside published figures, with pictures.", show_default=False),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="With --output: tasks a,b,c; all by default.", show_default=False)
+    ] = None,
+    retrieval: Annotated[
+        Path | None, typer.Option(help="With --output: a text-pose retrieval model.", show_default=False)
+    ] = None,
+    pair_retrieval: Annotated[
+        Path | None, typer.Option(help="With --output: a retrieval model of pose pairs.", show_default=False)
+    ] = None,
 ) -> None:
-    """Measure the seven tasks on motion clips that are kept for tests."""
+    """Measure the seven tasks on motion clips that are kept for tests.
+
+    With --output also by the paper's protocols; started again with the same folder, it goes on where it was.
+    """
     import contextlib
     import importlib.util
     import json
 
-    _check_target(out)
-    if importlib.util.find_spec("sacrebleu") is None:  # it would be missed only after minutes
-        raise ImportError("BLEU needs sacrebleu: pip install unipose-hf[evaluate]")
+    if output is None and (tasks or retrieval or pair_retrieval):
+        raise ValueError("--tasks, --retrieval and --pair-retrieval belong to a report; give its folder by --output.")
+    if output is None:
+        _check_target(out)
+    needed = {"sacrebleu": "BLEU needs sacrebleu"}
+    if output is not None:
+        needed["rouge_score"] = "ROUGE-L needs rouge-score"
+    for module, sentence in needed.items():
+        if importlib.util.find_spec(module) is None:  # it would be missed only after minutes
+            raise ImportError(f"{sentence}: pip install unipose-hf[evaluate]")
+    if output is not None:
+        _report(output, tasks, model, count, retrieval, pair_retrieval)
+        return
     loaded = _load(model)
     from .evaluation.card import figures_table
     from .evaluation.held_out import evaluate_held_out
@@ -194,6 +220,36 @@ def evaluate(
     typer.echo(f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s\n")
     typer.echo(figures_table(figures))
     typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {out}.")
+
+
+def _report(output: Path, tasks: str | None, model: Path | None, count: int | None, *retrieval: Path | None) -> None:
+    from . import auto
+    from .evaluation.open_set import OPEN_DATA, OpenSet
+    from .evaluation.results import Setting
+    from .evaluation.run import MEASUREMENTS, check_tasks, evaluate_into, files_key
+
+    names = list(MEASUREMENTS) if tasks is None else [name.strip() for name in tasks.split(",")]
+    check_tasks(names)
+    _make_folder(output, "--output")
+    embedders = [None if folder is None else _embedder(folder) for folder in retrieval]
+    setting = Setting(*_load(model), OPEN_DATA, retrieval=embedders[0], pair_retrieval=embedders[1])
+    folders = [model or auto.BUNDLED_CHECKPOINT, *retrieval]
+    key = {"count": count, "models": [folder and files_key(folder) for folder in folders]}
+
+    def say(line):
+        typer.echo(line, err=True)
+
+    typer.echo(evaluate_into(output, setting, OpenSet(count).samples, names, key, say))
+
+
+def _embedder(folder: Path):
+    from transformers import AutoModel, AutoTokenizer
+
+    from .evaluation.embedding import embedder
+
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"There is no config.json in the folder {folder}; give that of a retrieval model.")
+    return embedder(AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))
 
 
 @app.command()
@@ -208,8 +264,7 @@ def build_data(
     picture_size: Annotated[int, typer.Option(min=64, help="Of rendered pictures, in pixels.")] = 256,
     processes: Annotated[int, typer.Option(min=1, help="That make pictures and texts.")] = 1,
     retrieval: Annotated[
-        Path | None,
-        typer.Option(help="Retrieval model that mines pairs; joints do without.", show_default=False),
+        Path | None, typer.Option(help="Retrieval model that mines pairs; joints do without.", show_default=False)
     ] = None,
     refine_by: Annotated[
         str | None, typer.Option(help="Language model that refines texts: a folder or a name.", show_default=False)
@@ -337,14 +392,14 @@ def _result_names(images: list[str], out: Path) -> list[str]:
     return list(names)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, option: str = "--out") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"The folder {folder} cannot be made ({error.strerror}); give another one by --out."
+            f"The folder {folder} cannot be made ({error.strerror}); give another one by {option}."
         ) from None
-    _check_writable(folder)
+    _check_writable(folder, option)
 
 
 def _check_target(file: Path, option: str = "--out") -> None:

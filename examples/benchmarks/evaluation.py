@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Times errors, R-precision, recall and FID on one thread, with the memory each adds at its peak, as a markdown table.
+
+    python examples/benchmarks/evaluation.py                # a minute or two
+    python examples/benchmarks/evaluation.py --sizes 2000   # seconds
+
+The times are processor time. Each line is measured in a process of its own, so that peaks are not hidden by others.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+
+import torch
+from captions import header  # beside this file
+
+from unipose_hf.evaluation import fid, pa_mpjpe, r_precision, retrieval_recall
+
+WIDTH = 512  # of embeddings, as the published retrieval models have
+POSES = 20_000
+UNIT = 2**20 if sys.platform == "darwin" else 2**10  # of the kernel's peak memory, per MB
+
+
+def embeddings(count):
+    generator = torch.Generator().manual_seed(0)
+    texts, poses = torch.nn.functional.normalize(torch.randn(2, count, WIDTH, generator=generator), dim=-1)
+    return texts, poses
+
+
+def measurements(sizes):
+    """What -> (inputs, work on them)."""
+    found = {f"PA-MPJPE of {POSES:,} poses": (lambda: torch.randn(2, POSES, 22, 3), pa_mpjpe)}
+    for size in sizes:
+
+        def made(size=size):
+            return embeddings(size)
+
+        found[f"R-precision of {size:,} texts, 10 pools of 32"] = made, r_precision
+        found[f"recall of {size:,} texts and poses, both ways"] = made, retrieval_recall
+        found[f"FID of {size:,} and {size:,} features"] = made, fid
+    return found
+
+
+def measure(what, sizes, answers):
+    """Seconds and MB of one measurement, into a queue."""
+    torch.set_num_threads(1)
+    make, work = measurements(sizes)[what]
+    given = make()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    work(*given)
+    spent = time.process_time() - start
+    answers.put((spent, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / UNIT))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[2_000, 50_000], help="texts and poses")
+    sizes = parser.parse_args().sizes
+    print(*header(), "", "| what | seconds | MB added |", "| --- | --- | --- |", sep="\n")
+    fresh = multiprocessing.get_context("spawn")
+    for what in measurements(sizes):
+        answers = fresh.SimpleQueue()
+        process = fresh.Process(target=measure, args=(what, sizes, answers))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise SystemExit(f"Measuring {what} failed; its message stands above.")
+        spent, added = answers.get()
+        print(f"| {what} | {spent:.2f} | {added:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
