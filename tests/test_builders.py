@@ -5,8 +5,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+import roma
 import torch
 from PIL import Image
+from tiny_chat import tiny_processor
 
 pytest.importorskip("datasets")
 
@@ -23,6 +25,7 @@ from unipose_hf.data.selection import farthest_points
 from unipose_hf.modeling.processing_unipose import TASKS, task_messages
 
 SIZE = 7
+ZERO = np.zeros((22, 3), np.float32)
 REFINED = "The person keeps still."
 
 
@@ -167,6 +170,20 @@ def test_every_task_becomes_a_chat(script, diff):
                 assert answer[0]["text"] in row["texts"]
     with pytest.raises(ValueError, match="single pictures do not teach 'image-diff'"):
         make_sample("image-diff", rows(script[0], "A")[0], "7")
+
+
+def test_the_processor_reads_the_chats(script, diff):
+    processor = tiny_processor()
+    for out, tasks in ((script[0], IMAGE_ROW_TASKS), (diff[0], ("pose-diff", "pose-editing"))):
+        row = rows(out, "A")[0] | {"texts": ["Raise the left arm."]}
+        for task in tasks:
+            sample = make_sample(task, row, "7")
+            read = processor.apply_chat_template(
+                filled_messages(sample), tokenize=True, return_dict=True, processor_kwargs={"return_tensors": "pt"}
+            )
+            assert len(read.get("pose_pixel_values", ())) == len(sample["images"])
+            given = np.stack([roma.rotvec_to_rotmat(torch.from_numpy(pose)) for pose in sample["poses"] or [ZERO]])
+            assert np.allclose(read.get("pose_values", given), given, atol=1e-5)
 
 
 def test_pretraining_chats_are_those_of_the_pipelines(diff):

@@ -77,6 +77,8 @@ def write_shards(
     count = -(-len(rows) // ROWS)
     jobs = [(folder / shard_name(split, n, count), rows[n * ROWS : (n + 1) * ROWS], n * ROWS) for n in range(count)]
     missing = [job for job in jobs if not job[0].exists()]
+    for part in folder.glob(".*.part"):  # of a build that was killed outright
+        part.unlink()
     work = functools.partial(_write_shard, features, make_rows)
     with tqdm(total=count, initial=count - len(missing), desc=f"{folder.name} {split}", disable=not progress) as bar:
         if processes == 1:
