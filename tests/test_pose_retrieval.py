@@ -2,6 +2,9 @@
 """The retrieval models, their training data and their pipeline."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,9 +39,15 @@ TEXTS = ["Raise the left arm.", "The right knee is bent.", "The torso leans forw
 
 def tiny_retrieval(num_poses=1, **changes):
     config_class, model_class = KINDS[num_poses]
-    sizes = dict(conv_channels=[16, 16], pose_hidden_size=16, word_embedding_size=8, embed_dim=12)
+    sizes = dict(
+        pose_config=tiny_pose_config(),
+        conv_channels=[16, 16],
+        pose_hidden_size=16,
+        word_embedding_size=8,
+        embed_dim=12,
+    )
     torch.manual_seed(0)
-    config = config_class(pose_config=tiny_pose_config(), vocab_size=len(tiny_tokenizer()), **sizes | changes)
+    config = config_class(vocab_size=len(tiny_tokenizer()), **sizes | changes)
     return model_class(config).eval()
 
 
@@ -156,20 +165,20 @@ def test_pairs_have_a_direction():
     assert (model.get_pose_features(changed) - forwards).norm(dim=1).min() > 1e-3
 
 
-def test_every_joint_counts():
-    for pose_config in (tiny_pose_config(), None):
-        model = tiny_retrieval(**({} if pose_config else {"pose_config": _joint_by_joint()}))
-        rotations = torch.eye(3).expand(23, 22, 3, 3).clone()
-        for joint in range(22):
-            rotations[joint, joint] = random_rotations(1, joint)[0, 0]
-        features = model.get_pose_features(rotations)
-        assert torch.pdist(features).min() > 1e-5  # no joint is overlooked, and none is taken for another
-
-
-def _joint_by_joint():
-    return tiny_pose_config(
-        kernel_size=1, encoder_lengths=[], num_downsamples=0, decoder_lengths=[], codes_per_position=1
-    )
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        dict(encoder_lengths=[40], num_downsamples=1, decoder_lengths=[22], kernel_size=3),
+        dict(encoder_lengths=[], num_downsamples=0, decoder_lengths=[], kernel_size=1, codes_per_position=1),
+    ],
+)
+def test_every_joint_counts(sizes):
+    model = tiny_retrieval(pose_config=tiny_pose_config(**sizes))
+    rotations = torch.eye(3).expand(23, 22, 3, 3).clone()
+    for joint in range(22):
+        rotations[joint, joint] = random_rotations(1)[0, 0]
+    features = model.get_pose_features(rotations)
+    assert torch.pdist(features).min() > 1e-5  # no joint is overlooked, and none is taken for another
 
 
 def test_mistakes_in_inputs_are_told():
@@ -370,6 +379,23 @@ def test_pipeline_from_an_exported_folder(learnt, tmp_path):
     assert {"modeling_pose_retrieval.py", "tokenizer.json"} <= {path.name for path in folder.iterdir()}
     pipe = pipeline("pose-retrieval", model=str(folder), gallery=TEXTS, device="cpu")
     assert type(pipe) is PoseRetrievalPipeline and pipe(known_poses()[3], top_k=1)[0]["text"] == TEXTS[3]
+
+
+def test_exported_folder_needs_no_package(learnt, tmp_path):
+    folder = export(learnt[2], tiny_tokenizer(), tmp_path / "hub")
+    np.save(tmp_path / "pairs.npy", known_poses(2).numpy())
+    code = f"""if True:
+        import sys
+        sys.modules["unipose_hf"] = None
+        import numpy as np
+        from transformers import pipeline
+        pairs = np.load({str(tmp_path / "pairs.npy")!r})
+        pipe = pipeline("pose-retrieval", model={str(folder)!r}, gallery=pairs, device="cpu", trust_remote_code=True)
+        print([pipe(text)[0]["index"] for text in {TEXTS}])
+    """
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0 and result.stdout.strip() == "[0, 1, 2, 3]", result.stderr
 
 
 def test_mistakes_in_a_search_are_told(learnt):

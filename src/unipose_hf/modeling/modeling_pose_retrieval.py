@@ -205,10 +205,9 @@ class PoseTextRetrievalModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        if isinstance(module, nn.Conv1d | nn.Linear):  # the width of the input decides, as in torch
-            init.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            bound = 1 / math.sqrt(module.weight[0].numel())
-            init.uniform_(module.bias, -bound, bound)
+        if isinstance(module, nn.Conv1d | nn.Linear):  # so that poses differ in the features from the start
+            init.kaiming_normal_(module.weight, nonlinearity="relu")
+            init.zeros_(module.bias)
         elif isinstance(module, nn.GRU):
             for name, weight in module.named_parameters():
                 if weight.ndim == 1:

@@ -122,6 +122,8 @@ class PoseGallery:
             _checked_texts(self.columns["text"])
         if not len(next(iter(self.columns.values()))):
             raise ValueError("The gallery is empty; give at least one text or pose.")
+        if self.pose_key in self.columns:
+            self.rotations = torch.stack([pipeline.read_pose(row) for row in self.columns[self.pose_key]])
 
     @functools.cached_property
     def texts(self):
@@ -129,8 +131,7 @@ class PoseGallery:
 
     @functools.cached_property
     def poses(self):
-        rotations = torch.stack([self.pipeline.read_pose(row) for row in self.columns[self.pose_key]])
-        return _Index(embed_poses(self.pipeline.model, rotations))
+        return _Index(embed_poses(self.pipeline.model, self.rotations))
 
     def search(self, features, searched, top_k):
         if len(self.columns) == 1:
