@@ -56,17 +56,17 @@ def test_rendered_people_are_estimated_better_than_by_the_mean_pose(pipelines, p
     rendered = render_training_images(poses, seed=5, size=512, occlusion=0)
     people = [person for [person] in pipelines["image-to-pose"](list(rendered.images), batch_size=8)]
     truth = joints(rendered.axis_angle)
-    assert pa_mpjpe(joints_of(people), truth).mean() < 0.120
-    assert mpjpe(joints_of(people), truth).mean() < 0.200
+    assert pa_mpjpe(joints_of(people), truth).mean() < 0.105
+    assert mpjpe(joints_of(people), truth).mean() < 0.180
 
 
-def test_texts_give_poses_that_do_more_of_what_they_state_than_of_what_others_state(pipelines, poses):
+def test_texts_give_poses_that_do_what_they_state_and_not_what_others_state(pipelines, poses):
     captions, stated = caption_poses(poses, seed=9, max_clauses=CLAUSES, return_codes=True)
     made = np.stack([answer["pose"].axis_angle for answer in pipelines["text-to-pose"](captions, batch_size=8)])
     geometry = pose_geometry(torch.from_numpy(made))
     own = np.nanmean(codes_satisfied(stated, *geometry))
     others = np.nanmean(codes_satisfied(stated[1:] + stated[:1], *geometry))
-    assert own > others + 0.03
+    assert own > 0.7 and own > others + 0.35
 
 
 def test_edits_come_nearer_to_the_target_than_the_source(pipelines, poses):
@@ -74,7 +74,7 @@ def test_edits_come_nearer_to_the_target_than_the_source(pipelines, poses):
     texts = instruct_pairs(sources, targets, seed=9, max_clauses=CLAUSES)
     items = [{"pose": pose, "text": text} for pose, text in zip(sources, texts, strict=True)]
     edited = joints_of(pipelines["pose-editing"](items, batch_size=8))
-    assert mpjpe(edited, joints(targets)).mean() < 0.95 * mpjpe(joints(sources), joints(targets)).mean()
+    assert mpjpe(edited, joints(targets)).mean() < 0.7 * mpjpe(joints(sources), joints(targets)).mean()
 
 
 def test_every_task_answers_in_words_or_poses_and_batches_change_nothing(pipelines, poses):
@@ -87,3 +87,21 @@ def test_every_task_answers_in_words_or_poses_and_batches_change_nothing(pipelin
     picture = str(PHOTO)
     for task, item in (("image-to-pose-text", {"image": picture}), ("image-diff", {"images": [picture, picture]})):
         assert len(pipelines[task](item)["text"].split()) > 5
+
+
+def test_an_instruction_in_plain_words_moves_the_hand_it_names(pipelines, poses):
+    before = joints(poses)
+    for text, hand, other in (("left", LEFT_WRIST, RIGHT_WRIST), ("right", RIGHT_WRIST, LEFT_WRIST)):
+        items = [{"pose": pose, "text": f"Raise your {text} hand above your head."} for pose in poses]
+        rise = (joints_of(pipelines["pose-editing"](items, batch_size=8)) - before)[..., 1].mean(0)
+        assert rise[hand] > 0.15 and rise[hand] > rise[other] + 0.1
+
+
+def test_captions_say_more_of_their_own_pose_than_of_another(pipelines, poses):
+    sacrebleu = pytest.importorskip("sacrebleu")
+    answers = [
+        answer["text"] for answer in pipelines["pose-to-text"]([{"pose": pose} for pose in poses], batch_size=8)
+    ]
+    references = [caption_poses(poses, seed=seed, max_clauses=CLAUSES) for seed in range(3)]
+    others = [texts[1:] + texts[:1] for texts in references]
+    assert sacrebleu.corpus_bleu(answers, references).score > sacrebleu.corpus_bleu(answers, others).score + 2
