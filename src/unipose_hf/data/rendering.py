@@ -120,7 +120,7 @@ def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlus
         faces,
         camera=camera,
         vertex_colors=colors,
-        light=_random_light(rng),
+        light=random_light(rng),
         background=random_background(size, rng),
         return_mask=True,
     )
@@ -157,7 +157,7 @@ def _random_camera(vertices: np.ndarray, size: int, rng: np.random.Generator) ->
     )
 
 
-def _random_light(rng: np.random.Generator) -> Light:
+def random_light(rng: np.random.Generator) -> Light:
     """Lamp or sun from any side in front or above, bright enough to see the person."""
     turn, lift = rng.uniform(-1.5, 1.5), rng.uniform(0.1, 1.3)
     key = rng.uniform(0.5, 1.1) * (1 + rng.normal(0, 0.05, 3))

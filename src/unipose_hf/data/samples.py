@@ -11,7 +11,7 @@ import numpy as np
 
 from unipose_hf.modeling.processing_unipose import TASKS
 
-from .instructions import choose_template, draw, fill_template, pretraining_template
+from .instructions import REASONING_TASKS, choose_template, draw, fill_template, pretraining_template
 
 # What a row can teach, by its columns.
 IMAGE_ROW_TASKS = ("image-to-pose", "image-to-pose-text", "text-to-pose", "pose-to-text")
@@ -22,7 +22,8 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
     """One row as a chat about one task.
 
     Args:
-        task: one of `IMAGE_ROW_TASKS` for a row of ImageScript, of `PAIR_ROW_TASKS` for one of ImageDiff.
+        task: one of `IMAGE_ROW_TASKS` for a row of ImageScript, of `PAIR_ROW_TASKS` for one of ImageDiff, of
+            `REASONING_TASKS` for one of several people.
         row: with `datasets`, pictures decoded or not.
         sample_id: decides, with `seed`, which of the row's texts and which template is taken; give each row its own,
             and each epoch another seed.
@@ -34,18 +35,22 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
     Raises:
         ValueError: the row cannot teach the task.
     """
-    pair = "image_a" in row
-    known = PAIR_ROW_TASKS if pair else IMAGE_ROW_TASKS
+    pair, reasoning = "image_a" in row, "hint" in row
+    known = PAIR_ROW_TASKS if pair else REASONING_TASKS if reasoning else IMAGE_ROW_TASKS
     if task not in known:
-        kind = "pairs" if pair else "single pictures"
+        kind = "pairs" if pair else "several people" if reasoning else "single pictures"
         raise ValueError(f"Rows of {kind} do not teach {task!r}; choose one of {', '.join(known)}.")
     rule = TASKS[task]
     sides = ("_a", "_b") if pair else ("",)
     images = [_boxed(row[f"image{side}"], row.get(f"box{side}")) for side in sides[: rule.images]]
     poses = [np.asarray(row[f"pose{side}"], dtype=np.float32) for side in sides]
     text = row["texts"][draw(len(row["texts"]), "text", sample_id, seed)]
-    template = pretraining_template(task) if pretraining else choose_template(task, sample_id, seed=seed)
-    question = fill_template(template, images=images, poses=poses[: rule.poses], text=text if rule.text else None)
+    if pretraining:
+        template = pretraining_template(task, reasoning=reasoning)
+    else:
+        template = choose_template(task, sample_id, seed=seed, reasoning=reasoning)
+    asked = row["hint"] if reasoning else text if rule.text else None
+    question = fill_template(template, images=images, poses=poses[: rule.poses], text=asked)
     answer = {"type": "pose", "pose": poses[-1]} if rule.answer == "pose" else {"type": "text", "text": text}
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
     return {"task": task, **_set_aside(messages)}

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of several people and words that single out one of them: by place, clothes, pose or some of these.
+
+UniPose has 8,000 such pictures, of real people described by GPT-4 (supplement D). These are rendered, so that every
+word is known to be true, and to be true of that person alone.
+"""
+
+import colorsys
+import dataclasses
+import functools
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import roma
+import torch
+from PIL import Image
+
+from ..body import load_body
+from ..captions import caption_poses, codes_satisfied, pose_geometry
+from ..visualization.camera import Camera
+from ..visualization.outfit import BodyPaint, Outfit
+from ..visualization.renderer import Renderer, vertex_normals
+from .image_sources import OPEN, open_sources
+from .imagescript import VERSIONS, count_rows, image_features
+from .pictures import QUALITY
+from .rendering import random_light
+from .scenery import camera_faults, random_background
+from .shards import keep_plan, write_card, write_shards
+
+MOST_PEOPLE = 4
+_CLAUSES = 3  # of a hint at a pose
+_CARD = (
+    "Rendered pictures of two to four people. `hint` singles out one of them; `pose` is that person's, (22, 3) "
+    "axis-angle in radians, SMPL's body joints, y up, z towards the viewer, as the camera sees it; `texts` describe "
+    "it. Made by `unipose_hf.data.multi_person`, settings in `plan.json`."
+)
+_PLACES = {
+    "left": ("The leftmost person.", "The person on the far left.", "Nobody in the group is further to the left."),
+    "right": ("The rightmost person.", "The person on the far right.", "Nobody in the group is further to the right."),
+    "middle": ("The person in the middle.", "The one between the two others.", "In the centre of the group."),
+    "second": ("The second person from the left.", "Next to the person on the far left."),
+    "third": ("The second person from the right.", "Next to the person on the far right."),
+}
+_CLOTHES = (
+    "They wear a {top} top and {trousers}.",
+    "The person is dressed in a {top} top and {trousers}.",
+    "You can tell them by the {top} top and the {trousers}.",
+)
+_HUES = ("red", "orange", "yellow", "green", "green", "green", "turquoise", "blue", "blue", "purple", "pink", "pink")
+
+
+def build_multi_person(
+    out: str | os.PathLike, *, size: int, seed: int = 0, picture_size: int = 384, processes: int = 1, progress=True
+) -> dict[str, int]:
+    """Build `size` pictures, train and test as in ImageScript, or go on with what was begun with the same arguments.
+
+    Returns:
+        how many rows each configuration and split has.
+
+    Raises:
+        ValueError: another data set was begun in the folder. ImportError: `datasets` is missing.
+    """
+    out = Path(out)
+    keep_plan(out, {"kind": "several people", "size": size, "seed": seed, "picture_size": picture_size})
+    for source in open_sources(size, seed):
+        records = list(source.read())  # four for each picture: as many as a picture can take
+        groups = [records[i : i + MOST_PEOPLE] for i in range(0, len(records), MOST_PEOPLE)]
+        make = functools.partial(_make_rows, seed, picture_size)
+        write_shards(out / "A", source.split, groups, group_features, make, processes=processes, progress=progress)
+    write_card(out, "Several people", _CARD)
+    return count_rows(out)
+
+
+def group_features():
+    """The columns: those of ImageScript, and `hint`."""
+    from datasets import Features, Value
+
+    return Features({**image_features(), "hint": Value("string")})
+
+
+@torch.no_grad()
+def render_group(poses: np.ndarray, outfits: list[Outfit], rng: np.random.Generator, size: int):
+    """People side by side on one floor.
+
+    Args:
+        poses: `(P, 22, 3)` axis-angle in a level world, from left to right.
+        outfits: of each.
+
+    Returns:
+        the picture `(size, size, 3)` uint8, the poses as the camera sees them, and boxes `(P, 4)` in pixels.
+    """
+    body = load_body(size="small")
+    faces, paint = body.faces.numpy().astype(np.int32), BodyPaint.of(body)
+    betas = torch.from_numpy(np.clip(rng.normal(0, 0.9, (len(poses), 10)), -2, 2)).float()
+    bodies = body(roma.rotvec_to_rotmat(torch.from_numpy(poses)), betas).vertices.numpy()
+    colors, edge = [], 0.0
+    for vertices, outfit in zip(bodies, outfits, strict=True):
+        paints, thickness = paint.dress(outfit)
+        colors.append(paints)
+        vertices += thickness[:, None] * vertex_normals(vertices, faces)
+        low, high = vertices.min(0), vertices.max(0)
+        vertices += np.array((edge - low[0], -low[1], rng.uniform(-0.3, 0.3)), np.float32)
+        edge += high[0] - low[0] + rng.uniform(0.05, 0.4)
+    camera = Camera.fit(
+        bodies.reshape(-1, 3),
+        size,
+        size,
+        fov=rng.uniform(25, 50),
+        elevation=rng.uniform(-3, 12),
+        roll=rng.uniform(-2, 2),
+        margin=rng.uniform(0.03, 0.12),
+    )
+    picture = Renderer(size, size).render(
+        bodies.reshape(-1, 3),
+        np.concatenate([faces + number * len(bodies[0]) for number in range(len(bodies))]),
+        camera=camera,
+        vertex_colors=np.concatenate(colors),
+        light=random_light(rng),
+        background=random_background(size, rng),
+    )
+    seen = poses.copy()
+    roots = torch.from_numpy(camera.rotation) @ roma.rotvec_to_rotmat(torch.from_numpy(poses[:, 0]))
+    seen[:, 0] = roma.rotmat_to_rotvec(roots).numpy()
+    pixels = camera.project(bodies)  # (P, V, 2)
+    return camera_faults(picture, rng), seen, np.concatenate([pixels.min(1), pixels.max(1)], axis=1)
+
+
+def hints_at(chosen: int, poses: np.ndarray, outfits: list[Outfit], rng: np.random.Generator) -> list[str]:
+    """Sentences that together are true of one person of a group only, in the order place, clothes, pose.
+
+    Args:
+        chosen: which person, from the left. poses, outfits: as for `render_group`; of plain cloth.
+    """
+    clothes = [_clothes(outfit) for outfit in outfits]
+    place = str(rng.choice(_PLACES[_place(chosen, len(poses))]))
+    dressed = str(rng.choice(_CLOTHES)).format(**clothes[chosen])
+    [posed], [stated] = caption_poses(
+        poses[chosen : chosen + 1], seed=int(rng.integers(2**31)), max_clauses=_CLAUSES, return_codes=True
+    )
+    alone = [True, clothes.count(clothes[chosen]) == 1, bool(stated)]
+    if stated:
+        held = codes_satisfied([stated] * len(poses), *pose_geometry(torch.from_numpy(poses)))
+        alone[2] = int((held == 1).sum()) == 1
+    taken = rng.random(3) < 0.5
+    if not (taken & alone).any():
+        taken[rng.choice(np.flatnonzero(alone))] = True
+    return [hint for hint, take in zip((place, dressed, posed), taken, strict=True) if take and hint]
+
+
+def colour_name(rgb) -> str:
+    """An everyday name of an sRGB colour in [0, 1]."""
+    hue, saturation, high = colorsys.rgb_to_hsv(*rgb)
+    if high < 0.2:
+        return "black"
+    if saturation < 0.15:
+        return "white" if high > 0.85 else "light grey" if high > 0.6 else "grey" if high > 0.35 else "dark grey"
+    name = _HUES[round(12 * hue) % 12]
+    if name == "orange" and high < 0.65:
+        return "brown"
+    return ("dark " if high < 0.45 else "light " if saturation < 0.4 and high > 0.7 else "") + name
+
+
+def _clothes(outfit):
+    kind = "trousers" if outfit.hem > 0.6 else "shorts"
+    return {"top": colour_name(outfit.top), "trousers": f"{colour_name(outfit.trousers)} {kind}"}
+
+
+def _place(chosen, count):
+    if chosen in (0, count - 1):
+        return "right" if chosen else "left"
+    return "middle" if count == 3 else ("second", "third")[chosen - 1]
+
+
+def _make_rows(seed, picture_size, groups, first):
+    rows = []
+    for number, group in enumerate(groups, start=first):
+        rng = np.random.default_rng((seed, number))
+        group = group[: rng.integers(2, MOST_PEOPLE + 1)]
+        poses = np.stack([record.pose for record in group])
+        outfits = [
+            dataclasses.replace(Outfit.random(rng), top_pattern="plain", trousers_pattern="plain") for _ in group
+        ]
+        picture, seen, _ = render_group(poses, outfits, rng, picture_size)
+        chosen = int(rng.integers(len(group)))
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "JPEG", quality=QUALITY)
+        rows.append(
+            {
+                "image": {"bytes": buffer.getvalue(), "path": None},
+                "pose": seen[chosen],
+                "texts": [caption_poses(poses[chosen : chosen + 1], seed=seed, version=name)[0] for name in VERSIONS],
+                "box": None,  # the words are to find the person
+                "set": OPEN,
+                "sequence": group[chosen].sequence,
+                "frame": group[chosen].frame,
+                "licence": group[chosen].licence,
+                "hint": " ".join(hints_at(chosen, poses, outfits, rng)),
+            }
+        )
+    return rows

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of several people: what singles one out is true of that one alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from unipose_hf.captions import caption_poses, codes_satisfied, pose_geometry
+from unipose_hf.data.multi_person import build_multi_person, colour_name, hints_at, render_group
+from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.data.samples import make_sample
+from unipose_hf.visualization.outfit import Outfit
+
+POSES = load_open_poses("test").axis_angle[[0, 120, 300, 400]].numpy()
+RED, BLUE = (0.8, 0.1, 0.1), (0.1, 0.1, 0.8)
+
+
+def outfits(*tops):
+    return [dataclasses.replace(Outfit(), top=top) for top in tops]
+
+
+class Watched:
+    """A random generator that remembers its whole numbers: the seeds of captions."""
+
+    def __init__(self, seed):
+        self._generator, self.drawn = np.random.default_rng(seed), []
+        self.choice, self.random = self._generator.choice, self._generator.random
+
+    def integers(self, *bounds):
+        self.drawn.append(int(self._generator.integers(*bounds)))
+        return self.drawn[-1]
+
+
+def test_people_stand_in_order_and_apart():
+    picture, seen, boxes = render_group(POSES, outfits(RED, BLUE, RED, BLUE), np.random.default_rng(0), 96)
+    assert picture.shape == (96, 96, 3) and np.allclose(seen[:, 1:], POSES[:, 1:])
+    assert (boxes[1:, 0] > boxes[:-1, 0]).all() and (boxes[:, :2] >= -1).all() and (boxes[:, 2:] <= 97).all()
+
+
+def test_hints_hold_for_one_person_only():
+    dressed = outfits(RED, BLUE, BLUE, BLUE)
+    geometry = pose_geometry(torch.from_numpy(POSES))
+    seen = set()
+    for draw in range(60):
+        chosen, rng = draw % 4, Watched(draw)
+        hints = hints_at(chosen, POSES, dressed, rng)
+        told = " ".join(hints)
+        by_place = any(word in told for word in ("leftmost", "rightmost", "far ", "further", "second"))
+        by_clothes = "red" in told and chosen == 0
+        assert hints and "middle" not in told
+        assert by_place or by_clothes or len(hints[-1]) > 20
+        if not by_place and not by_clothes:  # then the pose must tell
+            wordings = (caption_poses(POSES[[chosen]], seed=s, max_clauses=3, return_codes=True) for s in rng.drawn)
+            codes = next(codes[0] for texts, codes in wordings if texts[0] == hints[-1])
+            assert (codes_satisfied([codes] * 4, *geometry) == 1).tolist() == [i == chosen for i in range(4)]
+        seen |= {(by_place, by_clothes)}
+    assert len(seen) >= 3
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [
+        ((0.05, 0.05, 0.05), "black"),
+        ((0.9, 0.9, 0.9), "white"),
+        ((0.5, 0.5, 0.5), "grey"),
+        (RED, "red"),
+        (BLUE, "blue"),
+        ((0.1, 0.7, 0.1), "green"),
+        ((0.9, 0.9, 0.1), "yellow"),
+        ((0.1, 0.1, 0.4), "dark blue"),
+        ((0.95, 0.6, 0.7), "light pink"),
+        ((0.5, 0.3, 0.1), "brown"),
+        ((0.1, 0.8, 0.8), "turquoise"),
+    ],
+)
+def test_colours_have_everyday_names(rgb, name):
+    assert colour_name(rgb) == name
+
+
+def test_rows_become_chats_that_ask_for_one_person(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    counts = build_multi_person(tmp_path, size=3, picture_size=64, progress=False)
+    assert counts == {"A/test": 1, "A/train": 2}
+    row = datasets.load_dataset(str(tmp_path), "A", split="train", cache_dir=str(tmp_path / "cache"))[0]
+    assert row["hint"] and row["image"].size == (64, 64)
+    for task, answer in (("image-to-pose", "pose"), ("image-to-pose-text", "text")):
+        sample = make_sample(task, row, "1")
+        said = "".join(part.get("text", "") for part in sample["messages"][0]["content"])
+        assert row["hint"] in said and sample["messages"][1]["content"][0]["type"] == answer
+    with pytest.raises(ValueError, match="several people do not teach 'text-to-pose'"):
+        make_sample("text-to-pose", row, "1")
