@@ -15,7 +15,16 @@ from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import cases, mpjpe, pa_mpjpe, r_precision, run
 from unipose_hf.evaluation.held_out import _HeldOut, choose_poses
 from unipose_hf.evaluation.open_set import OPEN_DATA, OpenSet
-from unipose_hf.evaluation.pose_protocols import image_to_pose, pose_editing, retrieval, text_to_pose, tokenizer
+from unipose_hf.evaluation.pose_protocols import (
+    FULL_SET,
+    ONE_ANSWER,
+    image_to_pose,
+    pose_editing,
+    random_sampling,
+    retrieval,
+    text_to_pose,
+    tokenizer,
+)
 from unipose_hf.evaluation.protocol_joints import (
     body_joints,
     fourteen_body_joints,
@@ -26,7 +35,7 @@ from unipose_hf.evaluation.published import PUBLISHED, UNIPOSE_SPREAD, WHERE
 from unipose_hf.evaluation.report import OURS, report_text, tables
 from unipose_hf.evaluation.results import Embedder, Figure, Result, Setting, over_seeds
 from unipose_hf.evaluation.samples import question, references, words
-from unipose_hf.evaluation.text_protocols import pose_diff, pose_to_text
+from unipose_hf.evaluation.text_protocols import TEXT_PROTOCOL, pool_protocol, pose_diff, pose_to_text
 from unipose_hf.modeling.processing_unipose import TASKS, task_messages
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
@@ -292,6 +301,14 @@ def test_published_figures_are_whole():
             cells = [value for name, value in row.figures.items() if name != "mrecall"]
             assert sum(cells) / 6 == pytest.approx(row.figures["mrecall"], abs=0.35)
         assert row.figures.get("pa_mpjpe_mm", 0) <= row.figures.get("mpjpe_mm", 1e9)
+
+
+def test_published_protocols_are_those_of_ours(tmp_path):
+    np.save(tmp_path / "regressor.npy", np.ones((17, 9)))
+    joints = fourteen_mesh_joints(tmp_path / "regressor.npy").name
+    ours = {TEXT_PROTOCOL, pool_protocol(32), ONE_ANSWER, FULL_SET, "reconstruction", f"root-aligned, {joints}"}
+    assert ours < {row.protocol for row in PUBLISHED}
+    assert random_sampling(32) not in {row.protocol for row in PUBLISHED}  # nobody states the size
 
 
 def result_on(data, body, protocol="one answer"):

@@ -52,7 +52,7 @@ class Setting:
 
     Attributes:
         model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
-        data: name of the data set that the samples come from, for the report.
+        data: name of the data set that the samples come from; a name of `published.py` sets ours beside its figures.
         body: a body model; the small bundled one by default.
         retrieval, pair_retrieval: embedders of single poses and of pairs; without them what needs them is left out.
         batch_size: prompts answered at once.

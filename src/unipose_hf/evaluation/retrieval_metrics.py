@@ -108,13 +108,11 @@ def _pool_ranks(queries, gallery, pool, repetitions, seed):
     closer = torch.empty(count, repetitions, dtype=torch.long)
     level = torch.empty_like(closer)
     for repetition in range(repetitions):
-        others = _draw_others(count, pool - 1, generator)
+        members = torch.cat((torch.arange(count)[:, None], _draw_others(count, pool - 1, generator)), 1)
         for start in range(0, count, rows):
             part = slice(start, start + rows)
-            texts, drawn = queries[part], gallery[others[part].to(gallery.device)]  # (rows, d), (rows, pool - 1, d)
-            # one way of adding up for all of a pool, so that what is equal is found equal
-            candidates = torch.cat((gallery[part, None], drawn), 1)
-            scores = (candidates @ texts[..., None])[..., 0]  # (rows, pool)
+            candidates = gallery[members[part].to(gallery.device)]  # (rows, pool, d), the right one first
+            scores = (candidates @ queries[part, :, None])[..., 0]  # (rows, pool)
             closer[part, repetition] = (scores[:, 1:] > scores[:, :1]).sum(1).cpu()
             level[part, repetition] = (scores[:, 1:] == scores[:, :1]).sum(1).cpu()
     return closer, level
