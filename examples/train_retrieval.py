@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the two bundled retrieval models from nothing, on the open poses and the caption engine's texts.
 
-    python examples/train_retrieval.py                              # about a quarter of an hour on two idle cores
+    python examples/train_retrieval.py                              # one model, then the other
     python examples/train_retrieval.py --scale 0.01                 # in miniature
     python examples/train_retrieval.py --only pose-text-retrieval --more human.npz
 
-Kill it at any moment and start it again: it goes on from its last checkpoint in `--folder` and ends with the same
-weights as an unbroken run. `--more` trains one model further on texts of your own (the second phase of the paper): an
-.npz with `poses`, axis-angle (n, 22, 3) or (n, 2, 22, 3) for pairs, y up, and `texts`, n strings. The last step writes
-each model with its tokenizer to a folder of its own and prints its recall on the held-out clips.
+A step hardly gains by a second core: run it twice at once, `--only` one model each with OMP_NUM_THREADS=1. Kill it at
+any moment and start it again: it goes on from its last checkpoint in `--folder` and ends with the same weights as an
+unbroken run. The last step writes each model with its tokenizer to a folder of its own and prints its recall on the
+held-out clips.
+
+`--more` trains one model further on texts of your own (the second phase of the paper): an .npz with `poses`,
+axis-angle (n, 22, 3) or (n, 2, 22, 3) for pairs, y up, and `texts`, n strings.
 """
 
 import argparse
 import functools
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +53,12 @@ def text_tokenizer(folder: Path, pool: torch.Tensor) -> PreTrainedTokenizerFast:
     if not folder.exists():
         sentences = caption_poses(pool[:4096], seed=SEED) + instruct_pairs(pool[:2048], pool[2048:4096], seed=SEED)
         tokenizer = train_text_tokenizer(filter(None, sentences), vocab_size=900, codebook_size=1, max_length=256)
-        temporary = folder.with_suffix(".part")
+        temporary = folder.with_suffix(f".{os.getpid()}.part")
         tokenizer.save_pretrained(temporary)
-        temporary.rename(folder)
+        try:
+            temporary.rename(folder)
+        except OSError:  # a run of the other model was first, with the same one
+            shutil.rmtree(temporary)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
