@@ -35,6 +35,7 @@ from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import draw_captions, draw_given, draw_instructions, train_retrieval
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
+CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
 SEED, POSES = 11, 65_536
 
 # the encoder of a pose tokenizer that sees every joint by itself; the convolutions behind it bring joints together
@@ -62,6 +63,17 @@ def text_tokenizer(folder: Path, pool: torch.Tensor) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
+def write_card(folder: Path, figures: dict, what: str) -> None:
+    """The model's `figures.json`, and its card with them."""
+    (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    recalls = {key: f"{value:.1f}" for key, value in figures.items() if key != "rows"}
+    table = f"| {' | '.join(recalls)} |\n|{' --- |' * len(recalls)}\n| {' | '.join(recalls.values())} |"
+    card = CARD.read_text(encoding="utf-8")
+    for key, value in {"name": folder.name, "what": what, "rows": str(figures["rows"]), "figures": table}.items():
+        card = card.replace("{{" + key + "}}", value)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
 def main(folder: Path, scale: float, only: str | None, more: Path | None, stop_at: int | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pool = pose_pool(SEED, max(4096, round(POSES * min(1, scale))))
@@ -82,7 +94,7 @@ def main(folder: Path, scale: float, only: str | None, more: Path | None, stop_a
         model.save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
         figures = evaluate_retrieval(model, tokenizer)
-        (folder / name / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+        write_card(folder / name, figures, "pairs of 3D human poses" if "pair" in name else "3D human poses")
         print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
 
 

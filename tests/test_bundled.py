@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a user sees: the bundled checkpoint, through the pipelines, does what it says on poses it never saw."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from transformers import pipeline
+from transformers import AutoModel, AutoTokenizer, pipeline
 
 import unipose_hf
 from unipose_hf.auto import BUNDLED_CHECKPOINT
@@ -14,6 +16,7 @@ from unipose_hf.data.rendering import render_training_images
 from unipose_hf.demo import PHOTO
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
 from unipose_hf.evaluation.held_out import CLAUSES
+from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
 
 LEFT_WRIST, RIGHT_WRIST = 20, 21
 
@@ -105,3 +108,15 @@ def test_captions_say_more_of_their_own_pose_than_of_another(pipelines, poses):
     references = [caption_poses(poses, seed=seed, max_clauses=CLAUSES) for seed in range(3)]
     others = [texts[1:] + texts[:1] for texts in references]
     assert sacrebleu.corpus_bleu(answers, references).score > sacrebleu.corpus_bleu(answers, others).score + 2
+
+
+@pytest.mark.parametrize(("name", "least"), [("pose-text-retrieval", 75), ("pose-pair-text-retrieval", 70)])
+def test_the_retrieval_models_find_held_out_poses(name, least):
+    folder = BUNDLED_CHECKPOINT.with_name(name)
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    figures = evaluate_retrieval(model, tokenizer)
+    assert figures["mrecall"] > least
+    measured = json.loads((folder / "figures.json").read_text())
+    assert abs(figures["mrecall"] - measured["mrecall"]) < 1.5
+    assert f"| {measured['mrecall']:.1f} |" in (folder / "README.md").read_text(encoding="utf-8")
