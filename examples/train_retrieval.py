@@ -32,7 +32,7 @@ from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
 from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
 from unipose_hf.training.loop import LoopArguments
 from unipose_hf.training.pose_tokenizer import pose_pool
-from unipose_hf.training.retrieval import draw_captions, draw_given, draw_instructions, train_retrieval
+from unipose_hf.training.retrieval import draw_captions, draw_given, draw_instructions, draw_siblings, train_retrieval
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
@@ -86,6 +86,10 @@ def main(folder: Path, scale: float, only: str | None, more: Path | None, stop_a
         train_retrieval(
             name, model, tokenizer, functools.partial(draw, pool), arguments, folder, flip=False, stop_at=stop_at
         )
+        if name == "pose-text-retrieval":
+            arguments = LoopArguments(steps=max(2, round(800 * scale)), learning_rate=1.2e-3, seed=SEED + 2)
+            draw = functools.partial(draw_siblings, pool)
+            train_retrieval(name + "-siblings", model, tokenizer, draw, arguments, folder, flip=False, stop_at=stop_at)
         if more is not None:
             given = np.load(more)
             draw = functools.partial(draw_given, torch.from_numpy(given["poses"]).float(), given["texts"].tolist())

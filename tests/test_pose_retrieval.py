@@ -29,7 +29,15 @@ from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_los
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.loop import LoopArguments
-from unipose_hf.training.retrieval import draw_captions, draw_given, draw_instructions, flip_some, train_retrieval
+from unipose_hf.training.retrieval import (
+    SIBLINGS,
+    draw_captions,
+    draw_given,
+    draw_instructions,
+    draw_siblings,
+    flip_some,
+    train_retrieval,
+)
 from unipose_hf.visualization import draw_results
 
 KINDS = {1: (PoseTextRetrievalConfig, PoseTextRetrievalModel)}
@@ -209,7 +217,8 @@ def some_poses(count, seed=0):
 def test_draws_repeat_and_differ():
     pool = some_poses(20)
     before = pool.clone()
-    for draw, shape in ((draw_captions, (6, 22, 3)), (draw_instructions, (6, 2, 22, 3))):
+    draws = (draw_captions, (6, 22, 3)), (draw_siblings, (6, 22, 3)), (draw_instructions, (6, 2, 22, 3))
+    for draw, shape in draws:
         first, again, other = (draw(pool, 6, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
         assert first[0].shape == shape and len(first[1]) == 6
         assert torch.equal(first[0], again[0]) and first[1] == again[1]
@@ -221,6 +230,17 @@ def test_drawn_pairs_share_limbs_or_nothing():
     pairs, _ = draw_instructions(some_poses(500), 64, torch.Generator().manual_seed(0))
     shared = (pairs[:, 0] == pairs[:, 1]).all(-1).float().mean(1)
     assert 8 < (shared == 0).sum() < 56 and ((shared > 0) & (shared < 1)).sum() > 8
+
+
+def test_siblings_are_alike_but_not_the_same():
+    pool = some_poses(500)
+    before = pool.clone()
+    poses, texts = draw_siblings(pool, 32, torch.Generator().manual_seed(0))
+    assert torch.equal(pool, before) and len(set(texts)) > 16
+    alike = (poses[:, None] == poses).all(-1).float().mean(-1)  # (32, 32), share of equal joints
+    family = torch.arange(32) // SIBLINGS
+    same = family[:, None] == family
+    assert alike[same].mean() > 0.5 and alike[~same].mean() < 0.05
 
 
 def test_given_texts_stay_with_their_poses():

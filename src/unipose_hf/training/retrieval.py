@@ -2,7 +2,7 @@
 """Training of the retrieval models on texts and poses (UniPose, supplement B.2).
 
 As published there are two phases, each a call of [`train_retrieval`] with texts of its own: automatic ones without
-end, from `draw_captions` or `draw_instructions`, then others, which people wrote, from `draw_given`.
+end, from `draw_captions`, `draw_siblings` or `draw_instructions`, then others, which people wrote, from `draw_given`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,8 @@ from unipose_hf.training.stages import LIMB_GROUPS, PROMPT_CLAUSES
 # What a batch is drawn by: its size and a generator -> poses `(rows, 22, 3)` or pairs `(rows, 2, 22, 3)`, and texts.
 Draw = Callable[[int, torch.Generator], tuple[torch.Tensor, list[str]]]
 
-SHARED_LIMB = 0.6  # how often two related poses share a limb
+SHARED_LIMB = 0.6  # how often the two poses of a related pair share a limb
+SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
 
 
 def draw_captions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
@@ -38,10 +39,28 @@ def draw_instructions(pool: torch.Tensor, rows: int, generator: torch.Generator)
     """
     first, second = (pool[torch.randint(len(pool), (rows,), generator=generator)] for _ in range(2))
     related = torch.rand(rows, generator=generator) < 0.5
-    for limb in LIMB_GROUPS:
-        shared = related & (torch.rand(rows, generator=generator) < SHARED_LIMB)
-        second[:, limb] = torch.where(shared[:, None, None], first[:, limb], second[:, limb])
+    second = _share_limbs(first, second, related, SHARED_LIMB, generator)
     return torch.stack([first, second], 1), instruct_pairs(first, second, **_wording(generator))
+
+
+def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+    """Poses of which every `SIBLINGS` share most of their limbs, and their whole captions: what is hard to tell apart.
+
+    Recall among the poses of one movement needs them: poses drawn independently are soon told apart.
+    """
+    poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
+    first = poses[::SIBLINGS].repeat_interleave(SIBLINGS, 0)[:rows]
+    poses = _share_limbs(first, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
+    return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
+
+
+def _share_limbs(first, second, related, share, generator):
+    """`second` with each of its limbs taken from `first` in a share of the rows that are related, `(rows, 22, 3)`."""
+    second = second.clone()
+    for limb in LIMB_GROUPS:
+        shared = related & (torch.rand(len(second), generator=generator) < share)
+        second[:, limb] = torch.where(shared[:, None, None], first[:, limb], second[:, limb])
+    return second
 
 
 def _wording(generator):
