@@ -270,7 +270,7 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs):
         # the library would drop a pose view that comes without a general view
-        views = [model_kwargs.pop(name, None) for name in ("pixel_values", "pose_pixel_values")]
+        views = [model_kwargs.pop(name, None) for name in ("pixel_values", "pose_pixel_values", "vision_features")]
         model_kwargs.setdefault("mm_encoder_outputs", {})
         if any(view is not None for view in views):
             model_kwargs["mm_encoder_outputs"]["image"] = self.get_image_features(*views)

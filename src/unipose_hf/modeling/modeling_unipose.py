@@ -28,6 +28,12 @@ from .generation_unipose import NO_PLACEHOLDERS, PoseDecodingState, UniPoseGener
 from .modeling_pose_tokenizer import PoseTokenizerModel
 
 
+NO_ENCODER = (
+    "Images were given, but this model has no vision encoder; load a model whose configuration has a vision_config or "
+    "a pose_vision_config."
+)
+
+
 @dataclass
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
     """
@@ -237,6 +243,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         self,
         pixel_values: torch.FloatTensor | None = None,
         pose_pixel_values: torch.FloatTensor | None = None,
+        vision_features: torch.FloatTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
         """Pictures -> rows of the language model, in `.pooler_output` `(images, image_seq_length, hidden_size)`.
@@ -244,19 +251,22 @@ class UniPoseModel(UniPosePreTrainedModel):
         Args:
             pixel_values (`(images, 3, H, W)`): the view of the general encoder; only for models that have one.
             pose_pixel_values (`(images, 3, h, w)`): the view of the pose encoder; only for models that have one.
+            vision_features (`(images, cells, channels)`): instead of both, the `.last_hidden_state` that this method
+                returned for the same pictures; no encoder is run.
 
         Raises:
             ValueError: a view is missing that the model needs, or given that it has no encoder for.
         """
+        if vision_features is not None:
+            if pixel_values is not None or pose_pixel_values is not None:
+                raise ValueError("Give either pictures or their vision_features, and not both.")
+            return self._project(vision_features)
         views = {"pixel_values": (self.vision_tower, pixel_values)}
         views["pose_pixel_values"] = (self.pose_vision_tower, pose_pixel_values)
         needed = [name for name, (tower, _) in views.items() if tower is not None]
         given = [name for name, (_, pixels) in views.items() if pixels is not None]
         if not needed:
-            raise ValueError(
-                "Images were given, but this model has no vision encoder; load a model whose configuration has a "
-                "vision_config or a pose_vision_config."
-            )
+            raise ValueError(NO_ENCODER)
         if needed != given:
             raise ValueError(
                 f"This model looks at images through {' and '.join(needed)}, but was given {' and '.join(given)}; "
@@ -268,13 +278,16 @@ class UniPoseModel(UniPosePreTrainedModel):
                 feature_map, outputs = self._encode(tower, pixels, **kwargs)  # (images, C, rows, columns)
                 first_outputs = first_outputs or outputs
                 cells.append(self._to_grid(feature_map).flatten(2).transpose(1, 2))  # (images, cells, C)
-        cells = torch.cat(cells, -1).to(self.multi_modal_projector.linear_1.weight.dtype)
-        return BaseModelOutputWithPooling(
-            last_hidden_state=cells,
-            pooler_output=self.multi_modal_projector(cells),
-            hidden_states=first_outputs.hidden_states,
-            attentions=first_outputs.attentions,
-        )
+        outputs = self._project(torch.cat(cells, -1))
+        outputs.hidden_states, outputs.attentions = first_outputs.hidden_states, first_outputs.attentions
+        return outputs
+
+    def _project(self, cells):
+        """What the encoders say (images, cells, channels) -> with the rows of the language model."""
+        if self.multi_modal_projector is None:
+            raise ValueError(NO_ENCODER)
+        cells = cells.to(self.multi_modal_projector.linear_1.weight.dtype)
+        return BaseModelOutputWithPooling(last_hidden_state=cells, pooler_output=self.multi_modal_projector(cells))
 
     def _encode(self, tower, pixels, **kwargs):
         if not isinstance(tower, BlazePoseBackbone):  # that one stays in float32 and reads float32
@@ -387,6 +400,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
         pose_pixel_values: torch.FloatTensor | None = None,
+        vision_features: torch.FloatTensor | None = None,
         pose_values: torch.FloatTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
@@ -406,8 +420,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         elif pose_values is not None:
             raise ValueError(NO_PLACEHOLDERS)
         image_outputs = (mm_encoder_outputs or {}).get("image")
-        if image_outputs is None and (pixel_values is not None or pose_pixel_values is not None):
-            image_outputs = self.get_image_features(pixel_values, pose_pixel_values)
+        views = (pixel_values, pose_pixel_values, vision_features)
+        if image_outputs is None and any(view is not None for view in views):
+            image_outputs = self.get_image_features(*views)
         image_features = None
         if image_outputs is not None:
             image_features = image_outputs.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
@@ -457,10 +472,11 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         self,
         pixel_values: torch.FloatTensor | None = None,
         pose_pixel_values: torch.FloatTensor | None = None,
+        vision_features: torch.FloatTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
         """See [`UniPoseModel.get_image_features`]."""
-        return self.model.get_image_features(pixel_values, pose_pixel_values, **kwargs)
+        return self.model.get_image_features(pixel_values, pose_pixel_values, vision_features, **kwargs)
 
     def get_pose_codes(self, pose_values: torch.FloatTensor) -> torch.LongTensor:
         """See [`UniPoseModel.get_pose_codes`]."""
@@ -488,6 +504,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.FloatTensor | None = None,
         pose_pixel_values: torch.FloatTensor | None = None,
+        vision_features: torch.FloatTensor | None = None,
         pose_values: torch.FloatTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
@@ -508,6 +525,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
                 `<pose_end>`; a pose to be predicted has `<pose_query>` in that place.
             pixel_values (`(images, 3, H, W)`), pose_pixel_values (`(images, 3, h, w)`): the views of the general and
                 of the pose encoder, in the order of the images in the batch.
+            vision_features (`(images, cells, channels)`): instead of both, what the encoders said of these images,
+                as [`UniPoseModel.get_image_features`] returns it in `.last_hidden_state`.
             pose_values (`(poses, 22, 3, 3)`): local rotations of the prompt poses, in order.
             attention_mask (`(batch, columns)`): 1 for tokens, 0 for padding on either side; a mask of another shape is
                 handed to the language model as it is.
@@ -530,6 +549,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             input_ids=input_ids,
             pixel_values=pixel_values,
             pose_pixel_values=pose_pixel_values,
+            vision_features=vision_features,
             pose_values=pose_values,
             attention_mask=attention_mask,
             position_ids=position_ids,

@@ -166,7 +166,9 @@ class UniPoseProcessor(ProcessorMixin):
     `(n, num_codes)`.
 
     In [`~UniPoseProcessor.apply_chat_template`] content is `{"type": "text", "text": ...}`,
-    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`.
+    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`. An
+    image may also be given as what frozen encoders said of it, `{"type": "image", "features": array (cells,
+    channels)}`, in all the images of a batch or in none; they are returned as `vision_features`.
     What stands in a text is always text: `<pose>`, `<image>`, `</s>` and the like written by a user are spelled out
     and never become tokens of control.
 
@@ -222,18 +224,27 @@ class UniPoseProcessor(ProcessorMixin):
     def model_input_names(self):
         return [*super().model_input_names, "pose_values", "mm_token_type_ids"]
 
-    def __call__(self, images=None, text=None, poses=None, boxes=None, **kwargs: Unpack[UniPoseProcessorKwargs]):
+    def __call__(
+        self,
+        images=None,
+        text=None,
+        poses=None,
+        boxes=None,
+        vision_features=None,
+        **kwargs: Unpack[UniPoseProcessorKwargs],
+    ):
         """
         Args:
             images: pictures (path, URL, PIL image, array), flat or one list for each text.
             text (`str` or `list[str]`): `<image>`, `<pose>` and `<pose_query>` mark the places of images and poses.
             poses: poses in the order of their places, flat or one list for each text.
             boxes: for each image, in order, `(x0, y0, x1, y1)` in pixels of the upright picture or `None`.
+            vision_features: instead of images, an array `(cells, channels)` for each, as the encoders made it.
 
         Returns:
             `BatchFeature` with `input_ids`, `attention_mask`, `mm_token_type_ids` (0 text, 1 image, 4 pose, 5 query),
-            and where there are such `pixel_values`, `pose_pixel_values`, `pose_values`, `answer_pose_values`,
-            `answer_pose_codes`.
+            and where there are such `pixel_values`, `pose_pixel_values`, `vision_features`, `pose_values`,
+            `answer_pose_values`, `answer_pose_codes`.
         """
         poses = self.read_poses(poses)
         if text is None and poses:
@@ -241,7 +252,8 @@ class UniPoseProcessor(ProcessorMixin):
         if images is not None:
             images = flatten_pictures(images)
         images, text, _, _ = self.prepare_inputs_layout(images=images, text=text)
-        self.validate_inputs(images=images, text=text)
+        if not vision_features:  # the library would miss the pictures that the text has places for
+            self.validate_inputs(images=images, text=text)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
         # Tensors are made at the end: the library would walk through every offset of every token to make one of them.
@@ -255,7 +267,13 @@ class UniPoseProcessor(ProcessorMixin):
             image_kwargs = merged["images_kwargs"]
             image_kwargs.pop("return_tensors", None)
             data.update(self.image_processor(images, **{**image_kwargs, "boxes": boxes}))
-            image_texts = [IMAGE_TOKEN * self.num_image_tokens] * len(images)
+        if vision_features:
+            if images is not None:
+                raise ValueError("Some images of this batch are pictures and some features; give all in the same way.")
+            data["vision_features"] = np.stack([np.asarray(cells, dtype=np.float32) for cells in vision_features])
+        if images is not None or vision_features:
+            count = len(images if images is not None else vision_features)
+            image_texts = [IMAGE_TOKEN * self.num_image_tokens] * count
         if text is not None:
             text, offsets, pose_data = self._expand(text, image_texts, poses)
             text_inputs = self.tokenizer(text, **{"return_token_type_ids": False, **text_kwargs})
@@ -430,7 +448,7 @@ class UniPoseProcessor(ProcessorMixin):
         return part
 
     def _multimodal_inputs_from_conversations(self, conversations, *args, **kwargs):
-        images, poses, boxes = [], [], []
+        images, poses, boxes, features = [], [], [], []
         for messages in conversations:
             images.append([])
             poses.append([])
@@ -438,12 +456,24 @@ class UniPoseProcessor(ProcessorMixin):
                 if isinstance(message["content"], str):
                     continue
                 for part in message["content"]:
-                    if part["type"] == "image":
+                    if part["type"] == "image" and "features" in part:
+                        features.append(part["features"])
+                    elif part["type"] == "image":
                         images[-1] += [part[key] for key in ("image", "url", "path", "base64") if key in part][:1]
                         boxes.append(part.get("box"))
                     elif part["type"] == "pose":
                         poses[-1].append(part["pose"])
-        return images, [], [], {"poses": poses, "boxes": boxes if any(box is not None for box in boxes) else None}
+        more = {"vision_features": features} if features else {}
+        return (
+            images,
+            [],
+            [],
+            {
+                "poses": poses,
+                "boxes": boxes if any(box is not None for box in boxes) else None,
+                **more,
+            },
+        )
 
     def _adjust_assistant_masks_indices(self, processed, generation_indices):
         # The library compares token by token in Python, which on tensors takes a millisecond a sample.
