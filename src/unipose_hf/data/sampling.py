@@ -141,24 +141,25 @@ class PoseSampler:
         return candidates.gather(1, best)[:, 0]
 
 
-def random_global_turn(poses: Tensor, generator: torch.Generator, *, full_yaw: bool = False) -> Tensor:
-    """Turn whole bodies at random: up to 45 degrees about the vertical, 20 about x and z (UniPose, supplement B.1).
+def random_turns(count: int, generator: torch.Generator | None = None, *, full_yaw: bool = False) -> Tensor:
+    """`(count, 3, 3)` turns of bodies: up to 45 degrees about the vertical, 20 about x and z (supplement B.1).
 
     Args:
-        poses: `(..., 22, 3)` axis-angle.
-        generator: decides the turns.
+        generator: decides the turns; torch's own by default.
         full_yaw: any turn about the vertical instead of 45 degrees at most, for pictures.
-
-    Returns:
-        `(..., 22, 3)`; only the global orientation differs.
     """
-    flat = poses.reshape(-1, *poses.shape[-2:])
     most = torch.deg2rad(torch.tensor([20.0, 180.0 if full_yaw else 45.0, 20.0]))
-    angles = (2 * torch.rand(len(flat), 3, generator=generator) - 1) * most
+    angles = (2 * torch.rand(count, 3, generator=generator) - 1) * most
     tilt = roma.rotvec_to_rotmat(angles * torch.tensor([1.0, 0.0, 0.0]))
     tilt = roma.rotvec_to_rotmat(angles * torch.tensor([0.0, 0.0, 1.0])) @ tilt
-    turn = roma.rotvec_to_rotmat(angles * torch.tensor([0.0, 1.0, 0.0])) @ tilt
-    turned = roma.rotmat_to_rotvec(turn.to(flat) @ roma.rotvec_to_rotmat(flat[:, 0]))
+    return roma.rotvec_to_rotmat(angles * torch.tensor([0.0, 1.0, 0.0])) @ tilt
+
+
+def random_global_turn(poses: Tensor, generator: torch.Generator, *, full_yaw: bool = False) -> Tensor:
+    """Poses `(..., 22, 3)`, axis-angle, turned by `random_turns`; only the global orientation differs."""
+    flat = poses.reshape(-1, *poses.shape[-2:])
+    turns = random_turns(len(flat), generator, full_yaw=full_yaw)
+    turned = roma.rotmat_to_rotvec(turns.to(flat) @ roma.rotvec_to_rotmat(flat[:, 0]))
     return torch.cat([turned[:, None], flat[:, 1:]], dim=1).reshape(poses.shape)
 
 

@@ -127,6 +127,10 @@ class PoseTokenizerDecoder(nn.Module):
         return self.output_layer(hidden).transpose(1, 2)  # (batch, num_joints, 6)
 
 
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
 class PoseTokenizerVectorQuantizer(nn.Module):
     """A codebook learnt by exponential averages, dead codes re-seeded (van den Oord et al. 2017, appendix A.1).
 
@@ -164,11 +168,17 @@ class PoseTokenizerVectorQuantizer(nn.Module):
     def _random_rows(self, flat):
         rows = torch.randint(len(flat), (len(self.codebook),), device=flat.device)
         spread = 0.01 / math.sqrt(flat.shape[1])  # rows drawn twice must not make identical codes
-        return flat[rows] + spread * torch.randn_like(self.codebook)
+        rows = flat[rows] + spread * torch.randn_like(self.codebook)
+        if _several_processes():
+            torch.distributed.broadcast(rows, src=0)
+        return rows
 
     def _update(self, flat, codes):
         counts = torch.bincount(codes, minlength=len(self.codebook)).to(flat.dtype)
         sums = torch.zeros_like(self.running_sum).index_add_(0, codes, flat)
+        if _several_processes():  # the codebook learns from all of them and stays the same on all of them
+            torch.distributed.all_reduce(counts)
+            torch.distributed.all_reduce(sums)
         self.running_count.lerp_(counts, 1 - self.decay)
         self.running_sum.lerp_(sums, 1 - self.decay)
         dead = self.running_count < self.dead_code_threshold
