@@ -35,9 +35,9 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
     Raises:
         ValueError: the row cannot teach the task.
     """
-    pair, reasoning = "image_a" in row, "hint" in row
+    pair, reasoning = "pose_a" in row, "hint" in row
     known = PAIR_ROW_TASKS if pair else REASONING_TASKS if reasoning else IMAGE_ROW_TASKS
-    if task not in known:
+    if task not in teachable_tasks(row, reasoning=reasoning):
         kind = "pairs" if pair else "several people" if reasoning else "single pictures"
         raise ValueError(f"Rows of {kind} do not teach {task!r}; choose one of {', '.join(known)}.")
     rule = TASKS[task]
@@ -53,7 +53,20 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
     question = fill_template(template, images=images, poses=poses[: rule.poses], text=asked)
     answer = {"type": "pose", "pose": poses[-1]} if rule.answer == "pose" else {"type": "text", "text": text}
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
-    return {"task": task, **_set_aside(messages)}
+    return {"task": task, **set_aside(messages)}
+
+
+def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple[str, ...]:
+    """The tasks that rows with these columns can teach: those with pictures only if there are pictures.
+
+    Rows with a `hint` at one of several people teach the tasks of `reasoning`, and no others.
+    """
+    columns = set(columns)
+    if reasoning or "hint" in columns:
+        return REASONING_TASKS if reasoning and "hint" in columns else ()
+    pair = "pose_a" in columns
+    known = PAIR_ROW_TASKS if pair else IMAGE_ROW_TASKS
+    return tuple(task for task in known if not TASKS[task].images or ("image_a" if pair else "image") in columns)
 
 
 def make_samples(
@@ -67,16 +80,24 @@ def make_samples(
 
 
 def filled_messages(sample: dict) -> list[dict]:
-    """The messages of a sample with its pictures and poses in their places, as `apply_chat_template` takes them."""
-    given = {"image": iter(sample["images"]), "pose": iter(sample["poses"])}
+    """The messages of a sample with its pictures and poses in their places, as `apply_chat_template` takes them.
+
+    `vision_features` of a sample, arrays `(cells, channels)`, stand for its pictures.
+    """
+    features = sample.get("vision_features")
+    images = ("image", iter(sample["images"])) if features is None else ("features", iter(features))
+    given = {"image": images, "pose": ("pose", iter(sample["poses"]))}
 
     def filled(part):
-        return part if part["type"] == "text" else {**part, part["type"]: next(given[part["type"]])}
+        if part["type"] == "text":
+            return part
+        key, values = given[part["type"]]
+        return {**part, key: next(values)}
 
     return [{**turn, "content": [filled(part) for part in turn["content"]]} for turn in sample["messages"]]
 
 
-def _set_aside(messages):
+def set_aside(messages):
     """Messages with places, and beside them what was in these."""
     found = {"image": [], "pose": []}
 

@@ -34,23 +34,31 @@ UNITS = {
 MARGIN = 0.4  # of a unit: how far inside its bounds a value should be, at most a third of their distance
 
 
-def stated_code_loss(rotations: torch.Tensor, joints: torch.Tensor, stated: list[list[tuple[str, str]]]):
+def stated_bounds(stated: list[list[tuple[str, str]]]) -> torch.Tensor:
+    """Stated codes as numbers: rows `(pose, column of code_values, lower bound, upper bound, unit)`, `(bounds, 5)`.
+
+    Args:
+        stated: for each pose a list of (code name, category), as `caption_poses` returns them. A super-code counts as
+            the requirements that all of its recipes share.
+    """
+    rows = [(row, *bounds) for row, codes in enumerate(stated) for code in codes for bounds in _BOUNDS[tuple(code)]]
+    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+
+
+def stated_code_loss(rotations: torch.Tensor, joints: torch.Tensor, bounds: torch.Tensor) -> torch.Tensor:
     """
     Args:
         rotations: local rotation matrices `(N, 22, 3, 3)`, yaw removed.
         joints: their joints `(N, 22, 3)` in metres.
-        stated: N lists of (code name, category), as `caption_poses` returns them.
+        bounds: `(bounds, 5)`, what [`stated_bounds`] makes of the codes stated of these poses.
 
     Returns:
-        the mean over all stated codes of the distance to the bounds of their categories, in `UNITS`, with gradients.
-        A super-code counts as the requirements that all of its recipes share.
+        the mean over all of them of the distance to the bounds, in `UNITS`, with gradients; 0 where there are none.
     """
-    wanted = [(row, *bounds) for row, codes in enumerate(stated) for code in codes for bounds in _BOUNDS[tuple(code)]]
-    if not wanted:
+    if not len(bounds):
         return joints.sum() * 0.0
-    rows, columns, low, high, units = zip(*wanted, strict=True)
-    values = code_values(joints, rotations)[torch.tensor(rows), torch.tensor(columns)]
-    low, high, units = (torch.tensor(numbers, dtype=values.dtype) for numbers in (low, high, units))
+    rows, columns, low, high, units = bounds.unbind(1)
+    values = code_values(joints, rotations)[rows.long(), columns.long()]
     margin = torch.minimum(MARGIN * units, (high - low) / 3)
     outside = F.relu(low + margin - values) + F.relu(values - high + margin)
     return (outside / units).mean()

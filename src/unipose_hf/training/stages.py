@@ -1,215 +1,150 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language-model stages of UniPose on the open data (paper section 3.4), for a model small enough for a processor.
+"""One language-model stage from the command line: parse, load, train, save (UniPose section 3.4, supplement B.3).
 
-Stage 1 aligns poses and text, stage 2 trains the projector of the frozen pose encoder, stage 3 trains all seven tasks.
-Batches are drawn without end: poses from the sampler, texts from the caption engine, pictures from the image bank.
+Each stage begins with the whole model that the one before has left, new vocabulary rows and queries included, and
+leaves a whole model again: adapters are merged into it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from peft import PeftModel
+from trl import TrlParser
 
-from unipose_hf.body import forward_kinematics, load_body, remove_yaw
-from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
-from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
-from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.batches import task_batch
-from unipose_hf.training.code_loss import stated_code_loss
-from unipose_hf.training.loop import LoopArguments, train_loop
-from unipose_hf.training.pose_tokenizer import pose_pool
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+from unipose_hf.training.arguments import STAGES, UniPoseSFTConfig
+from unipose_hf.training.image_bank import load_image_bank
+from unipose_hf.training.open_samples import TASK_SHARES, open_samples
+from unipose_hf.training.row_samples import row_samples
+from unipose_hf.training.trainer import UniPoseTrainer
 
-# How often each task is drawn. A step holds rows of one task: many small steps teach more here than few large ones.
-STAGES = {
-    "alignment": {"text-to-pose": 3, "pose-editing": 2, "pose-to-text": 3, "pose-diff": 2},
-    "vision": {"image-to-pose": 1},
-    "all-tasks": {
-        "text-to-pose": 2,
-        "pose-editing": 2,
-        "pose-to-text": 3,
-        "pose-diff": 2,
-        "image-to-pose": 3,
-        "image-to-pose-text": 1,
-        "image-diff": 1,
-    },
-}
-ROWS = 48  # of a step
-ROWS_OF_PICTURES = 96  # to pose, since these have no words: a step takes about as long as the others
-ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
-PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
+BUNDLED = Path(__file__).parents[1] / "checkpoints" / "unipose-tiny"
+IMAGE_TASKS = ("image-to-pose", "image-to-pose-text", "image-diff")
 
 
 @dataclass
-class PoseLossWeights:
+class StageArguments:
     """
-    Weights of the losses on the expected pose, beside the cross-entropy of its codes.
-
-    The expected pose is decoded from the code vectors averaged under the predicted distributions; its joints and
-    rotations are compared with the truth. Published token-based estimators feed the decoder in the same way.
+    Args:
+        model: folder or Hub name of the model to go on from; the bundled one by default.
+        data: folders or Hub names of data sets that `unipose build-data` has made. Without any, the open poses, from
+            which samples are drawn without end.
+        image_bank: folder of rendered people for the open poses (`build_image_bank`); without it they teach no task
+            that has pictures.
+        templates: share of the open samples that ask in one of 200 wordings; built sets ask in these in all stages
+            but the first two, as the paper does.
+        load_in_4bit: quantise the language model to 4 bits while LoRA is trained (QLoRA); needs bitsandbytes.
     """
 
-    joints: float = 10.0  # for each metre of mean joint error
-    rotations: float = 5.0  # for the mean squared matrix entry
-    codes: float = 1.0  # for the mean distance to what the caption states, in the units of `code_loss`
+    model: str = field(default=str(BUNDLED), metadata={"help": "Folder or Hub name of the model to go on from."})
+    data: list[str] | None = field(default=None, metadata={"help": "Built data sets; unset, the open poses."})
+    image_bank: str | None = field(default=None, metadata={"help": "Rendered people for the open poses."})
+    templates: float = field(default=0.0, metadata={"help": "Share of open samples in one of 200 wordings."})
+    load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the language model in 4 bits."})
 
 
-class TaskStream:
-    """Endless batches of any task. The same generator gives the same batch."""
+def run_stage(stage: str, arguments: list[str] | None = None) -> None:
+    """Train a stage into `--output_dir`, resuming from the last checkpoint there.
 
-    def __init__(
-        self,
-        processor: UniPoseProcessor,
-        model: UniPoseForConditionalGeneration,
-        seed: int,
-        images=None,
-    ):
-        self.pool = remove_yaw(pose_pool(seed))
-        self.processor, self.model, self.images = processor, model, images
+    Args:
+        stage: one of `STAGES`.
+        arguments: of the command line, those of [`StageArguments`] and [`UniPoseSFTConfig`], or `--config FILE.yaml`
+            with the same names; those of this process by default.
 
-    def batch(self, task: str, rows: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """One batch: what `task_batch` returns, with the `features` of the pictures, the `target` rotations and what
-        the caption of a pose to make has `stated`; None where the task has none.
-        """
-        rule = TASKS[task]
-        count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)
-        features = None
-        if rule.images:
-            chosen = torch.randint(len(self.images["poses"]), (rows * count,), generator=generator)
-            features = self.images["features"][chosen].float()
-            poses = self.images["poses"][chosen]
-        elif count == 1:
-            poses = self._draw(rows, generator)
-        else:
-            poses = self._pairs(rows, generator).flatten(0, 1)
-        poses = poses.unflatten(0, (rows, count))  # (rows, poses, 22, 3)
-        seed = int(torch.randint(2**31, (1,), generator=generator))
-        texts, stated = [""] * rows, None
-        clauses = ANSWER_CLAUSES
-        if rule.text:
-            fewest, most = PROMPT_CLAUSES
-            clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
-        if task in ("pose-editing", "pose-diff", "image-diff"):
-            texts = instruct_pairs(poses[:, 0], poses[:, 1], seed=seed, max_clauses=clauses)
-        elif task != "image-to-pose":
-            texts, stated = caption_poses(poses[:, 0], seed=seed, max_clauses=clauses, return_codes=True)
-        rotations = axis_angle_to_matrix(poses)
-        codes = self.model.get_pose_codes(rotations)  # (rows, poses, num_codes)
-        answer = codes[:, -1] if rule.answer == "pose" else None
-        batch = task_batch(self.processor, self.model.config, task, texts, codes[:, : rule.poses], answer)
-        target = rotations[:, -1] if rule.answer == "pose" else None
-        return batch | {"features": features, "target": target, "stated": stated if rule.answer == "pose" else None}
-
-    def _draw(self, rows, generator):
-        return self.pool[torch.randint(len(self.pool), (rows,), generator=generator)]
-
-    def _pairs(self, rows, generator):
-        """Two poses `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as neighbours in a clip do."""
-        first, second = self._draw(rows, generator), self._draw(rows, generator)
-        kept = torch.zeros(rows, 22, dtype=torch.bool)
-        related = torch.rand(rows, generator=generator) < 0.5
-        for limb in LIMB_GROUPS:
-            keep = (torch.rand(rows, generator=generator) < 0.6) & related
-            kept[:, limb] = keep[:, None]
-        return torch.stack([first, torch.where(kept[..., None], first, second)], 1)
+    Raises:
+        ValueError: a stage that needs pictures has no data that has any.
+    """
+    parser = TrlParser((StageArguments, UniPoseSFTConfig))
+    parser.set_defaults(stage=stage)
+    script, args = parser.parse_args_and_config(arguments)
+    model, processor = load_model(script)
+    trainer = UniPoseTrainer(model, args, stage_samples(script, args, model), processor)
+    trainer.train(resume_from_checkpoint=True)
+    save_whole_model(trainer, script.model)
+    if args.push_to_hub:
+        trainer.push_to_hub()
 
 
-# root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
-LIMB_GROUPS = (
-    [0, 3, 6, 9, 12, 15],
-    [13, 16, 18, 20],
-    [14, 17, 19, 21],
-    [1, 4, 7, 10],
-    [2, 5, 8, 11],
-)
+def load_model(script: StageArguments) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
+    """The model to go on from, in float32 or, with `load_in_4bit`, its language model in 4 bits, and its processor."""
+    options = {}
+    if script.load_in_4bit:
+        from transformers import BitsAndBytesConfig
 
-
-def batch_losses(model, batch, rest_joints, weights: PoseLossWeights) -> dict[str, torch.Tensor]:
-    """Cross-entropy of the answer's tokens, and for pose answers the losses on the expected pose."""
-    images = {}
-    if batch["features"] is not None:
-        rows = model.model.multi_modal_projector(batch["features"][:, None])
-        images = {"mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=rows)}}
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = model.model(
-            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], use_cache=False, **images
+        skipped = ["lm_head", "pose_query_embeddings", "multi_modal_projector", "pose_tokenizer"]
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+            llm_int8_skip_modules=[*skipped, "vision_tower", "pose_vision_tower"],
         )
-        labelled = batch["shift_labels"] != -100
-        logits = model.lm_head(hidden.last_hidden_state[labelled]).float()
-    labels = batch["shift_labels"][labelled]
-    losses = {"ce": F.cross_entropy(logits, labels)}
-    losses["loss"] = losses["ce"]
-    if batch["target"] is not None:
-        is_query = (batch["input_ids"] == model.config.pose_query_token_id)[labelled]
-        code_logits = model.code_logits(logits[is_query]).unflatten(0, (len(batch["target"]), -1))
-        expected = model.model.pose_tokenizer.decode_expected(code_logits.softmax(-1)).rotations
-        joints = forward_kinematics(expected, rest_joints)[0]
-        target_joints = forward_kinematics(batch["target"], rest_joints)[0]
-        joint_error = (joints - target_joints).norm(dim=-1).mean()
-        rotation_error = (expected - batch["target"]).square().mean()
-        losses["mpjpe_mm"] = 1000 * joint_error.detach()
-        losses["loss"] = losses["loss"] + weights.joints * joint_error + weights.rotations * rotation_error
-        if batch["stated"] is not None:
-            code_error = stated_code_loss(expected, joints, batch["stated"])
-            losses["codes"] = code_error.detach()
-            losses["loss"] = losses["loss"] + weights.codes * code_error
-    return losses
+    model = UniPoseForConditionalGeneration.from_pretrained(script.model, **options)
+    return model, UniPoseProcessor.from_pretrained(script.model)
 
 
-def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
-    """Stage 2 trains the projector alone; the others everything but the frozen encoder and the pose tokenizer."""
-    model.requires_grad_(stage != "vision")
-    model.model.multi_modal_projector.requires_grad_(True)
-    model.model.pose_tokenizer.requires_grad_(False)
-    model.model.pose_vision_tower.requires_grad_(False)
+def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPoseForConditionalGeneration):
+    """The samples that a stage learns from, a `datasets.Dataset`.
 
-
-def train_stage(
-    stage: str,
-    model: UniPoseForConditionalGeneration,
-    processor: UniPoseProcessor,
-    arguments: LoopArguments,
-    folder: str | Path,
-    images: dict[str, torch.Tensor] | None = None,
-    weights: PoseLossWeights | None = None,
-    stop_at: int | None = None,
-) -> None:
-    """Trains one of `STAGES` on `model`, resuming from `folder`. `images` is the bank that the vision stages need."""
-    weights = weights or PoseLossWeights()
-    rest_joints = load_body(size="small").rest_joints
-    stream = TaskStream(processor, model, arguments.seed, images)
-    set_trainable(model, stage)
-    model.train()
-    tasks, shares = zip(*STAGES[stage].items(), strict=True)
-    shares = torch.tensor(shares, dtype=torch.float)
-
-    def step_losses(step, generator):
-        task = tasks[int(torch.multinomial(shares, 1, generator=generator))]
-        rows = ROWS_OF_PICTURES if task == "image-to-pose" else ROWS
-        losses = batch_losses(model, stream.batch(task, rows, generator), rest_joints, weights)
-        return {"loss": losses.pop("loss")} | {f"{task}/{key}": value.detach() for key, value in losses.items()}
-
-    train_loop(stage, model, step_losses, arguments, folder, stop_at=stop_at)
-    model.eval()
-
-
-@torch.no_grad()
-def seed_embeddings(model: UniPoseForConditionalGeneration) -> None:
-    """Starting values of the embeddings of a model trained from nothing.
-
-    Input rows and queries get unit size: beside rows of the usual 0.02, what the layers add at first, nearly the same
-    for all, drowns which token or query it is. Codes with similar vectors start with similar rows, in the embedding
-    and in the head: random projections of smooth functions of the vector (random Fourier features, Rahimi and Recht
-    2007).
+    Raises:
+        ValueError: the stage has no pictures to learn from, or the open poses are asked for without `max_steps`.
     """
-    codebook = model.model.pose_tokenizer.quantizer.codebook  # (codebook_size, code_dim)
-    features = 256
-    waves = torch.cos(codebook @ (2 * torch.randn(codebook.shape[1], features)) + 6.2832 * torch.rand(features))
-    first = model.config.pose_code_offset
-    torch.nn.init.normal_(model.get_input_embeddings().weight)
-    torch.nn.init.normal_(model.model.pose_query_embeddings.weight)
-    for table, size in ((model.get_input_embeddings(), 1.0), (model.lm_head, model.config.initializer_range)):
-        rows = waves @ torch.randn(features, table.weight.shape[1]) / (features / 2) ** 0.5
-        table.weight[first : first + len(codebook)] = rows * size
+    if script.data:
+        return row_samples(
+            script.data,
+            tasks=stage_tasks(args.stage),
+            reasoning=args.stage == "reasoning",
+            pretraining=args.stage in ("alignment", "projector"),
+            seed=args.seed,
+        )
+    images = load_image_bank(script.image_bank) if script.image_bank else None
+    shares = TASK_SHARES.get(args.stage, {})
+    if images is None:
+        shares = {task: share for task, share in shares.items() if task not in IMAGE_TASKS}
+    if not shares:
+        remedy = "--data with a built set" + " or --image_bank" * (args.stage != "reasoning")
+        raise ValueError(f"The stage {args.stage!r} learns from pictures, and there are none; give {remedy}.")
+    if args.max_steps <= 0:
+        raise ValueError("Samples of the open poses have no end; say with --max_steps when to stop.")
+    args.train_sampling_strategy = "sequential"  # they come in blocks of one task
+    rows = args.train_batch_size * args.world_size
+    return open_samples(
+        args.max_steps * args.gradient_accumulation_steps * rows,
+        shares,
+        model.model.pose_tokenizer,
+        images=images,
+        block=rows,
+        seed=args.seed,
+        templates=script.templates,
+    )
+
+
+def stage_tasks(stage: str) -> tuple[str, ...]:
+    """The tasks of a stage (supplement table 1)."""
+    return ("image-to-pose", "image-to-pose-text") if stage == "reasoning" else tuple(TASK_SHARES[stage])
+
+
+def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
+    """Write model and processor to the trainer's output folder, adapters merged: what the next stage begins with.
+
+    Args:
+        base: where the model came from. One in 4 bits is read again in full and the adapter merged into that.
+    """
+    folder = trainer.args.output_dir
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(model, PeftModel):
+        if getattr(model, "is_loaded_in_4bit", False):
+            trainer.save_model(str(Path(folder) / "adapter"))
+            whole = UniPoseForConditionalGeneration.from_pretrained(base)
+            model = PeftModel.from_pretrained(whole, Path(folder) / "adapter")
+        model = model.merge_and_unload()
+    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        trainer.save_model(folder)
+    elif trainer.args.should_save:
+        model.save_pretrained(folder)
+    if trainer.args.should_save:
+        trainer.processing_class.save_pretrained(folder)
+
+
+__all__ = ["STAGES", "StageArguments", "run_stage", "save_whole_model", "stage_samples"]

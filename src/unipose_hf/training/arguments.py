@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arguments of the language-model stages, with the hyper-parameters of the paper (supplement table 3) as defaults."""
+
+from dataclasses import dataclass, field
+
+try:
+    from trl import SFTConfig
+except ImportError as error:
+    raise ImportError("Training needs trl and peft: pip install unipose-hf[train]") from error
+
+STAGES = ("alignment", "projector", "instruction", "reasoning")
+# batch, learning rate and epochs of supplement table 3; the finetuning for reasoning (section D) is as instruction
+PAPER = {
+    "alignment": (24, 1.5e-4, 6),
+    "projector": (8, 5e-5, 2),
+    "instruction": (8, 5e-5, 2),
+    "reasoning": (8, 5e-5, 2),
+}
+WARMUP_EPOCHS = 0.03
+
+
+@dataclass
+class UniPoseSFTConfig(SFTConfig):
+    """
+    [`trl.SFTConfig`] for the stages of UniPose. What it leaves unset is the paper's choice for the stage.
+
+    Args:
+        stage: `"alignment"` of poses and text: the language model, its new vocabulary rows and the pose queries;
+            `"projector"`: that of the vision encoders alone; `"instruction"`: projector and language model;
+            `"reasoning"`: the same again, on pictures of several people.
+        per_device_train_batch_size, learning_rate, num_train_epochs: unset, the paper's: 24, 1.5e-4, 6 for alignment,
+            else 8, 5e-5, 2. The paper's batch is that of all processes together.
+        warmup_steps: unset, 0.03 epochs, the paper's.
+        use_lora: train the linear layers of the language model through LoRA; else in full, as small models can be.
+        lora_r, lora_alpha, lora_dropout: of LoRA.
+        use_muon: Muon for linear layers instead of AdamW, see `unipose_hf.training.muon`; not for sharded parameters.
+        joint_loss_weight, rotation_loss_weight, stated_loss_weight: weights of losses on the pose expected under the
+            predicted codes, beside the paper's cross-entropy: for each metre of mean joint error, for the mean squared
+            matrix entry, and for what the text states of the pose (`unipose_hf.training.code_loss`). 0, the paper's
+            choice, leaves a loss out.
+
+    Raises:
+        ValueError: no such stage.
+    """
+
+    _VALID_DICT_FIELDS = SFTConfig._VALID_DICT_FIELDS
+
+    stage: str = field(default="instruction", metadata={"help": "What to train.", "choices": list(STAGES)})
+    per_device_train_batch_size: int | None = field(default=None, metadata={"help": "Unset: 24 or 8, as the paper's."})
+    learning_rate: float | None = field(default=None, metadata={"help": "Unset: 1.5e-4 or 5e-5, as the paper's."})
+    num_train_epochs: float | None = field(default=None, metadata={"help": "Unset: 6 or 2, as the paper's."})
+    warmup_steps: float | None = field(default=None, metadata={"help": "Unset: 0.03 epochs, as the paper's."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Schedule of the learning rate."})
+    use_lora: bool = field(default=True, metadata={"help": "LoRA on the language model instead of all its weights."})
+    lora_r: int = field(default=64, metadata={"help": "Rank of LoRA."})
+    lora_alpha: int = field(default=16, metadata={"help": "Scale of LoRA."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of LoRA."})
+    use_muon: bool = field(default=False, metadata={"help": "Muon for the linear layers instead of AdamW."})
+    joint_loss_weight: float = field(default=0.0, metadata={"help": "For each metre of mean joint error."})
+    rotation_loss_weight: float = field(default=0.0, metadata={"help": "For the mean squared entry of rotations."})
+    stated_loss_weight: float = field(default=0.0, metadata={"help": "For what the text states of the pose."})
+    # what the collator needs: samples as they are, all columns, whole sequences
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Samples need all their columns."})
+    max_length: int | None = field(default=None, metadata={"help": "Poses and images must not be cut."})
+    train_sampling_strategy: str = field(
+        default="group_by_length",
+        metadata={"help": "Batches of samples of like length, as `add_lengths` counts them."},
+    )
+    save_total_limit: int | None = field(default=2, metadata={"help": "How many checkpoints are kept."})
+
+    def __post_init__(self):
+        if self.stage not in STAGES:
+            raise ValueError(f"There is no stage {self.stage!r}; choose one of {', '.join(STAGES)}.")
+        batch, learning_rate, epochs = PAPER[self.stage]
+        if self.per_device_train_batch_size is None:
+            self.per_device_train_batch_size = batch
+        if self.learning_rate is None:
+            self.learning_rate = learning_rate
+        if self.num_train_epochs is None:
+            self.num_train_epochs = epochs
+        if self.warmup_steps is None:
+            self.warmup_steps = WARMUP_EPOCHS / self.num_train_epochs  # below 1: a share of all steps
+        if self.dataset_kwargs is None:
+            self.dataset_kwargs = {"skip_prepare_dataset": True}
+        super().__post_init__()
+
+    @property
+    def pose_losses(self) -> bool:
+        """Whether any loss on whole poses is asked for."""
+        return max(self.joint_loss_weight, self.rotation_loss_weight, self.stated_loss_weight) > 0

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples `{"task", "messages", "images", "poses"}` as one batch of the model, for any trainer.
+
+`SFTTrainer` computes the loss from `shift_labels` if the batch has them and shifts `labels` by one column if not, which
+is wrong for a pose: the logits at a query predict the code of that very column.
+"""
+
+import logging
+
+import torch
+
+from unipose_hf.data.samples import filled_messages
+from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
+from unipose_hf.modeling.modeling_unipose import make_shift_labels
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
+from unipose_hf.training.code_loss import stated_bounds
+
+logger = logging.getLogger(__name__)
+
+
+class UniPoseCollator:
+    """
+    Beside the four keys of every sample it reads these, where they are there: `pose_codes`, the code numbers of its
+    poses (see `add_pose_codes`; else its poses are tokenized here, each time anew), `vision_features`, what the frozen
+    encoders said of its images, in place of these, `stated`, what the text says of the pose to be made, and `id`.
+
+    A sample that cannot be read is named in the log and left out of its batch.
+
+    Args:
+        processor: of the model in training.
+        pose_tokenizer: of the same model.
+        pose_targets: give the batch what the losses on whole poses need: `answer_pose_values`
+            `(answers, 22, 3, 3)` and, for the samples that have `stated`, `stated_bounds` `(bounds, 5)`.
+
+    Returns, when called with a list of samples:
+        `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, columns)`, padded on the right,
+        `sample_ids`, and, where there are images, `pixel_values`, `pose_pixel_values` or `vision_features`.
+
+    Raises:
+        ValueError: no sample of a batch can be read.
+    """
+
+    def __init__(self, processor: UniPoseProcessor, pose_tokenizer: PoseTokenizerModel, pose_targets: bool = False):
+        self.processor, self.pose_tokenizer, self.pose_targets = processor, pose_tokenizer, pose_targets
+
+    def __call__(self, samples: list[dict]) -> dict:
+        try:
+            return self._collate(samples)
+        except (ValueError, OSError):
+            good = [sample for sample in samples if self._readable(sample)]
+            if not good:
+                raise ValueError(
+                    f"None of the samples {', '.join(map(sample_id, samples))} can be read; the log says why."
+                ) from None
+            return self._collate(good)
+
+    def _readable(self, sample):
+        try:
+            self._collate([sample])
+        except (ValueError, OSError) as error:
+            logger.warning("Sample %s is left out: %s", sample_id(sample), error)
+            return False
+        return True
+
+    def _collate(self, samples):
+        chats = [filled_messages(self._with_codes(sample)) for sample in samples]
+        batch = self.processor.apply_chat_template(
+            chats,
+            tokenize=True,
+            return_dict=True,
+            return_assistant_tokens_mask=True,
+            answer_queries=True,
+            processor_kwargs={"padding": True, "padding_side": "right", "return_tensors": "pt"},
+        )
+        input_ids, codes = batch["input_ids"], batch.pop("answer_pose_codes", None)
+        is_answer = torch.as_tensor(batch.pop("assistant_masks")).bool()
+        labels = input_ids.masked_fill(~is_answer, -100)
+        if codes is not None:
+            queries = input_ids == self.processor.pose_query_token_id
+            labels = labels.masked_scatter(queries, codes.flatten() + self.processor.pose_code_offset)
+        batch.pop("mm_token_type_ids", None)  # the model does not use them
+        batch = dict(batch) | {"labels": labels, "shift_labels": make_shift_labels(labels, input_ids, self.processor)}
+        if self.pose_targets and codes is not None:
+            batch |= self._targets(samples)
+        return batch | {"sample_ids": [sample_id(sample) for sample in samples]}
+
+    def _with_codes(self, sample):
+        codes = sample.get("pose_codes")
+        return {**sample, "poses": pose_codes(self.pose_tokenizer, sample["poses"]) if codes is None else codes}
+
+    def _targets(self, samples):
+        answers = [sample for sample in samples if sample["messages"][-1]["content"][-1]["type"] == "pose"]
+        poses = torch.stack([torch.as_tensor(sample["poses"][-1], dtype=torch.float32) for sample in answers])
+        stated = [sample.get("stated") or [] for sample in answers]
+        return {"answer_pose_values": axis_angle_to_matrix(poses), "stated_bounds": stated_bounds(stated)}
+
+
+def sample_id(sample: dict) -> str:
+    """The sample's `id`, or its task and first words where it has none."""
+    if sample.get("id") is not None:
+        return str(sample["id"])
+    texts = [part["text"] for turn in sample["messages"] for part in turn["content"] if part["type"] == "text"]
+    return f"{sample['task']}: {' '.join(texts)[:60]!r}"
+
+
+@torch.no_grad()
+def pose_codes(pose_tokenizer: PoseTokenizerModel, poses) -> list[list[int]]:
+    """Axis-angle poses `(n, 22, 3)`, or a list of them -> `num_codes` code numbers each."""
+    if not len(poses):
+        return []
+    poses = torch.stack([torch.as_tensor(pose, dtype=torch.float32) for pose in poses])
+    device = next(pose_tokenizer.parameters()).device
+    return pose_tokenizer.encode(axis_angle_to_matrix(poses).to(device)).codes.tolist()
+
+
+def add_pose_codes(dataset, pose_tokenizer: PoseTokenizerModel, batch_size: int = 256):
+    """A `datasets.Dataset` of samples with their `pose_codes`, each pose tokenized once; `datasets` caches the result.
+
+    The pose tokenizer is frozen in all stages, so its codes stay what they are.
+    """
+
+    def tokenize(samples):
+        counts = [len(poses) for poses in samples["poses"]]
+        codes = iter(pose_codes(pose_tokenizer, [pose for poses in samples["poses"] for pose in poses]))
+        return {"pose_codes": [[next(codes) for _ in range(count)] for count in counts]}
+
+    return dataset.map(tokenize, batched=True, batch_size=batch_size, desc="tokenizing poses")

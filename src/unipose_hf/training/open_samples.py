@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples without end from the open poses: poses from the sampler, texts from the caption engine, rendered pictures.
+
+They come in blocks of one task, made whole when the first sample of a block is asked for. A sample depends on the seed
+and its number alone, so that resumed and distributed runs see the same ones; a trainer must take them in order
+(`train_sampling_strategy="sequential"`).
+"""
+
+import functools
+
+import torch
+from datasets import Dataset
+
+from unipose_hf.body import remove_yaw
+from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.data.instructions import choose_template, fill_template, pretraining_template
+from unipose_hf.data.samples import set_aside
+from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
+from unipose_hf.modeling.processing_unipose import TASKS
+from unipose_hf.training.collator import pose_codes
+from unipose_hf.training.pose_tokenizer import pose_pool
+
+# How often each task is drawn in each stage.
+TASK_SHARES = {
+    "alignment": {"text-to-pose": 3, "pose-editing": 2, "pose-to-text": 3, "pose-diff": 2},
+    "projector": {"image-to-pose": 3, "image-to-pose-text": 1, "image-diff": 1},
+    "instruction": {
+        "text-to-pose": 2,
+        "pose-editing": 2,
+        "pose-to-text": 3,
+        "pose-diff": 4,
+        "image-to-pose": 5,
+        "image-to-pose-text": 1,
+        "image-diff": 1,
+    },
+}
+ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
+PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
+# root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
+LIMB_GROUPS = (
+    [0, 3, 6, 9, 12, 15],
+    [13, 16, 18, 20],
+    [14, 17, 19, 21],
+    [1, 4, 7, 10],
+    [2, 5, 8, 11],
+)
+
+
+def open_samples(
+    count: int,
+    shares: dict[str, float],
+    pose_tokenizer: PoseTokenizerModel,
+    *,
+    images: dict[str, torch.Tensor] | None = None,
+    block: int = 48,
+    seed: int = 0,
+    templates: float = 0.0,
+) -> Dataset:
+    """
+    Args:
+        count: samples, of which none is like another.
+        shares: how often each task is drawn, as in `TASK_SHARES`.
+        pose_tokenizer: of the model in training.
+        images: `features` `(n, channels)` and `poses` `(n, 22, 3)` of rendered people (`image_bank`), for the tasks
+            that have pictures.
+        block: samples of one task in a row; the batch size, so that a step has one task: many small steps taught more
+            here than few large ones.
+        seed: of everything.
+        templates: share of the samples that ask in one of 200 wordings instead of the one of pipelines.
+
+    Returns:
+        a `datasets.Dataset` that makes its samples when asked: the four keys of every sample, `pose_codes`,
+        `vision_features`, `stated` and `id`, as [`UniPoseCollator`] reads them.
+
+    Raises:
+        ValueError: a task needs pictures and there are none.
+    """
+    if images is None and any(TASKS[task].images for task in shares):
+        raise ValueError("Some tasks have pictures, but there are none; build them with build_image_bank.")
+    blocks = _Blocks(shares, pose_tokenizer, images, block, seed, templates)
+
+    def make(numbers):
+        samples = [blocks[number // block][number % block] for number in numbers["number"]]
+        return {key: [sample[key] for sample in samples] for key in samples[0]}
+
+    return Dataset.from_dict({"number": range(count)}).with_transform(make)
+
+
+class _Blocks:
+    def __init__(self, shares, pose_tokenizer, images, rows, seed, templates):
+        self.tasks, self.shares = list(shares), torch.tensor(list(shares.values()), dtype=torch.float)
+        self.pool = remove_yaw(pose_pool(seed))
+        self.pose_tokenizer, self.images = pose_tokenizer, images
+        self.rows, self.seed, self.templates = rows, seed, templates
+        self.block = functools.lru_cache(maxsize=4)(self._make)
+
+    def __getitem__(self, number):
+        return self.block(number)
+
+    def _make(self, number):
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        task = self.tasks[int(torch.multinomial(self.shares, 1, generator=generator))]
+        rule, rows = TASKS[task], self.rows
+        count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)  # poses of a sample
+        features = None
+        if rule.images:
+            chosen = torch.randint(len(self.images["poses"]), (rows * count,), generator=generator)
+            features = self.images["features"][chosen].unflatten(0, (rows, count))
+            poses = self.images["poses"][chosen].unflatten(0, (rows, count))
+        elif count == 1:
+            poses = self._draw(rows, generator)[:, None]
+        else:
+            poses = self._pairs(rows, generator)
+        texts, stated = self._texts(task, poses, generator)
+        kept = poses[:, [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]]  # (rows, poses, 22, 3)
+        codes = iter(pose_codes(self.pose_tokenizer, list(kept.flatten(0, 1))))
+        wordings = torch.rand(rows, generator=generator).tolist()
+        samples = []
+        for row in range(rows):
+            name = f"{task} {self.seed}-{number}-{row}"
+            template = choose_template(task, name) if wordings[row] < self.templates else pretraining_template(task)
+            images = [{"image": None}] * rule.images
+            text = texts[row] if rule.text else None
+            question = fill_template(template, images=images, poses=kept[row, : rule.poses], text=text)
+            answer = {"type": "pose", "pose": kept[row, -1]} if rule.answer == "pose" else _text(texts[row])
+            messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
+            sample = {"id": name, "task": task, **set_aside(messages), "stated": stated[row]}
+            sample["pose_codes"] = [next(codes) for _ in kept[row]]
+            sample["vision_features"] = None if features is None else list(features[row].float()[:, None])
+            samples.append(sample)
+        return samples
+
+    def _texts(self, task, poses, generator):
+        rule, seed = TASKS[task], int(torch.randint(2**31, (1,), generator=generator))
+        clauses, nothing = ANSWER_CLAUSES, [[]] * len(poses)
+        if rule.text:
+            fewest, most = PROMPT_CLAUSES
+            clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
+        if task == "image-to-pose":
+            return [""] * len(poses), nothing
+        if task in ("pose-editing", "pose-diff", "image-diff"):
+            return instruct_pairs(poses[:, 0], poses[:, 1], seed=seed, max_clauses=clauses), nothing
+        texts, stated = caption_poses(poses[:, 0], seed=seed, max_clauses=clauses, return_codes=True)
+        return texts, stated if rule.answer == "pose" else nothing
+
+    def _draw(self, rows, generator):
+        return self.pool[torch.randint(len(self.pool), (rows,), generator=generator)]
+
+    def _pairs(self, rows, generator):
+        """Two poses `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as neighbours in a clip do."""
+        first, second = self._draw(rows, generator), self._draw(rows, generator)
+        kept = torch.zeros(rows, 22, dtype=torch.bool)
+        related = torch.rand(rows, generator=generator) < 0.5
+        for limb in LIMB_GROUPS:
+            keep = (torch.rand(rows, generator=generator) < 0.6) & related
+            kept[:, limb] = keep[:, None]
+        return torch.stack([first, torch.where(kept[..., None], first, second)], 1)
+
+
+def _text(text):
+    return {"type": "text", "text": text}

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The order of samples: those of like length together, so that little of a batch is padding.
+
+The library's own sampler draws from the global generator, and a resumed run would see another order.
+"""
+
+import torch
+from torch.utils.data import Sampler
+
+GROUPS_SORTED = 50  # how many batches are sorted together: more pad less, fewer mix better
+
+
+class LikeLengthSampler(Sampler[int]):
+    """
+    Shuffles all samples, sorts runs of 50 batches by length, and shuffles the batches; each epoch in its own way.
+
+    Args:
+        lengths: of the samples, in tokens.
+        batch_size: samples of one optimiser step, of all processes together: they are of like length.
+        seed: with the epoch it decides the order.
+    """
+
+    def __init__(self, lengths, batch_size: int, seed: int = 0):
+        self.lengths = torch.as_tensor(list(lengths))
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def __iter__(self):
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        shuffled = torch.randperm(len(self.lengths), generator=generator)
+        runs = shuffled.split(GROUPS_SORTED * self.batch_size)
+        batches = [batch for run in runs for batch in run[self.lengths[run].argsort()].split(self.batch_size)]
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]  # of the last run, if it is not even
+        for place in torch.randperm(len(whole), generator=generator).tolist():
+            yield from whole[place].tolist()
+        for batch in rest:
+            yield from batch.tolist()
+
+
+def add_lengths(dataset, processor, column: str = "length"):
+    """A `datasets.Dataset` of samples with the number of tokens that each will have, to a token or two."""
+
+    def count(samples):
+        texts = [" ".join(_texts(messages)) for messages in samples["messages"]]
+        words = processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        images = [_places(messages, "image") * processor.num_image_tokens for messages in samples["messages"]]
+        poses = [_places(messages, "pose") * (processor.num_codes + 2) for messages in samples["messages"]]
+        return {column: [len(row) + a + b for row, a, b in zip(words, images, poses, strict=True)]}
+
+    return dataset.map(count, batched=True, desc="counting tokens")
+
+
+def _texts(messages):
+    return (part["text"] for turn in messages for part in turn["content"] if part["type"] == "text")
+
+
+def _places(messages, kind):
+    return sum(part["type"] == kind for turn in messages for part in turn["content"])

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TRL's `SFTTrainer` for the stages of UniPose: what is trained in which, losses on whole poses, safe checkpoints."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from peft import LoraConfig
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTTrainer
+
+from unipose_hf.body import forward_kinematics, load_body
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.training.arguments import UniPoseSFTConfig
+from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.code_loss import stated_code_loss
+from unipose_hf.training.collator import UniPoseCollator
+from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
+
+LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
+NEW_ROWS = ["lm_head", "pose_query_embeddings"]
+
+
+def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
+    """Freezes what a stage does not train: always the encoders and the pose tokenizer, in `"projector"` all but that.
+
+    Frozen encoders stay in evaluation mode. The projector rests in `"alignment"`, which has no pictures.
+    """
+    model.requires_grad_(stage != "projector")
+    if model.model.multi_modal_projector is not None:
+        model.model.multi_modal_projector.requires_grad_(stage != "alignment")
+    for part in (model.model.pose_tokenizer, model.model.vision_tower, model.model.pose_vision_tower):
+        if part is not None:
+            part.requires_grad_(False)
+    model.train()
+
+
+def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) -> LoraConfig | None:
+    """LoRA on the linear layers of the language model, with the new vocabulary rows, the queries and, where it is
+    trained, the projector in full. None where the stage trains no language model or all of it.
+    """
+    if args.stage == "projector" or not args.use_lora:
+        return None
+    config = model.config
+    first = min(config.pose_start_token_id, config.pose_end_token_id, config.pose_code_offset)
+    projector = ["multi_modal_projector"] if args.stage != "alignment" else []
+    return LoraConfig(
+        r=args.lora_r,
+        lora_alpha=args.lora_alpha,
+        lora_dropout=args.lora_dropout,
+        target_modules=LINEAR_LAYERS,
+        trainable_token_indices={"embed_tokens": list(range(first, config.text_config.vocab_size))},
+        modules_to_save=NEW_ROWS + projector,
+        ensure_weight_tying=False,
+    )
+
+
+class UniPoseTrainer(SFTTrainer):
+    """
+    [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
+
+    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. The log has the mean
+    cross-entropy and, with such weights, `mpjpe_mm` of the expected poses.
+
+    Args:
+        model: in full or a `PeftModel`; the stage decides what of it is trained.
+        args: [`UniPoseSFTConfig`].
+        train_dataset: a `datasets.Dataset` of samples.
+        processing_class: the processor of the model.
+        data_collator: [`UniPoseCollator`] by default.
+        kwargs: as for `SFTTrainer`.
+
+    Raises:
+        FloatingPointError: a loss is not finite; the message names the samples of the batch.
+        OSError: a checkpoint cannot be written; the ones before stay as they are.
+    """
+
+    _tag_names = ["trl", "sft", "unipose"]
+    _name = "UniPose"
+
+    def __init__(self, model, args: UniPoseSFTConfig, train_dataset, processing_class, data_collator=None, **kwargs):
+        set_trainable(model, args.stage)
+        if (
+            args.train_sampling_strategy == "group_by_length"
+            and args.length_column_name not in train_dataset.column_names
+        ):
+            train_dataset = add_lengths(train_dataset, processing_class, args.length_column_name)
+        pose_tokenizer = model.model.pose_tokenizer
+        collator = data_collator or UniPoseCollator(processing_class, pose_tokenizer, pose_targets=args.pose_losses)
+        super().__init__(
+            model,
+            args,
+            data_collator=collator,
+            train_dataset=train_dataset,
+            processing_class=processing_class,
+            peft_config=lora_config(model, args),
+            **kwargs,
+        )
+        self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
+        self.rest_joints = load_body(size="small").rest_joints.to(self.args.device)
+        self.add_callback(SaveOnInterrupt())
+
+    def _get_train_sampler(self, train_dataset=None):
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        lengths = (train_dataset or self.train_dataset)[self.args.length_column_name]
+        together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LikeLengthSampler(lengths, together, self.args.seed)
+
+    def create_optimizer(self, model=None):
+        if self.optimizer is None and self.args.use_muon:
+            groups = muon_groups(self.model if model is None else model, self.args.weight_decay)
+            betas = (self.args.adam_beta1, self.args.adam_beta2)
+            self.optimizer = MuonWithAdamW(groups, self.args.learning_rate, betas)
+        return super().create_optimizer(model)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        ids = inputs.pop("sample_ids", [])
+        target, bounds = inputs.pop("answer_pose_values", None), inputs.pop("stated_bounds", None)
+        if self.args.pose_losses and not return_outputs:
+            loss = self._losses(model, inputs, target, bounds, num_items_in_batch)
+        else:
+            loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not torch.isfinite(loss[0] if return_outputs else loss):
+            raise FloatingPointError(
+                f"The loss of step {self.state.global_step + 1} is not finite, on the samples {', '.join(ids)}; look at "
+                "these, or resume from the last checkpoint with a lower learning rate."
+            )
+        return loss
+
+    def _losses(self, model, inputs, target, bounds, num_items_in_batch):
+        """Cross-entropy as TRL's, and the losses on the expected poses, each a mean over the answers of all ranks."""
+        labels = inputs.pop("shift_labels")
+        inputs.pop("labels")
+        labelled = labels != -100
+        logits = model(**inputs, use_cache=False, logits_to_keep=labelled).logits.float()  # (labelled, vocabulary)
+        tokens = F.cross_entropy(logits, labels[labelled], reduction="sum")
+        count = len(logits) if num_items_in_batch is None else num_items_in_batch
+        processes = self.accelerator.num_processes
+        loss = tokens * (processes if num_items_in_batch is not None else 1) / torch.as_tensor(count).clamp(min=1)
+        self._keep("cross_entropy", tokens.detach() / max(1, len(logits)))
+        own = 0 if target is None else len(target)
+        answers = self.accelerator.reduce(torch.tensor(own, device=logits.device), "sum")  # by every rank, or all wait
+        if own:
+            at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
+            with torch.autocast(logits.device.type, enabled=False):
+                pose_loss = self._pose_losses(logits[at_queries], target, bounds)
+            steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
+            loss = loss + pose_loss * (own * processes / answers / steps)
+        return loss
+
+    def _pose_losses(self, logits, target, bounds):
+        """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3) -> scalar."""
+        first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
+        codes = logits[:, first : first + size].unflatten(0, (len(target), -1)).softmax(-1)
+        expected = self.pose_tokenizer.decode_expected(codes).rotations
+        joints = forward_kinematics(expected, self.rest_joints)[0]
+        errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1).mean()
+        self._keep("mpjpe_mm", 1000 * errors.detach())
+        loss = self.args.joint_loss_weight * errors
+        loss = loss + self.args.rotation_loss_weight * (expected - target).square().mean()
+        if self.args.stated_loss_weight and bounds is not None and len(bounds):
+            stated = stated_code_loss(expected, joints, bounds)
+            self._keep("stated", stated.detach())
+            loss = loss + self.args.stated_loss_weight * stated
+        return loss
+
+    def _keep(self, name, value):
+        self._metrics["train" if self.model.training else "eval"][name].append(float(value))
+
+    def _save_checkpoint(self, model, trial):
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise OSError(f"Checkpoint {folder} cannot be written ({error}); free some space and resume.") from error
+
+    def train(self, resume_from_checkpoint=None, **kwargs):
+        """As [`transformers.Trainer.train`]; `True` resumes from the last whole checkpoint, or begins if there is none."""
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_whole_checkpoint(self.args.output_dir)
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+
+def last_whole_checkpoint(output_dir: str | Path) -> str | None:
+    """The last checkpoint of a folder that was written to its end, or None; half-written ones are removed."""
+    while Path(output_dir).is_dir() and (folder := get_last_checkpoint(str(output_dir))):
+        try:
+            json.loads((Path(folder) / "trainer_state.json").read_text(encoding="utf-8"))  # written last
+            return folder
+        except (OSError, ValueError):
+            shutil.rmtree(folder)
+    return None
