@@ -3,8 +3,8 @@
 
     accelerate launch examples/train_reasoning.py --config examples/configs/reasoning.yaml --output_dir runs/reasoning
 
-The arguments are those of `StageArguments` and `UniPoseSFTConfig`. Started again with the same ones, it goes on from its
-last checkpoint.
+The arguments are those of `StageArguments` and `UniPoseSFTConfig`. Started again with the same ones, it goes on from
+its last checkpoint.
 """
 
 from unipose_hf.training.stages import run_stage

@@ -3,8 +3,8 @@
 
     accelerate launch examples/train_stage2.py --config examples/configs/stage2.yaml --output_dir runs/stage2
 
-The arguments are those of `StageArguments` and `UniPoseSFTConfig`. Started again with the same ones, it goes on from its
-last checkpoint.
+The arguments are those of `StageArguments` and `UniPoseSFTConfig`. Started again with the same ones, it goes on from
+its last checkpoint.
 """
 
 from unipose_hf.training.stages import run_stage

@@ -10,12 +10,7 @@ except ImportError as error:
 
 STAGES = ("alignment", "projector", "instruction", "reasoning")
 # batch, learning rate and epochs of supplement table 3; the finetuning for reasoning (section D) is as instruction
-PAPER = {
-    "alignment": (24, 1.5e-4, 6),
-    "projector": (8, 5e-5, 2),
-    "instruction": (8, 5e-5, 2),
-    "reasoning": (8, 5e-5, 2),
-}
+PAPER = {stage: (8, 5e-5, 2) for stage in STAGES} | {"alignment": (24, 1.5e-4, 6)}
 WARMUP_EPOCHS = 0.03
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples `{"task", "messages", "images", "poses"}` as one batch of the model, for any trainer.
 
-`SFTTrainer` computes the loss from `shift_labels` if the batch has them and shifts `labels` by one column if not, which
-is wrong for a pose: the logits at a query predict the code of that very column.
+`SFTTrainer` computes the loss from `shift_labels` if the batch has them and shifts `labels` by one column if not,
+which is wrong for a pose: the logits at a query predict the code of that very column.
 """
 
 import logging

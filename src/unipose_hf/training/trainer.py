@@ -126,8 +126,8 @@ class UniPoseTrainer(SFTTrainer):
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if not torch.isfinite(loss[0] if return_outputs else loss):
             raise FloatingPointError(
-                f"The loss of step {self.state.global_step + 1} is not finite, on the samples {', '.join(ids)}; look at "
-                "these, or resume from the last checkpoint with a lower learning rate."
+                f"The loss of step {self.state.global_step + 1} is not finite, on the samples {', '.join(ids)}; look "
+                "at these, or resume from the last checkpoint with a lower learning rate."
             )
         return loss
 
@@ -180,7 +180,7 @@ class UniPoseTrainer(SFTTrainer):
             raise OSError(f"Checkpoint {folder} cannot be written ({error}); free some space and resume.") from error
 
     def train(self, resume_from_checkpoint=None, **kwargs):
-        """As [`transformers.Trainer.train`]; `True` resumes from the last whole checkpoint, or begins if there is none."""
+        """As [`transformers.Trainer.train`]; `True` resumes from the last whole checkpoint, or begins without one."""
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_whole_checkpoint(self.args.output_dir)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
