@@ -35,7 +35,7 @@ class UniPoseCollator:
 
     Returns, when called with a list of samples:
         `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, columns)`, padded on the right,
-        `sample_ids`, and, where there are images, `pixel_values`, `pose_pixel_values` or `vision_features`.
+        `sample_ids`, the `tasks` among them, and, where there are images, `pixel_values`, `pose_pixel_values` or `vision_features`.
 
     Raises:
         ValueError: no sample of a batch can be read.
@@ -83,7 +83,9 @@ class UniPoseCollator:
         batch = dict(batch) | {"labels": labels, "shift_labels": make_shift_labels(labels, input_ids, self.processor)}
         if self.pose_targets and codes is not None:
             batch |= self._targets(samples)
-        return batch | {"sample_ids": [sample_id(sample) for sample in samples]}
+        tasks = {sample["task"] for sample in samples}
+        names = {"sample_ids": [sample_id(sample) for sample in samples], "tasks": sorted(tasks)}
+        return batch | names
 
     def _with_codes(self, sample):
         codes = sample.get("pose_codes")

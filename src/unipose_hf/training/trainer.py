@@ -62,8 +62,8 @@ class UniPoseTrainer(SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
-    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. The log has the mean
-    cross-entropy and, with such weights, `mpjpe_mm` of the expected poses.
+    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. With such weights the
+    log has the mean cross-entropy and `mpjpe_mm` of the expected poses, by task where a batch has but one.
 
     Args:
         model: in full or a `PeftModel`; the stage decides what of it is trained.
@@ -118,7 +118,8 @@ class UniPoseTrainer(SFTTrainer):
         return super().create_optimizer(model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        ids = inputs.pop("sample_ids", [])
+        ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
+        self._prefix = f"{tasks[0]}/" if len(tasks) == 1 else ""
         target, bounds = inputs.pop("answer_pose_values", None), inputs.pop("stated_bounds", None)
         if self.args.pose_losses and not return_outputs:
             loss = self._losses(model, inputs, target, bounds, num_items_in_batch)
@@ -169,7 +170,7 @@ class UniPoseTrainer(SFTTrainer):
         return loss
 
     def _keep(self, name, value):
-        self._metrics["train" if self.model.training else "eval"][name].append(float(value))
+        self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
 
     def _save_checkpoint(self, model, trial):
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"

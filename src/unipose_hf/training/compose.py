@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An untrained UniPose out of trained parts: a language model, vision encoders and a pose tokenizer."""
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from unipose_hf.modeling.configuration_unipose import UniPoseConfig
+from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor
+from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration, image_grid
+from unipose_hf.modeling.processing_unipose import CHAT_TEMPLATE, UniPoseProcessor, add_pose_tokens
+
+
+@torch.no_grad()
+def compose(
+    language_model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    pose_tokenizer: PoseTokenizerModel,
+    *,
+    vision: PreTrainedModel | None = None,
+    pose_vision: PreTrainedModel | None = None,
+    image_processor: UniPoseImageProcessor,
+    **settings,
+) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
+    """The parts keep their weights; the projector, the vocabulary rows of codes and marks and the queries are new.
+
+    Args:
+        language_model: any causal language model of transformers (`AutoModelForCausalLM`).
+        tokenizer: its fast tokenizer; the tokens of poses are added where it has none.
+        pose_tokenizer: trained, as `examples/train_pose_tokenizer.py` leaves it.
+        vision, pose_vision: the general and the pose encoder, either or both or none.
+        image_processor: makes the views that these look at.
+        settings: other fields of [`UniPoseConfig`].
+
+    Raises:
+        ValueError: the tokenizer is a slow one.
+    """
+    if "<pose_0>" not in tokenizer.get_vocab():
+        add_pose_tokens(tokenizer, pose_tokenizer.config.codebook_size)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if language_model.get_input_embeddings().num_embeddings < len(tokenizer):
+        language_model.resize_token_embeddings(len(tokenizer))
+    text_config = language_model.config
+    text_config.tie_word_embeddings = False  # codes are read and written by rows of their own
+    text_config.pad_token_id = tokenizer.pad_token_id
+    processor = UniPoseProcessor(
+        image_processor, tokenizer, chat_template=CHAT_TEMPLATE, num_codes=pose_tokenizer.config.num_codes
+    )
+    config = UniPoseConfig(
+        text_config=text_config,
+        vision_config=getattr(vision, "config", None),
+        pose_vision_config=getattr(pose_vision, "config", None),
+        pose_config=pose_tokenizer.config,
+        **processor.token_ids(),
+        **settings,
+    )
+    rows, columns = image_grid(config)
+    processor.num_image_tokens = rows * columns * config.image_tokens_per_cell
+    model = UniPoseForConditionalGeneration(config)
+    model.model.language_model.load_state_dict(language_model.base_model.state_dict())
+    model.lm_head.weight.copy_(language_model.get_output_embeddings().weight)
+    parts = {"pose_tokenizer": pose_tokenizer, "vision_tower": vision, "pose_vision_tower": pose_vision}
+    for part, trained in parts.items():
+        if trained is not None:
+            getattr(model.model, part).load_state_dict(trained.state_dict())
+    seed_new_rows(model)
+    for part in (config.text_config, config.vision_config, config.pose_vision_config, config.pose_config):
+        if part is not None:
+            part.name_or_path = ""  # or the saved model would name folders of this machine
+    return model, processor
+
+
+@torch.no_grad()
+def seed_new_rows(model: UniPoseForConditionalGeneration) -> None:
+    """Starting values of the rows of codes, as large as those of the words, and of the pose queries.
+
+    Codes with similar vectors start with similar rows, in the embedding and in the head: random projections of smooth
+    functions of the vector (random Fourier features, Rahimi and Recht 2007). Beside rows of another size, what the
+    layers add at first, nearly the same for all, drowns which token or query it is.
+    """
+    codebook = model.model.pose_tokenizer.quantizer.codebook  # (codebook_size, code_dim)
+    features = 256
+    waves = torch.cos(codebook @ (2 * torch.randn(codebook.shape[1], features)) + 6.2832 * torch.rand(features))
+    first = model.config.pose_code_offset
+    for table in (model.get_input_embeddings(), model.lm_head):
+        size = table.weight[:first].std()
+        rows = waves @ torch.randn(features, table.weight.shape[1]) / (features / 2) ** 0.5
+        table.weight[first : first + len(codebook)] = rows * size
+    model.model.pose_query_embeddings.weight.normal_(std=float(model.get_input_embeddings().weight[:first].std()))
