@@ -6,7 +6,8 @@ from .flip import flip_text
 from .instruct import INSTRUCTION_VERSIONS, InstructionVersion, instruct_pairs, turn_between
 from .measure import Posecodes, caption_eligibility, measure_posecodes
 from .measure_pairs import Paircodes, instruction_eligibility, measure_paircodes, target_eligibility
-from .scoring import codes_satisfied, paircodes_satisfied
+from .read import Reading, read_caption, read_instruction
+from .scoring import TextTruth, codes_satisfied, codes_true, paircodes_satisfied, paircodes_true
 
 __all__ = [
     "CAPTION_VERSIONS",
@@ -15,17 +16,23 @@ __all__ = [
     "InstructionVersion",
     "Paircodes",
     "Posecodes",
+    "Reading",
+    "TextTruth",
     "caption_eligibility",
     "caption_joints",
     "caption_poses",
     "codes_satisfied",
+    "codes_true",
     "flip_text",
     "instruct_pairs",
     "instruction_eligibility",
     "measure_paircodes",
     "measure_posecodes",
     "paircodes_satisfied",
+    "paircodes_true",
     "pose_geometry",
+    "read_caption",
+    "read_instruction",
     "target_eligibility",
     "turn_between",
 ]

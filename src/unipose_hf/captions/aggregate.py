@@ -5,6 +5,8 @@ The steps of PoseScript (Delmas et al., 2022/2024) and PoseFix (2023), each a fu
 list. ``random`` is a function without arguments that gives a float in [0, 1).
 """
 
+import itertools
+
 from .facts import OPPOSITES, Fact
 from .operators import PAIR_OPERATORS
 from .pruning_rules import PRUNING_RULES
@@ -91,12 +93,15 @@ def merge_entities(facts, random, *, same_direction=False):
 
     With ``same_direction`` facts about changes need only go the same way; the larger change is the one that is said.
     """
+    return _merge(facts, _direction_key if same_direction else _limb_key, _join_limbs, random)
 
-    def key(fact):
-        relation = _DIRECTIONS.get(fact.relation, fact.relation) if same_direction else fact.relation
-        return relation, fact.subject[0], fact.object and fact.object[0]
 
-    return _merge(facts, key, _join_limbs, random)
+def _limb_key(fact):
+    return fact.relation, fact.subject[0], fact.object and fact.object[0]
+
+
+def _direction_key(fact):
+    return _DIRECTIONS.get(fact.relation, fact.relation), *_limb_key(fact)[1:]
 
 
 def merge_twins(facts, random, *, compat=False):
@@ -180,6 +185,23 @@ def _join_regardless_of_sides(first, second):
     if object is not None and object[0] != second.object[0]:
         object = ("both", object[1])
     return _join(first, second, ("both", first.subject[1]), object)
+
+
+def every_join(facts):
+    """The facts and what `merge_entities` (of one direction) and `merge_twins` can make of any that go together."""
+    facts = list(facts)
+    for key, join in ((_direction_key, _join_limbs), (_twin_key, _join_objects), (_twin_key, _join_subjects)):
+        alike = {}
+        for fact in facts:
+            alike.setdefault(key(fact), []).append(fact)
+        pairs = itertools.chain.from_iterable(itertools.combinations(members, 2) for members in alike.values())
+        facts += [joined for pair in pairs if _are_compatible(*pair) and (joined := join(*pair))]
+    return facts
+
+
+def _are_compatible(first, second):
+    """One code is in one category at a time."""
+    return {name for name, _ in first.codes}.isdisjoint(name for name, _ in second.codes)
 
 
 def swap_sides(facts, random):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from .aggregate import is_mutual
 from .imperatives import INSTRUCTIONS, OBLIGATIONS, WAYS
-from .sentences import capitalise, join_list, pick
-from .wording import PLURAL_VERBS, part_words, phrases_of
+from .sentences import capitalise, join_list, object_name, pick, pick_name, subject_names
+from .wording import PLURAL_VERBS, phrases_of
 
 CONNECTORS = (", ", " and ", " while ", ", then ", ". ")
 MOST_CLAUSES = 5  # in one sentence
@@ -194,11 +194,15 @@ def _should(goals, subject, present, voice):
         last_verb, last_objects = verb, others
     said = join_list(words)
     if plural:
-        said = said.replace(" it goes", " they go")
+        said = of_several(said)
     # hands and feet: each pair is close together, and not the hands to the feet
     if subject is None and goals[0].object is None and is_mutual(goals[0].relation):
         said = said.replace("are ", "are each ", 1) if present else f"each {said}"
     return said if present else f"{pick(voice.random, OBLIGATIONS)[plural]} {said}"
+
+
+def of_several(words):
+    return words.replace(" it goes", " they go")
 
 
 def _conjugated(verb, plural, present):
@@ -215,18 +219,27 @@ def _objects(ends, subject, repeated, voice):
 
 def _object(end, subject, voice):
     side, part = end
-    if side in ("own", "opposite"):
-        determiner = voice.determiner if side == "own" else "the opposite"
-        return f"{determiner} {part_words(part, plural=True)}"
-    name = _name(end, voice)
+    name = pick_name(voice.random, object_names(end, voice.determiner))
     if subject and part == subject[1] and side in ("left", "right") and not voice.simplify:
-        return pick(voice.random, (name, "the other", f"{voice.determiner} {side} one"))
+        return pick(voice.random, (name, *other_names(end, voice.determiner)))
     return name
 
 
+def object_names(end, determiner):
+    """The full names of what something is related to."""
+    return (object_name(end, determiner),) if end[0] in ("own", "opposite") else part_names(end, determiner)
+
+
+def other_names(end, determiner):
+    """The short names of an object that is the same part as the subject."""
+    side, _ = end
+    return "the other", f"{determiner} {side} one"
+
+
 def _name(end, voice):
-    side, part = end
-    if side == "both":
-        return f"{pick(voice.random, ('both', voice.determiner))} {part_words(part, plural=True)}"
-    words = "upper body" if part == "body" else part_words(part)
-    return " ".join(word for word in (voice.determiner, side, words) if word)
+    return pick_name(voice.random, part_names(end, voice.determiner))
+
+
+def part_names(end, determiner):
+    """The names of what should move or be somewhere."""
+    return (f"{determiner} upper body",) if end[1] == "body" else subject_names(end, determiner)

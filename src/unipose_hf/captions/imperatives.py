@@ -177,4 +177,6 @@ WAYS = {relation: tuple(p.way for p in said if p.way) for relation, said in INST
 # what a part should do in the end: singular, plural
 OBLIGATIONS = (("should", "should"), ("needs to", "need to"), ("must", "must"), ("has to", "have to"))
 
+DETERMINERS = ("the", "your")
+
 KEEP_POSE = ("Keep the same pose.", "Stay as you are.", "Hold the pose without any change.")

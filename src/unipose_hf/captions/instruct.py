@@ -13,7 +13,7 @@ from .body_tree import order_groups
 from .describe import CHUNK, _senses, pose_geometry, seeded_random
 from .facts import POSE_FACTS, fact_of
 from .imperative_sentences import describe_changes, describe_turn
-from .imperatives import KEEP_POSE
+from .imperatives import DETERMINERS, KEEP_POSE
 from .kinematic_chains import goals_of_changed_parts
 from .measure import check_rotations, measure_posecodes, sort_into_categories
 from .measure_pairs import (
@@ -197,7 +197,7 @@ _UNGROUPED = frozenset(code.kind for code in SUPER_PAIRCODES if code.kind != "st
 
 
 def _compose(changes, goals, turn, random, version, compat, max_clauses):
-    determiner = pick(random, ("the", "your"))
+    determiner = pick(random, DETERMINERS)
     facts = _aggregate(changes, goals, random, version, compat)
     if not facts and turn is None:
         return pick(random, KEEP_POSE), []

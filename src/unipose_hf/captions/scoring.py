@@ -1,14 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does a pose do what a text says? The codes a text states, looked up in other poses."""
 
+import math
+from typing import NamedTuple
+
 import torch
 
+from .describe import pose_geometry
 from .instruct import TURN_CODE, turn_categories
 from .joint_sets import POSECODES, SUPER_POSECODES
 from .measure import measure_posecodes
 from .measure_pairs import measure_paircodes
 from .operators import PAIR_OPERATORS, POSE_OPERATORS
 from .pair_sets import PAIRCODES, SUPER_PAIRCODES
+from .read import Reading, read_caption, read_instruction
+
+
+class TextTruth(NamedTuple):
+    """Of each of N texts, float32 `(N,)`: what it states, how much of that is true, and how much could be read."""
+
+    true: torch.Tensor  # codes that hold
+    codes: torch.Tensor  # codes stated, but for those that cannot be measured
+    read: torch.Tensor  # clauses that state something known
+    clauses: torch.Tensor
 
 
 def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
@@ -62,8 +76,99 @@ def paircodes_satisfied(
     return held / measured
 
 
-def _count(stated, codes, known, num_elementary):
+def codes_true(texts, poses) -> TextTruth:
+    """How much of what captions state holds for poses, the captions read back by `read_caption`.
+
+    The rule is that of `codes_satisfied`: a code holds where the pose, measured without noise, is in just its
+    category. Of a statement that may mean several things, the one that fits best counts.
+
+    Args:
+        texts: N captions, by `caption_poses` or by a model.
+        poses: (N, 22, 3) local axis-angle, y up; their yaw is ignored.
+
+    Raises:
+        ValueError: a text that is no string, wrong shape, lengths that differ, or a value that is not finite.
+    """
+    readings = [read_caption(text) for text in texts]
+    codes = measure_posecodes(*pose_geometry(poses))
+    return _tally(readings, _verdicts(_codes_of(readings), codes, _POSE_CODES, len(POSECODES)))
+
+
+def paircodes_true(texts, poses_a, poses_b, *, rotation_change=None) -> TextTruth:
+    """How much of what instructions state holds for pairs of poses: `codes_true` by `read_instruction`.
+
+    Where a limb was named ("raise the left arm"), its parts need only go the same way, one of them as far as is said,
+    since that is how instructions join them.
+
+    Args:
+        texts: Q instructions, by `instruct_pairs` or by a model.
+        poses_a, poses_b: (Q, 22, 3) local axis-angle, y up; their yaw is ignored.
+        rotation_change: (Q, 3) degrees, as for `instruct_pairs`; without it turns are left out of the count.
+
+    Raises:
+        ValueError: as `codes_true`.
+    """
+    readings = [read_instruction(text) for text in texts]
+    stated = _codes_of(readings)
+    (joints_a, rotations_a), (joints_b, rotations_b) = pose_geometry(poses_a), pose_geometry(poses_b)
+    changes = measure_paircodes(joints_a, joints_b, rotations_a, rotations_b)
+    verdicts = _verdicts(_among(stated, _PAIR_CODES), changes, _PAIR_CODES, len(PAIRCODES))
+    ends = measure_posecodes(joints_b, rotations_b)
+    goals = _verdicts(_among(stated, _POSE_CODES), ends, _POSE_CODES, len(POSECODES))
+    turns = [None] * len(texts) if rotation_change is None else turn_categories(rotation_change, len(texts))
+    for verdict, goal, turn, said in zip(verdicts, goals, turns, stated, strict=True):
+        verdict |= goal
+        for name, category in said:
+            if name == TURN_CODE:
+                verdict[name, category] = math.nan if rotation_change is None else float(turn == category)
+    return _tally(readings, verdicts)
+
+
+def _codes_of(readings):
+    """Of each text all codes that it may state."""
+    return [[code for said in text.statements for reading in said for code in reading] for text in readings]
+
+
+def _among(stated, known):
+    return [[code for code in said if code in known] for said in stated]
+
+
+def _verdicts(stated, *measured):
+    """For each text: code -> 1.0 if it holds, 0.0 if not, NaN if that cannot be measured."""
+    values = iter(_look_up(stated, *measured)[1].tolist())
+    return [{code: next(values) for code in said} for said in stated]
+
+
+def _tally(readings: list[Reading], verdicts) -> TextTruth:
+    rows = []
+    for reading, verdict in zip(readings, verdicts, strict=True):
+        best = [max((_held(codes, verdict) for codes in said), key=_share) for said in reading.statements]
+        true, codes = sum(held for held, _ in best), sum(count for _, count in best)
+        rows.append((true, codes, reading.clauses - reading.unread, reading.clauses))
+    return TextTruth(*torch.tensor(rows, dtype=torch.float32).reshape(-1, 4).T)
+
+
+def _held(codes, verdict):
+    """How many of the codes hold, and how many can be measured."""
+    known = [verdict[code] for code in codes if not math.isnan(verdict[code])]
+    return sum(known), len(known)
+
+
+def _share(counts):
+    held, measured = counts
+    return held / measured if measured else 0.0
+
+
+def _count(stated, *measured):
     """How many of the stated codes hold, and how many can be measured, both (N,)."""
+    rows, holds = _look_up(stated, *measured)
+    rows, holds = rows[~holds.isnan()], holds[~holds.isnan()]
+    held = torch.bincount(rows, weights=holds, minlength=len(stated))
+    return held.float(), torch.bincount(rows, minlength=len(stated)).float()
+
+
+def _look_up(stated, codes, known, num_elementary):
+    """(row, whether it holds) of each stated code, NaN where it cannot be measured."""
     if len(stated) != len(codes):
         raise ValueError(f"stated holds {len(stated)} lists and there are {len(codes)} poses; give one list per pose.")
     try:
@@ -76,11 +181,9 @@ def _count(stated, codes, known, num_elementary):
     # the head codes come last; where they do not exist, everything behind them moves up
     measured = len(codes.names)
     exists = (columns < measured) | (columns >= num_elementary)
-    rows, columns, wanted = rows[exists], columns[exists], wanted[exists]
     columns = torch.where(columns >= num_elementary, columns - num_elementary + measured, columns)
-    holds = (table[rows, columns] == wanted).float()
-    held = torch.bincount(rows, weights=holds, minlength=len(codes))
-    return held.float(), torch.bincount(rows, minlength=len(codes)).float()
+    holds = (table[rows, torch.where(exists, columns, 0)] == wanted).float()
+    return rows, holds.masked_fill(~exists, math.nan)
 
 
 def _known(codes, super_codes, operators):

@@ -46,6 +46,11 @@ def pick(random, choices):
     return choices[int(random() * len(choices))]
 
 
+def pick_name(random, names):
+    """One of the names, drawn where there is a choice."""
+    return names[0] if len(names) == 1 else pick(random, names)
+
+
 def join_list(words):
     """a, b and c"""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
@@ -189,7 +194,7 @@ def _clause_of_several(group, voice, random):
     if object is None and is_mutual(fact.relation):
         # hands and feet: each pair is close together, and not the hands to the feet
         phrases = [phrase.replace("is ", "is each ", 1) for phrase in phrases if "each other" not in phrase]
-    predicate = pick(random, phrases), object, object and _object(object, voice)
+    predicate = pick(random, phrases), object, object and object_name(object, voice.determiner)
     return Clause(join_list(subjects), True, "they", [predicate])
 
 
@@ -206,27 +211,39 @@ def _phrase(fact, part, group, voice, random):
     phrase = pick(random, phrases_of(fact.relation, part, object)).replace("{d}", voice.person.possessive)
     if object is None:
         return phrase, None, None
-    words = _object(object, voice)
+    words = object_name(object, voice.determiner)
     if object[1] == part and object[0] and not voice.simplify:
-        words = pick(random, (words, f"the other {part_words(part)}", f"the {object[0]} one"))
+        words = pick(random, (words, *other_names(object)))
     return phrase, object, words
 
 
 def _subject(end, of_angle, voice, random):
     side, part = end
-    if of_angle:
-        part = voice.limb_names[part]
+    names = subject_names((side, voice.limb_names[part] if of_angle else part), voice.determiner)
+    return pick_name(random, names)
+
+
+def subject_names(end, determiner):
+    """The names of who something is said of."""
+    side, part = end
     if side == "both":
-        return f"{pick(random, ('both', voice.determiner))} {part_words(part, plural=True)}"
-    return _name(voice.determiner, side, part)
+        return tuple(f"{several} {part_words(part, plural=True)}" for several in ("both", determiner))
+    return (_name(determiner, side, part),)
 
 
-def _object(end, voice):
+def object_name(end, determiner):
+    """The full name of what something is related to."""
     side, part = end
     if side in SEVERAL:
-        determiner = {"both": "both", "own": voice.determiner, "opposite": "the opposite"}[side]
+        determiner = {"both": "both", "own": determiner, "opposite": "the opposite"}[side]
         return f"{determiner} {part_words(part, plural=True)}"
-    return _name(voice.determiner, side, part)
+    return _name(determiner, side, part)
+
+
+def other_names(end):
+    """The short names of an object that is the same part as the subject."""
+    side, part = end
+    return f"the other {part_words(part)}", f"the {side} one"
 
 
 def _name(*words):
