@@ -517,8 +517,12 @@ def _walk_poses(poses):
             try:
                 array = np.asarray(poses)
             except ValueError:
-                raise ValueError("A pose given as nested lists has rows of different lengths.") from None
-            yield from _split_poses(array)
+                if not isinstance(poses[0][0], list | tuple):
+                    raise ValueError("A pose given as nested lists has rows of different lengths.") from None
+                for pose in poses:  # chats with different numbers of poses
+                    yield from _walk_poses(pose)
+            else:
+                yield from _split_poses(array)
         else:
             for pose in poses:
                 yield from _walk_poses(pose)

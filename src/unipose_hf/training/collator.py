@@ -35,7 +35,8 @@ class UniPoseCollator:
 
     Returns, when called with a list of samples:
         `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, columns)`, padded on the right,
-        `sample_ids`, the `tasks` among them, and, where there are images, `pixel_values`, `pose_pixel_values` or `vision_features`.
+        `sample_ids`, the `tasks` among them, and, where there are images, `pixel_values`, `pose_pixel_values` or
+        `vision_features`.
 
     Raises:
         ValueError: no sample of a batch can be read.

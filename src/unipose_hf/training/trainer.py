@@ -62,8 +62,8 @@ class UniPoseTrainer(SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
-    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. With such weights the
-    log has the mean cross-entropy and `mpjpe_mm` of the expected poses, by task where a batch has but one.
+    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. With such weights
+    the log has the mean cross-entropy and `mpjpe_mm` of the expected poses, by task where a batch has but one.
 
     Args:
         model: in full or a `PeftModel`; the stage decides what of it is trained.
