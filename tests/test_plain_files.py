@@ -80,10 +80,24 @@ def test_a_pickle_of_python_2(tmp_path):
     np.testing.assert_array_equal(read_pickle(path), [1.0])
 
 
+@pytest.mark.parametrize(("shape", "listed"), [((9,), ["x"]), ((-1,), ["x"]), ((1,), b"AAAAAAAA")])
+def test_an_array_of_objects_has_no_more_places_than_objects(tmp_path, shape, listed):
+    """Numpy would take what lies in memory behind a list for objects."""
+
+    class Forged:
+        def __reduce__(self):
+            make, arguments, state = np.array(["x"], dtype=object).__reduce__()
+            return make, arguments, (state[0], shape, state[2], state[3], listed)
+
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(Forged(), protocol=2))
+    with pytest.raises(ValueError, match="cannot be read as a pickle of plain data"):
+        read_pickle(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
-        np.array([None, "x"], dtype=object),
         np.zeros(2, dtype=[("a", "f8"), ("b", "O")]),
         np.zeros(2, dtype=[("a", "f8")]),
         np.ma.zeros(3),
@@ -108,6 +122,8 @@ def test_only_arrays_of_numbers_and_words_are_plain(tmp_path, content):
         np.float32(1.5),
         np.array(3.0),
         np.zeros((0, 3), dtype=np.complex64),
+        np.array([[None, "x"], [{"a": 1.5}, [2]]], dtype=object),
+        np.array({"loss": 0.5}, dtype=object),
         [1, (2.5, "x"), {"a": None, "b": [b"c", True]}, {1, 2}],
     ],
 )

@@ -2,10 +2,12 @@
 """Data files of others, read as plain data: numbers, words and containers. Nothing in a file is ever run."""
 
 import json
+import math
 import pickle
 import re
 from collections import OrderedDict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -51,12 +53,16 @@ def read_pickle(path: Path) -> object:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, or names anything else.
     """
-    path = _existing(path)
+    with _existing(path).open("rb") as file:
+        return load_pickle(file, path)
+
+
+def load_pickle(file: BinaryIO, where: object) -> object:
+    """`read_pickle` of an open file; the message of its ValueError begins with `where`."""
     try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file, encoding="latin1").load()
+        return _PlainUnpickler(file, encoding="latin1").load()
     except Exception as error:  # what a damaged pickle does is open
-        raise ValueError(f"{path} cannot be read as a pickle of plain data ({error}); get it again.") from None
+        raise ValueError(f"{where} cannot be read as a pickle of plain data ({error}); get it again.") from None
 
 
 def only_file(folder: Path, pattern: str, how: str) -> Path:
@@ -86,11 +92,11 @@ def _existing(path):
 
 
 class _Type:
-    """A numpy type of numbers or words."""
+    """A numpy type of numbers or words, or of objects, which are plain data as everything else in the pickle."""
 
     def __init__(self, code, *_):
         code = code.decode("latin1") if isinstance(code, bytes) else code
-        if not re.fullmatch(r"[<>|=]?([biufc][0-9]{1,2}|[SU][0-9]{1,6})", code):
+        if not re.fullmatch(r"[<>|=]?([biufc][0-9]{1,2}|[SU][0-9]{1,6})|O8?", code):
             raise pickle.UnpicklingError(f"arrays of the type {code!r}")
         self.type = np.dtype(code)
 
@@ -99,10 +105,13 @@ class _Type:
 
 
 class _Array(np.ndarray):
-    """An array that takes its content from numbers and words only."""
+    """An array that takes its content from numbers and words, or from a list of as many things as it has places."""
 
     def __setstate__(self, state):
         version, shape, kind, fortran, raw = state
+        listed = isinstance(raw, list) and min(shape, default=0) >= 0 and math.prod(shape) == len(raw)
+        if _plain(kind).hasobject and not listed:  # numpy would read past the end of a shorter list
+            raise pickle.UnpicklingError("an array of objects without these objects")
         super().__setstate__((version, shape, _plain(kind), fortran, raw))
 
 
