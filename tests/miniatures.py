@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets of a few poses each, in the layout of the real ones: what tests of their readers write and check."""
 
+import io
 import itertools
 import json
 import pickle
+import tarfile
 
 import numpy as np
 import roma
@@ -11,8 +13,7 @@ import torch
 from PIL import Image
 
 from unipose_hf.body import forward_kinematics, load_body
-from unipose_hf.data.open_poses import OpenPoses
-from unipose_hf.data.sources import posest_open
+from unipose_hf.data.posest import build_posest_open
 
 # How someone who stands and faces the viewer turns in the world of each family of sets. SMPL's rest pose is y up,
 # facing +z: a z-up world has it a quarter turn about x, a camera of OpenCV (y down, z into the picture) half a turn.
@@ -140,13 +141,29 @@ def write_sequence(root, split="test", name="walk_00", protocol=2, **changes):
     return path
 
 
-def take_few_open_poses(monkeypatch):
-    """Two poses each of two clips a split."""
-    load = posest_open.load_open_poses
+def write_archive(path, people=None, picture="deep/a.jpg", key="deep/a.data.pyd"):
+    """An archive of 4D-Humans: a picture with two people, the second without a fit."""
+    entry = {
+        "center": np.array([50.0, 60.0]),
+        "scale": np.array([0.2, 0.1]),
+        "body_pose": standing(1, 72, HALF_TURN)[0].astype(np.float32),
+        "betas": np.ones(10, np.float32),
+        "has_body_pose": 1.0,
+        "keypoints_2d": np.zeros((44, 3)),
+        "extra_info": {"fitting_loss": np.array({"reprojection": 0.5}, dtype=object)},
+    }
+    people = [entry, entry | {"has_body_pose": 0.0}] if people is None else [entry | person for person in people]
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(content, "JPEG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, data in ((key, pickle.dumps(people)), (picture, content.getvalue())):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return content.getvalue()
 
-    def few(split):
-        poses = load(split)
-        rows = torch.cat([(poses.clip_id == clip).nonzero()[:2, 0] for clip in poses.clip_id.unique()[:2]])
-        return OpenPoses(poses.axis_angle[rows], poses.clip_id[rows], poses.clips)
 
-    monkeypatch.setattr(posest_open, "load_open_poses", few)
+def write_rendered(root, size=5):
+    """PoseEst-Open of a few small pictures."""
+    build_posest_open(root, size=size, picture_size=64, progress=False)

@@ -1,25 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sets of pictures, with poses or boxes or neither, on miniatures of their files."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-import roma
-import torch
 from miniatures import (
     HALF_TURN,
     assert_upright,
     standing,
-    take_few_open_poses,
+    write_archive,
     write_fits,
     write_json,
     write_picture,
+    write_rendered,
     write_sequence,
 )
 from PIL import Image
 
-from unipose_hf.data.sources import keypoints, lsp, posest_open, smpl_npz, threedpw
+from unipose_hf.data import load_posest_open_slice
+from unipose_hf.data.image_sources import read_fits
+from unipose_hf.data.licences import LICENCES
+from unipose_hf.data.picture_files import read_picture
+from unipose_hf.data.sources import keypoints, lsp, posest_open, smpl_npz, smpl_tar, threedpw
 
 
 @pytest.mark.parametrize("name", smpl_npz.SETS)
@@ -170,25 +174,66 @@ def test_threedpw_splits_and_laziness(tmp_path, monkeypatch):
     assert opened == ["a"]
 
 
-def test_posest_open(tmp_path, monkeypatch):
-    take_few_open_poses(monkeypatch)
-    with pytest.raises(FileNotFoundError, match="train.npz: render it from the bundled poses"):
+def test_archives_of_fits(tmp_path):
+    picture = write_archive(tmp_path / "coco-train-2014/000000.tar")
+    write_archive(tmp_path / "coco-val/000000.tar", [{"betas": np.zeros(10)}])
+    [record] = smpl_tar.read_smpl_tar(tmp_path, "train", "COCO")
+    assert_upright(record)
+    assert (record.sequence, record.frame, record.box) == ("deep/a.jpg", 0, (30, 40, 70, 80))
+    assert record.licence == LICENCES["COCO"].terms and record.betas.shape == (10,)
+    assert read_picture(record.image) == picture
+    [val] = smpl_tar.read_smpl_tar(tmp_path, "val", "COCO")
+    assert not val.betas.any()
+    assert [r.image for r in read_fits(tmp_path, "train", "COCO")] == [record.image]
+
+
+def test_archives_that_are_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no archives \*train\*/\*\.tar of MPII: .*human-pose"):
+        smpl_tar.read_smpl_tar(tmp_path, "train", "MPII")
+    write_archive(tmp_path / "train/a.tar", [{"body_pose": np.zeros(5)}])
+    write_archive(tmp_path / "train/b.tar", [{"scale": None}])
+    write_archive(tmp_path / "train/c.tar", picture="other.jpg")
+    write_archive(tmp_path / "train/d.tar", [{"body_pose": np.full(72, np.nan)}, {}])
+    (tmp_path / "train/e.tar").write_bytes(b"no archive")
+    write_archive(tmp_path / "train/f.tar", [])
+    with pytest.warns(UserWarning, match=r"^5 of MPII skipped; the first: .*a\.tar/deep/a\.data\.pyd"):
+        [record] = smpl_tar.read_smpl_tar(tmp_path, "train", "MPII")
+    assert record.frame == 1
+
+
+def test_a_picture_in_no_archive_is_named(tmp_path):
+    write_archive(tmp_path / "a.tar")
+    for place in ("a.tar/b.jpg", "nowhere.tar/b.jpg", "b.jpg"):
+        with pytest.raises(FileNotFoundError, match=f"There is no picture .*{place}"):
+            read_picture(tmp_path / place)
+
+
+def test_posest_open(tmp_path):
+    pytest.importorskip("datasets")
+    with pytest.raises(FileNotFoundError, match="no train shards of PoseEst-Open: build it"):
         posest_open.read_posest_open(tmp_path, "train")
-    for split in posest_open.SPLITS:
-        posest_open.render_posest_open(tmp_path, split, size=64)
+    write_rendered(tmp_path)
     train, test = (list(posest_open.read_posest_open(tmp_path, split)) for split in posest_open.SPLITS)
-    assert len(train) == len(test) == 4 and not {r.sequence for r in train} & {r.sequence for r in test}
-    assert [r.frame for r in train] == [0, 1, 0, 1] and train[0].set == "PoseEst-Open"
-    poses = posest_open.load_open_poses("train").axis_angle.numpy()
-    for record, pose in zip(train, poses, strict=True):
-        np.testing.assert_array_equal(record.pose[1:], pose[1:])  # only the turn of the whole body is new
-        up, was = (roma.rotvec_to_rotmat(torch.tensor(p[0]))[:, 1] for p in (record.pose, pose))
-        assert up @ was > 0.4  # tilted by at most 20 degrees about x and z, and by the camera
-        assert Image.open(record.image).size == (64, 64) and len(record.box) == 4
-        assert record.licence and record.betas.shape == (10,)
-    before = train[0].image.read_bytes()
-    posest_open.render_posest_open(tmp_path, "train", size=64)
-    assert train[0].image.read_bytes() == before
-    train[1].image.unlink()
+    assert len(train) == posest_open.count_posest_open(tmp_path, "train") == 4 and len(test) == 1
+    assert {r.set for r in train} == {"PoseEst-Open"} and train[0].sequence != test[0].sequence
+    for record in train:
+        assert Image.open(io.BytesIO(read_picture(record.image))).size == (64, 64) and len(record.box) == 4
+        assert record.pose.shape == (22, 3) and record.licence and record.betas.shape == (10,)
+    with pytest.raises(FileNotFoundError, match="There is no picture"):
+        read_picture(train[0].image.with_name("4"))
+    [shard] = posest_open.list_posest_open(tmp_path, "train")
+    shard.write_bytes(shard.read_bytes()[:-9])
     with pytest.warns(UserWarning, match=r"^1 of PoseEst-Open skipped"):
-        assert len(list(posest_open.read_posest_open(tmp_path, "train"))) == 3
+        assert not list(posest_open.read_posest_open(tmp_path, "train"))
+
+
+def test_joints_of_rendered_people_lie_in_their_boxes():
+    """On the bundled slice, which is what the package gives away."""
+    rows = load_posest_open_slice("train")
+    assert len(rows) + len(load_posest_open_slice("test")) == 200
+    for row in rows.select(range(0, len(rows), 20)):
+        width, height = row["image"].size
+        joints, (left, top, right, bottom) = np.array(row["keypoints"]), row["box"]
+        assert width == height == 256 and left >= 0 and bottom <= height
+        inside = (joints > (left - 5, top - 5)) & (joints < (right + 5, bottom + 5))
+        assert inside.all()

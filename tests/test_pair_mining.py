@@ -23,7 +23,6 @@ SIZE, CODES = 120, 60
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Several chunks, and fewer neighbours than poses. The cosines below are exact eighths: these limits are met."""
-    monkeypatch.setattr(pair_mining, "_TABLE", 30 * SIZE)
     monkeypatch.setattr(pair_mining, "_CHUNK", 50)
     monkeypatch.setattr(pair_mining, "COSINES", (0.5, 0.875))
     monkeypatch.setattr(pair_mining, "NEIGHBOURS", 60)

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Shards: the same bytes however they came about, whole or absent, and published only where that is allowed."""
 
+import functools
 import os
+import time
 
 import pytest
 
 pytest.importorskip("datasets")
 
 from unipose_hf.data import shards
-from unipose_hf.data.shards import keep_plan, push_dataset, write_card, write_shards
+from unipose_hf.data.dataset_card import write_card
+from unipose_hf.data.publishing import push_dataset
+from unipose_hf.data.shards import keep_plan, write_shards
 
 ROWS = 40  # shards of ROWS // 4
 
@@ -34,19 +38,33 @@ def forbidden_rows(rows, first):
     return make_rows(rows, first, "COCO")
 
 
+def rows_and_worker(folder, rows, first):
+    """Rows that take a while, and a note of the process that made them."""
+    (folder / f"worker-{first}").write_text(str(os.getpid()))
+    time.sleep(0.5)
+    return make_rows(rows, first)
+
+
 def write(folder, make=make_rows, **options):
     write_shards(folder / "A", "train", [n * n for n in range(ROWS)], features, make, progress=False, **options)
     return {path.name: path.read_bytes() for path in sorted((folder / "A").iterdir())}
 
 
-def test_readable_with_datasets(tmp_path):
+def finished(folder, make=make_rows):
+    write(folder, make)
+    keep_plan(folder, {"kind": "numbers", "seed": 3, "sets": [["train", "COCO"]]})
+    write_card(folder, "imagescript")
+    return (folder / "README.md").read_text()
+
+
+def test_readable_with_datasets_and_described_by_what_is_there(tmp_path):
     from datasets import load_dataset
 
-    write(tmp_path)
-    write_card(tmp_path, "Numbers", "Some numbers.")
+    card = finished(tmp_path)
     loaded = load_dataset(str(tmp_path), "A", split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded["number"] == [n * n for n in range(ROWS)] and loaded["place"] == list(range(ROWS))
-    assert "* PoseEst-Open: free" in (tmp_path / "README.md").read_text()
+    assert f"* PoseEst-Open, {ROWS} rows: free" in card and f"| A/train | {ROWS} |" in card
+    assert "kind numbers, seed 3." in card and "{{" not in card
 
 
 def test_interruption_anywhere_changes_no_byte(tmp_path, monkeypatch):
@@ -78,6 +96,25 @@ def test_processes_change_no_byte(tmp_path):
     assert write(tmp_path / "two", processes=2) == write(tmp_path / "one")
 
 
+def test_ray_changes_no_byte(tmp_path):
+    """Two workers of Ray, on this machine."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install unipose-hf[ray]")
+    whole = write(tmp_path / "one")
+    write(tmp_path / "ray")
+    for name in sorted(whole)[1:]:  # as if killed after the first
+        (tmp_path / "ray" / "A" / name).unlink()
+    try:
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    except Exception as error:  # some places forbid the sockets and the shared memory that it needs
+        pytest.skip(f"Ray does not start here ({error})")
+    try:
+        assert write(tmp_path / "ray", functools.partial(rows_and_worker, tmp_path), on_ray=True) == whole
+        workers = {path.read_text() for path in tmp_path.glob("worker-*")}
+        assert len(workers) == 2
+    finally:
+        ray.shutdown()
+
+
 def test_other_settings_are_refused(tmp_path):
     keep_plan(tmp_path, {"seed": 1, "size": 5})
     keep_plan(tmp_path, {"size": 5, "seed": 1})
@@ -93,12 +130,10 @@ def test_only_free_data_is_pushed(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", lambda self, **k: uploads.append(k))
     with pytest.raises(FileNotFoundError, match="no finished data set"):
         push_dataset(tmp_path, "me/numbers")
-    write(tmp_path / "free")
-    write_card(tmp_path / "free", "Numbers", "")
+    finished(tmp_path / "free")
     assert push_dataset(tmp_path / "free", "me/numbers").endswith("datasets/me/numbers")
     assert uploads[0]["private"] and uploads[1]["allow_patterns"] == ["README.md", "*/*.parquet"]
-    write(tmp_path / "bound", forbidden_rows)
-    write_card(tmp_path / "bound", "Numbers", "")
-    with pytest.raises(ValueError, match="rows of COCO, whose licence .free. does not allow"):
+    finished(tmp_path / "bound", forbidden_rows)
+    with pytest.raises(ValueError, match="Rows of COCO may not be uploaded"):
         push_dataset(tmp_path / "bound", "me/numbers")
     assert len(uploads) == 2

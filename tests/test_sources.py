@@ -4,13 +4,13 @@
 import warnings
 
 import pytest
-from miniatures import take_few_open_poses, write_amass, write_fits, write_sequence, write_texts
+from miniatures import write_amass, write_archive, write_fits, write_rendered, write_sequence, write_texts
 from typer.testing import CliRunner
 
 from unipose_hf.cli import app
 from unipose_hf.data.inventory import take_stock
 from unipose_hf.data.licences import LICENCES
-from unipose_hf.data.sources import amass, posest_open, smpl_npz
+from unipose_hf.data.sources import amass, smpl_npz
 from unipose_hf.doctor import list_data
 
 
@@ -33,14 +33,15 @@ def test_every_set_has_its_terms():
     assert free == {"PoseScript", "PoseFix", "PoseEst-Open"}
 
 
-def test_stock(tmp_path, monkeypatch):
+def test_stock(tmp_path):
+    pytest.importorskip("datasets")
     root = tmp_path
     write_amass(root / "amass")
     write_texts(root / "posescript")
     write_fits(root / "coco")
     write_sequence(root / "3dpw")
-    take_few_open_poses(monkeypatch)
-    posest_open.render_posest_open(root / "posest_open", "test", size=32)
+    write_rendered(root / "posest_open", 3)
+    write_archive(root / "mpii/mpii-train/0.tar")
     stock = {row.name: row for row in take_stock(root)}
     found = {name: row.found for name, row in stock.items() if row.found}
     assert found == {
@@ -49,7 +50,8 @@ def test_stock(tmp_path, monkeypatch):
         "PoseScript (auto)": "train 3, val 0, test 1 poses",
         "COCO": "train 3 fits",
         "3DPW": "test 1 sequences",
-        "PoseEst-Open": "test 4 pictures",
+        "MPII (archives)": "train 1 pictures with fits",
+        "PoseEst-Open": "train 2, test 1 pictures",
     }
     assert "moyo.is.tue.mpg.de" in stock["MOYO"].missing and "sam.johnson.io" in stock["LSP"].missing
     assert {"PoseFix (human)", "Human3.6M", "MPI-INF-3DHP", "MPII", "COCO (boxes)", "BVH"} <= stock.keys()

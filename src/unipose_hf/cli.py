@@ -181,11 +181,25 @@ def evaluate(
     tasks: Annotated[
         str | None, typer.Option(help="With --output: tasks a,b,c; all by default.", show_default=False)
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --output: folder of published sets, in place of the clips.", show_default=False),
+    ] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="With --output: an SMPL-family file, for the errors.", show_default=False)
+    ] = None,
+    regressor: Annotated[
+        Path | None, typer.Option(help="With --data: J_regressor_h36m.npy, for 3DPW's joints.", show_default=False)
+    ] = None,
     retrieval: Annotated[
-        Path | None, typer.Option(help="With --output: a text-pose retrieval model.", show_default=False)
+        Path | None, typer.Option(help="With --output: another text-pose retrieval model.", show_default=False)
     ] = None,
     pair_retrieval: Annotated[
-        Path | None, typer.Option(help="With --output: a retrieval model of pose pairs.", show_default=False)
+        Path | None, typer.Option(help="With --output: another retrieval model of pairs.", show_default=False)
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="With --output: NAME=FOLDER of another model's report; repeat it.", show_default=False),
     ] = None,
 ) -> None:
     """Measure the seven tasks on motion clips that are kept for tests.
@@ -196,8 +210,10 @@ def evaluate(
     import importlib.util
     import json
 
-    if output is None and (tasks or retrieval or pair_retrieval):
-        raise ValueError("--tasks, --retrieval and --pair-retrieval belong to a report; give its folder by --output.")
+    of_report = dict(data=data, body=body, regressor=regressor, retrieval=retrieval, pair_retrieval=pair_retrieval)
+    if output is None and (tasks or beside or any(of_report.values())):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *of_report))
+        raise ValueError(f"{options} and --beside belong to a report; give its folder by --output.")
     if output is None:
         _check_target(out)
     needed = {"sacrebleu": "BLEU needs sacrebleu"}
@@ -207,7 +223,7 @@ def evaluate(
         if importlib.util.find_spec(module) is None:  # it would be missed only after minutes
             raise ImportError(f"{sentence}: pip install unipose-hf[evaluate]")
     if output is not None:
-        _report(output, tasks, model, count, retrieval, pair_retrieval)
+        _report(output, tasks, model, count, beside or [], **of_report)
         return
     loaded = _load(model)
     from .evaluation.card import figures_table
@@ -222,24 +238,42 @@ def evaluate(
     typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {out}.")
 
 
-def _report(output: Path, tasks: str | None, model: Path | None, count: int | None, *retrieval: Path | None) -> None:
+def _report(output, tasks, model, count, beside, data, body, regressor, retrieval, pair_retrieval) -> None:
     from . import auto
+    from .body import load_body
+    from .evaluation import run
     from .evaluation.open_set import OPEN_DATA, OpenSet
     from .evaluation.results import Setting
-    from .evaluation.run import MEASUREMENTS, check_tasks, evaluate_into, files_key
 
-    names = list(MEASUREMENTS) if tasks is None else [name.strip() for name in tasks.split(",")]
-    check_tasks(names)
+    names = run.check_tasks(list(run.MEASUREMENTS) if tasks is None else [name.strip() for name in tasks.split(",")])
+    others = {}
+    for given in beside:
+        name, _, folder = given.partition("=")
+        if not folder:
+            raise ValueError(f"--beside is {given!r}; give NAME=FOLDER.")
+        others[name] = run.read_results(folder)
     _make_folder(output, "--output")
-    embedders = [None if folder is None else _embedder(folder) for folder in retrieval]
-    setting = Setting(*_load(model), OPEN_DATA, retrieval=embedders[0], pair_retrieval=embedders[1])
-    folders = [model or auto.BUNDLED_CHECKPOINT, *retrieval]
-    key = {"count": count, "models": [folder and files_key(folder) for folder in folders]}
+    model = model or auto.BUNDLED_CHECKPOINT
+    folders = {
+        "model": model,
+        "retrieval": retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-text-retrieval"),
+        "pair_retrieval": pair_retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-pair-text-retrieval"),
+    }
+    embedders = {name: _embedder(folder) for name, folder in folders.items() if name != "model"}
+    setting = Setting(*_load(model), OPEN_DATA, load_body(body, size="small"), **embedders)
+    key = {"count": count, "body": setting.body_name}
+    key |= {name: run.fingerprint(folder) for name, folder in folders.items()}
+    if data is None:
+        measurements = run.open_measurements(names, OpenSet(count), OPEN_DATA)
+    else:
+        measurements = run.paper_measurements(names, data, count, regressor)
+        key["joints"] = "of the body" if regressor is None else "from the mesh"
 
     def say(line):
         typer.echo(line, err=True)
 
-    typer.echo(evaluate_into(output, setting, OpenSet(count).samples, names, key, say))
+    title = f"Evaluation of {model.resolve().name}"
+    typer.echo(run.evaluate_into(output, setting, measurements, key, say, title, others))
 
 
 def _embedder(folder: Path):
@@ -254,20 +288,25 @@ def _embedder(folder: Path):
 
 @app.command()
 def build_data(
-    kind: Annotated[str, typer.Argument(help="imagescript or imagediff.", show_default=False)],
+    kind: Annotated[
+        str, typer.Argument(help="imagescript, imagediff, posest-open or multi-person.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun is continued.")],
     size: Annotated[int, typer.Option(min=1, help="Pictures or pairs; the paper has 52,000.")] = 500,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the paper's sets; the open poses without.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another choice.")] = 0,
-    picture_size: Annotated[int, typer.Option(min=64, help="Of rendered pictures, in pixels.")] = 256,
+    picture_size: Annotated[
+        int | None, typer.Option(min=64, help="Of rendered pictures, in pixels; 256 to 512.", show_default=False)
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="That make pictures and texts.")] = 1,
+    on_ray: Annotated[bool, typer.Option("--on-ray", help="Share the work on a Ray cluster instead.")] = False,
     retrieval: Annotated[
         Path | None, typer.Option(help="Retrieval model that mines pairs; joints do without.", show_default=False)
     ] = None,
     refine_by: Annotated[
-        str | None, typer.Option(help="Language model that refines texts: a folder or a name.", show_default=False)
+        str | None, typer.Option(help="Language model that refines texts or labels people.", show_default=False)
     ] = None,
     server: Annotated[
         str | None, typer.Option(help="OpenAI-compatible server that has this model.", show_default=False)
@@ -281,11 +320,12 @@ def build_data(
 ) -> None:
     """Build a data set of pictures, poses and texts, for `datasets.load_dataset(OUT, "A")`."""
     from .data.build import build_data, language_model
-    from .data.shards import push_dataset
+    from .data.publishing import push_dataset
 
     _make_folder(out)
-    ask = language_model(refine_by, server, token)
-    options = dict(size=size, data=data, seed=seed, picture_size=picture_size, processes=processes, ask=ask)
+    options = {} if picture_size is None else {"picture_size": picture_size}
+    options |= dict(size=size, data=data, seed=seed, processes=processes, on_ray=on_ray)
+    options |= dict(ask=language_model(refine_by, server, token), publish=push_to_hub is not None)
     for name, rows in build_data(kind, out, retrieval=retrieval, **options).items():
         typer.echo(f"{out}/{name}: {rows} rows")
     if push_to_hub is not None:

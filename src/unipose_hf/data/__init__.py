@@ -4,7 +4,7 @@
 import importlib
 
 # Public names and the modules they come from; a name is imported when it is first used.
-_MODULE_OF = {"farthest_points": "selection"}
+_MODULE_OF = {"farthest_points": "selection", "load_posest_open_slice": "posest"}
 
 __all__ = sorted(_MODULE_OF)
 

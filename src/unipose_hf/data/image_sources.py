@@ -13,6 +13,7 @@ from .open_poses import load_open_poses
 from .records import PoseRecord
 from .sampling import PoseSampler, random_global_turn
 from .sources.smpl_npz import read_smpl_npz
+from .sources.smpl_tar import read_smpl_tar
 from .sources.threedpw import read_threedpw
 
 OPEN = "PoseEst-Open"
@@ -27,8 +28,6 @@ QUOTAS = {
     ("train", OPEN): 50_000,
     ("test", OPEN): 2_000,
 }
-PAPER_SIZE = 52_000
-_CHOICE = 4  # poses among which one is selected
 _FOLDERS = {"Human3.6M": "human36m", "MPI-INF-3DHP": "mpi_inf_3dhp", "COCO": "coco", "MPII": "mpii"}
 _BLOCK = 1024
 
@@ -49,7 +48,7 @@ def paper_sources(root: str | Path) -> list[Source]:
     """
     root = Path(root)
     sources = [
-        Source("train", name, partial(read_smpl_npz, root / folder, "train", name))
+        Source("train", name, partial(read_fits, root / folder, "train", name))
         for name, folder in _FOLDERS.items()
         if (root / folder).is_dir()
     ]
@@ -60,11 +59,26 @@ def paper_sources(root: str | Path) -> list[Source]:
     return sources
 
 
-def open_sources(size: int, seed: int = 0) -> list[Source]:
-    """People without pictures, which the builders render: the open poses recombined, four for each one selected."""
+def read_fits(folder: Path, split: str, name: str) -> Iterator[PoseRecord]:
+    """SMPL fits from .npz files, or where there are none from 4D-Humans' archives.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_smpl_npz`.
+    """
+    read = read_smpl_npz if any(folder.glob("*.npz")) or not any(folder.rglob("*.tar")) else read_smpl_tar
+    return read(folder, split, name)
+
+
+def open_sources(size: int, seed: int = 0, *, choice: int = 4) -> list[Source]:
+    """People without pictures, which the builders render: the open poses recombined.
+
+    Args:
+        size: how many are wanted of both splits together.
+        choice: poses among which each of these is selected.
+    """
     quotas = share_out(size, [QUOTAS[split, OPEN] for split in ("train", "test")])
     return [
-        Source(split, OPEN, partial(_sampled_people, split, _CHOICE * quota, seed))
+        Source(split, OPEN, partial(_sampled_people, split, choice * quota, seed))
         for split, quota in zip(("train", "test"), quotas, strict=True)
     ]
 

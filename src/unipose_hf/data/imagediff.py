@@ -16,29 +16,17 @@ import numpy as np
 import torch
 
 from ..captions import instruct_pairs, turn_between
+from .dataset_card import write_card
 from .image_sources import Source
-from .imagescript import (
-    choose_images,
-    count_rows,
-    described_poses,
-    join_requests,
-    open_pool,
-    write_refined,
-)
+from .imagescript import choose_images, described_poses, join_requests, open_pool, write_refined
 from .pair_mining import low_level_properties, mine_image_pairs
 from .pictures import take_pictures
 from .pose_pool import PosePool
 from .refinement import Request
-from .shards import ROWS, keep_plan, write_card, write_shards
+from .shards import ROWS, count_rows, keep_plan, write_shards
 
 _BATCH = 256
 VERSIONS = ("PoseFix-A/1", "PoseFix-A/2", "PoseFix-A/3")
-_CARD = (
-    "Pairs of pictures and poses with texts that lead from A to B, made as UniPose describes ImageDiff. Poses are "
-    "(22, 3) axis-angle in radians, SMPL's body joints, y up, z towards the viewer, as the camera sees them. A: three "
-    "automatic texts each. R: one text each, rewritten by a language model. Pairs were mined by {features}. Made by "
-    "`unipose build-data`, settings in `plan.json`."
-)
 
 
 class Pair(NamedTuple):
@@ -57,7 +45,8 @@ def build_imagediff(
     seed: int = 0,
     picture_size: int = 256,
     processes: int = 1,
-    features: Callable[[PosePool], torch.Tensor] | None = None,
+    on_ray: bool = False,
+    features: Callable[[PosePool], np.ndarray] | None = None,
     features_name: str = "joint positions",
     ask: Callable | None = None,
     concurrency: int = 4,
@@ -82,21 +71,23 @@ def build_imagediff(
     pairs = {split: _find_partners(choices, features or joint_features, seed) for split, choices in chosen.items()}
     for split, found in pairs.items():
         make = functools.partial(_make_rows, seed, picture_size)
-        write_shards(out / "A", split, found, pair_features, make, processes=processes, progress=progress)
+        write_shards(
+            out / "A", split, found, pair_features, make, processes=processes, on_ray=on_ray, progress=progress
+        )
     if ask is not None:
         requests = functools.partial(_requests, seed)
         write_refined(out, pairs, pair_features, requests, ask, seed, concurrency, progress)
-    write_card(out, "ImageDiff", _CARD.format(features=features_name))
+    write_card(out, "imagediff")
     return count_rows(out)
 
 
-def joint_features(pool: PosePool) -> torch.Tensor:
+def joint_features(pool: PosePool) -> np.ndarray:
     """`(N, 66)`: joints at zero global orientation, less their mean, so that a cosine tells poses apart."""
-    joints = torch.from_numpy(np.array(pool.joints)).flatten(1)
-    return joints - joints.mean(0)
+    mean = pool.joints.mean(axis=0, dtype=np.float64)
+    return pool.measured("joint_features", "f4", lambda rows: pool.joints[rows] - mean)
 
 
-def retrieval_features(folder: str | os.PathLike) -> Callable[[PosePool], torch.Tensor]:
+def retrieval_features(folder: str | os.PathLike) -> Callable[[PosePool], np.ndarray]:
     """The features the paper mines by: those of a text-pose retrieval model, saved in a folder.
 
     The poses are given to it at zero global orientation, as they were to the selection.
@@ -108,15 +99,12 @@ def retrieval_features(folder: str | os.PathLike) -> Callable[[PosePool], torch.
     model = AutoModel.from_pretrained(folder).eval()
 
     @torch.no_grad()
-    def features(pool):
-        found = []
-        for start in range(0, len(pool), _BATCH):
-            poses = torch.from_numpy(pool.poses[start : start + _BATCH].copy())
-            poses[:, 0] = 0
-            found.append(model.get_pose_features(axis_angle_to_matrix(poses)).float())
-        return torch.cat(found)
+    def measure(poses):
+        poses = torch.from_numpy(np.array(poses))
+        poses[:, 0] = 0
+        return torch.cat([model.get_pose_features(axis_angle_to_matrix(part)) for part in poses.split(_BATCH)]).float()
 
-    return features
+    return lambda pool: pool.measured("retrieval_features", "f4", lambda rows: measure(pool.poses[rows]))
 
 
 def pair_features():
@@ -141,7 +129,8 @@ def _find_partners(choices, features, seed):
     for folder in dict.fromkeys(choice.pool for choice in choices):
         pool = open_pool(folder)
         wanted = [choice.row for choice in choices if choice.pool == folder]
-        mined = mine_image_pairs(features(pool), low_level_properties(pool.joints), wanted, seed=seed)
+        codes = pool.measured("codes", "i1", lambda rows, joints=pool.joints: low_level_properties(joints[rows]))
+        mined = mine_image_pairs(features(pool), codes, wanted, seed=seed)
         partner = {b: a for a, b in mined.pairs.tolist()}
         pairs += [Pair(folder, partner[b], b) for b in wanted if b in partner]
     return pairs

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ..captions import caption_poses
+from .dataset_card import write_card
 from .image_sources import QUOTAS, Source, share_out
 from .instructions import draw
 from .pictures import take_pictures
@@ -23,15 +24,10 @@ from .pose_pool import PosePool, gather_pool
 from .records import PoseRecord
 from .refinement import Request, refine_texts
 from .selection import farthest_points
-from .shards import ROWS, keep_plan, shard_name, write_card, write_shards
+from .shards import ROWS, count_rows, keep_plan, shard_name, write_shards
 
 VERSIONS = ("N2", "N6", "N7")  # of the captions, as PoseScript-A2 has them
 REFINED_SHARE = 6_250 / 50_000  # of the training pictures
-_CARD = (
-    "Pictures, poses and descriptions made as UniPose describes ImageScript. `pose` is (22, 3) axis-angle in radians, "
-    "SMPL's body joints, y up, z towards the viewer, as the camera sees it. A: three automatic captions each. R: one "
-    "caption each, rewritten by a language model. Made by `unipose build-data`, settings in `plan.json`."
-)
 
 
 class Choice(NamedTuple):
@@ -49,6 +45,7 @@ def build_imagescript(
     seed: int = 0,
     picture_size: int = 256,
     processes: int = 1,
+    on_ray: bool = False,
     ask: Callable | None = None,
     concurrency: int = 4,
     progress: bool = True,
@@ -60,7 +57,7 @@ def build_imagescript(
         out: a folder; pools of poses, the selection's state and the journal of answers lie in its sub-folder `work`.
         size: pictures altogether; 52,000 in the paper. The sets share them as there.
         picture_size: of renderings, in pixels.
-        processes: that make the pictures and captions. The result does not depend on it.
+        processes, on_ray: who makes the pictures and captions, as `write_shards` has it. The result is the same.
         ask: a language model (`Endpoint`, `LocalModel`) that refines captions; None leaves out "R".
         concurrency: captions refined at once.
 
@@ -77,11 +74,13 @@ def build_imagescript(
     choices = choose_images(sources, out / "work", size, seed, progress)
     for split, chosen in choices.items():
         make = functools.partial(_make_rows, seed, picture_size)
-        write_shards(out / "A", split, chosen, image_features, make, processes=processes, progress=progress)
+        write_shards(
+            out / "A", split, chosen, image_features, make, processes=processes, on_ray=on_ray, progress=progress
+        )
     if ask is not None:
         requests = functools.partial(_requests, seed)
         write_refined(out, choices, image_features, requests, ask, seed, concurrency, progress)
-    write_card(out, "ImageScript", _CARD)
+    write_card(out, "imagescript")
     return count_rows(out)
 
 
@@ -164,17 +163,6 @@ def refined_numbers(count: int, split: str, seed: int) -> list[int]:
         return list(range(count))
     wanted = max(1, round(REFINED_SHARE * count))
     return sorted(np.random.default_rng(seed).choice(count, wanted, replace=False).tolist())
-
-
-def count_rows(out: Path) -> dict[str, int]:
-    """Rows of each configuration and split of a built data set."""
-    from pyarrow import parquet
-
-    counts = {}
-    for path in sorted(out.glob("*/*.parquet")):
-        key = f"{path.parent.name}/{path.name.split('-')[0]}"
-        counts[key] = counts.get(key, 0) + parquet.read_metadata(path).num_rows
-    return counts
 
 
 @functools.cache

@@ -6,7 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from .sources import amass, bvh_folder, keypoints, lsp, moyo, posefix, posescript, posest_open, smpl_npz, threedpw
+from .sources import (
+    amass,
+    bvh_folder,
+    keypoints,
+    lsp,
+    moyo,
+    posefix,
+    posescript,
+    posest_open,
+    smpl_npz,
+    smpl_tar,
+    threedpw,
+)
 
 
 class Stock(NamedTuple):
@@ -26,10 +38,10 @@ def take_stock(root: str | Path) -> Iterator[Stock]:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}; give the folder that holds the data sets.")
-    return (_stock(name, root / folder, splits, count, unit) for name, folder, splits, count, unit in _rows())
+    return (_stock(name, root / folder, splits, count, unit) for name, folder, splits, count, unit in _rows(root))
 
 
-def _rows() -> Iterator[tuple[str, str, tuple[str, ...], Callable, str]]:
+def _rows(root: Path) -> Iterator[tuple[str, str, tuple[str, ...], Callable, str]]:
     """Of each set: name, sub-folder, splits, what counts a split of it, in which unit."""
     yield "AMASS", "amass", tuple(amass.SPLITS), _length(amass.list_amass), "motions"
     yield "MOYO", "moyo", moyo.SPLITS, _length(moyo.list_moyo), "motions"
@@ -46,11 +58,14 @@ def _rows() -> Iterator[tuple[str, str, tuple[str, ...], Callable, str]]:
         )
     for name, folder in zip(smpl_npz.SETS, ("human36m", "mpi_inf_3dhp", "coco", "mpii"), strict=True):
         yield name, folder, ("train", "val"), partial(_fits, name=name), "fits"
+        if any((root / folder).rglob("*.tar")):
+            count = partial(_packed, name=name)
+            yield f"{name} (archives)", folder, ("train", "val"), count, "pictures with fits"
     yield "COCO (boxes)", "coco", keypoints.SPLITS, _length(keypoints.list_coco_people), "people"
     yield "MPII (boxes)", "mpii", keypoints.SPLITS, _length(keypoints.list_mpii_people), "people"
     yield "3DPW", "3dpw", tuple(threedpw.SPLITS), _length(threedpw.list_threedpw), "sequences"
     yield "LSP", "lsp", tuple(lsp.SPLITS), _length(lsp.list_lsp), "pictures"
-    yield "PoseEst-Open", "posest_open", posest_open.SPLITS, _rendered, "pictures"
+    yield "PoseEst-Open", "posest_open", posest_open.SPLITS, posest_open.count_posest_open, "pictures"
     yield "BVH", "bvh", ("all",), lambda root, _: len(bvh_folder.list_bvh_folder(root)), "motions"
 
 
@@ -73,5 +88,5 @@ def _fits(folder, split, name):
     return sum(smpl_npz.count_fits(path) for path in smpl_npz.list_smpl_npz(folder, split, name))
 
 
-def _rendered(folder, split):
-    return len(posest_open.list_posest_open(folder, split)["poses"])
+def _packed(folder, split, name):
+    return sum(smpl_tar.count_fits(path) for path in smpl_tar.list_smpl_tar(folder, split, name))

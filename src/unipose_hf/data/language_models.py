@@ -87,6 +87,13 @@ class LocalModel:
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, messages: list[dict]) -> str:
+        """The answer to a chat.
+
+        Raises:
+            ValueError: the chat has a picture.
+        """
+        if not all(isinstance(message["content"], str) for message in messages):
+            raise ValueError(f"{self.name} is run here on texts alone; for pictures give a server that has a model.")
         with self._one_at_a_time:
             return self._generate(messages, **self._options)[0]["generated_text"]
 

@@ -24,7 +24,8 @@ class Licence(NamedTuple):
 
 _FITS = (
     "; get the annotations with SMPL fits (.npz) that SPIN, ProHMR and 4D-Humans link in their repositories "
-    "(nkolot/SPIN, nkolot/ProHMR, shubham-goel/4D-Humans on GitHub) and put them into the same folder"
+    "(nkolot/SPIN, nkolot/ProHMR, shubham-goel/4D-Humans on GitHub) and put them into the same folder; or in place of "
+    "both the folders of .tar archives that 4D-Humans trains from"
 )
 
 LICENCES = {
@@ -89,6 +90,6 @@ LICENCES = {
     "PoseEst-Open": Licence(
         "clip by clip as PROVENANCE.md says, all free to use",
         True,
-        "render it from the bundled poses with unipose_hf.data.sources.posest_open.render_posest_open",
+        "build it: unipose build-data posest-open --size 20000 --out FOLDER",
     ),
 }

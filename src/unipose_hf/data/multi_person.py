@@ -1,41 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pictures of several people and words that single out one of them: by place, clothes, pose or some of these.
 
-UniPose has 8,000 such pictures, of real people described by GPT-4 (supplement D). These are rendered, so that every
-word is known to be true, and to be true of that person alone.
+UniPose has 8,000 such pictures, of real people described by GPT-4 (supplement D), as `labelled_people` makes them. The
+open ones are rendered, so that every word is known to be true, and to be true of that person alone.
 """
 
 import colorsys
 import dataclasses
 import functools
-import io
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import roma
 import torch
-from PIL import Image
 
 from ..body import load_body
 from ..captions import caption_poses, codes_satisfied, pose_geometry
 from ..visualization.camera import Camera
 from ..visualization.outfit import BodyPaint, Outfit
 from ..visualization.renderer import Renderer, vertex_normals
-from .image_sources import OPEN, open_sources
-from .imagescript import VERSIONS, count_rows, image_features
-from .pictures import QUALITY
+from . import labelled_people
+from .dataset_card import write_card
+from .image_sources import OPEN, Source, open_sources
+from .imagescript import VERSIONS, image_features
+from .pictures import encode_picture
 from .rendering import random_light
 from .scenery import camera_faults, random_background
-from .shards import keep_plan, write_card, write_shards
+from .shards import count_rows, keep_plan, write_shards
 
 MOST_PEOPLE = 4
 _CLAUSES = 3  # of a hint at a pose
-_CARD = (
-    "Rendered pictures of two to four people. `hint` singles out one of them; `pose` is that person's, (22, 3) "
-    "axis-angle in radians, SMPL's body joints, y up, z towards the viewer, as the camera sees it; `texts` describe "
-    "it. Made by `unipose_hf.data.multi_person`, settings in `plan.json`."
-)
 _PLACES = {
     "left": ("The leftmost person.", "The person on the far left.", "Nobody in the group is further to the left."),
     "right": ("The rightmost person.", "The person on the far right.", "Nobody in the group is further to the right."),
@@ -52,25 +48,65 @@ _HUES = ("red", "orange", "yellow", "green", "green", "green", "turquoise", "blu
 
 
 def build_multi_person(
-    out: str | os.PathLike, *, size: int, seed: int = 0, picture_size: int = 384, processes: int = 1, progress=True
+    out: str | os.PathLike,
+    *,
+    size: int,
+    sources: list[Source] | None = None,
+    ask: Callable | None = None,
+    seed: int = 0,
+    picture_size: int = 384,
+    processes: int = 1,
+    on_ray: bool = False,
+    concurrency: int = 4,
+    progress: bool = True,
 ) -> dict[str, int]:
     """Build `size` pictures, train and test as in ImageScript, or go on with what was begun with the same arguments.
+
+    Args:
+        sources: sets of pictures with fits and boxes, in which `ask`, a language model that sees pictures, labels
+            everyone; each person is a row. Without them people are rendered, one row a picture.
+        others: as for `build_imagescript`.
 
     Returns:
         how many rows each configuration and split has.
 
     Raises:
-        ValueError: another data set was begun in the folder. ImportError: `datasets` is missing.
+        ValueError: another data set was begun in the folder; sources without a model. ImportError: `datasets` is
+        missing. FileNotFoundError, ConnectionError: pictures, or the language model, are missing.
     """
     out = Path(out)
-    keep_plan(out, {"kind": "several people", "size": size, "seed": seed, "picture_size": picture_size})
-    for source in open_sources(size, seed):
-        records = list(source.read())  # four for each picture: as many as a picture can take
-        groups = [records[i : i + MOST_PEOPLE] for i in range(0, len(records), MOST_PEOPLE)]
+    plan = {"kind": "several people", "size": size, "seed": seed, "picture_size": picture_size}
+    if sources is None:
+        keep_plan(out, plan)
         make = functools.partial(_make_rows, seed, picture_size)
-        write_shards(out / "A", source.split, groups, group_features, make, processes=processes, progress=progress)
-    write_card(out, "Several people", _CARD)
+        rows = {source.split: _groups(source) for source in open_sources(size, seed, choice=MOST_PEOPLE)}
+    else:
+        if ask is None:
+            raise ValueError("Real people are labelled by a language model that sees pictures; give one.")
+        keep_plan(out, plan | {"model": ask.name, "sets": [[source.split, source.name] for source in sources]})
+        make = functools.partial(labelled_people.make_rows, seed)
+        rows = labelled_people.label_people(
+            sources,
+            out / "work",
+            ask,
+            size=size,
+            seed=seed,
+            most=MOST_PEOPLE,
+            concurrency=concurrency,
+            progress=progress,
+        )
+    for split, made in rows.items():
+        write_shards(
+            out / "A", split, made, group_features, make, processes=processes, on_ray=on_ray, progress=progress
+        )
+    write_card(out, "multi-person")
     return count_rows(out)
+
+
+def _groups(source):
+    """As many people as a picture can take, for each picture."""
+    records = list(source.read())
+    return [records[start : start + MOST_PEOPLE] for start in range(0, len(records), MOST_PEOPLE)]
 
 
 def group_features():
@@ -184,11 +220,9 @@ def _make_rows(seed, picture_size, groups, first):
         ]
         picture, seen, _ = render_group(poses, outfits, rng, picture_size)
         chosen = int(rng.integers(len(group)))
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=QUALITY)
         rows.append(
             {
-                "image": {"bytes": buffer.getvalue(), "path": None},
+                "image": {"bytes": encode_picture(picture), "path": None},
                 "pose": seen[chosen],
                 "texts": [caption_poses(poses[chosen : chosen + 1], seed=seed, version=name)[0] for name in VERSIONS],
                 "box": None,  # the words are to find the person

@@ -26,8 +26,7 @@ AT_LEAST_IMAGES = 10
 SECONDS = 0.5  # strict
 BEST_ACROSS = 3
 
-_CHUNK = 4096  # poses measured, or pairs compared, at once
-_TABLE = 1 << 24  # cosines held at once: 64 MB
+_CHUNK = 4096  # poses measured or held beside as many others, or pairs compared, at once: 64 MB of cosines
 
 
 class MinedPairs(NamedTuple):
@@ -74,7 +73,8 @@ def mine_within_motions(features, properties, motion, frame, frame_rate, *, sear
     among equals the lower index).
 
     Args:
-        features: (N, D) embeddings, one a pose; their lengths do not matter.
+        features: (N, D) embeddings, one a pose; their lengths do not matter. Like the properties a tensor, or an array
+            that may be a memory map: of either little is read at once.
         properties: (N, C) integers (`low_level_properties`).
         motion: (N,) integers: which motion a pose comes from.
         frame: (N,) the pose's number in its motion.
@@ -185,13 +185,13 @@ def pairs_to_annotate(mined: MinedPairs, *, seed: int = 0) -> Tensor:
 
 
 def cosine_neighbours(features, targets, count: int, search: str = "auto") -> Iterator[tuple]:
-    """The nearest poses by cosine, exactly, in chunks whose memory does not grow with the number of targets.
+    """The nearest poses by cosine, exactly, in chunks whose memory does not grow with the number of poses.
 
     Args:
-        features: (N, D) float32 of length 1.
+        features: as for `mine_within_motions`.
         targets: (T,) long: whose neighbours to find; no pose is its own neighbour.
         count: how many; all other poses where there are fewer.
-        search: as for `mine_within_motions`.
+        search: as for `mine_within_motions`; "faiss" holds all features in memory.
 
     Yields:
         (targets (t,), cosines (t, count), indices (t, count)): nearest first, equally near ones by rising index. Which
@@ -202,34 +202,60 @@ def cosine_neighbours(features, targets, count: int, search: str = "auto") -> It
         return
     faiss = _import_faiss(search)
     look_up = _faiss_look_up(faiss, features) if faiss else _torch_look_up(features)
-    for chunk in targets.split(max(1, _TABLE // len(features))):
+    for chunk in targets.split(_CHUNK):
         yield chunk, *look_up(chunk, count)
 
 
 def _torch_look_up(features) -> Callable:
     def look_up(targets, count):
-        cosines = features[targets] @ features.T
-        cosines[torch.arange(len(targets)), targets] = -torch.inf
-        best, indices = cosines.topk(count)
-        # which of equal cosines `topk` takes is nobody's promise
-        tied = (cosines >= best[:, -1:]).sum(1) > count
-        indices[tied] = cosines[tied].argsort(dim=1, descending=True, stable=True)[:, :count]
-        return _nearest_first(cosines.gather(1, indices), indices)
+        wanted = _directions(features, targets)
+        best, indices = wanted.new_empty(len(targets), 0), targets.new_empty(len(targets), 0)
+        for block in torch.arange(len(features)).split(_CHUNK):
+            cosines = wanted @ _directions(features, block).T
+            cosines[targets[:, None] == block] = -torch.inf
+            cosines, places = _highest(cosines, min(count, len(block)))
+            # those from before come first and have the lower indices, so that a stable sort keeps equal ones in order
+            best, indices = torch.cat([best, cosines], 1), torch.cat([indices, places + block[0]], 1)
+            order = best.argsort(dim=1, descending=True, stable=True)[:, :count]
+            best, indices = best.gather(1, order), indices.gather(1, order)
+        return best, indices
 
     return look_up
 
 
+def _highest(cosines, count):
+    """The highest of each row and their places, equal ones by rising place."""
+    best, places = cosines.topk(count)
+    # which of equal cosines `topk` takes is nobody's promise
+    tied = (cosines >= best[:, -1:]).sum(1) > count
+    places[tied] = cosines[tied].argsort(dim=1, descending=True, stable=True)[:, :count]
+    return _nearest_first(cosines.gather(1, places), places)
+
+
 def _faiss_look_up(faiss, features) -> Callable:
     index = faiss.IndexFlatIP(features.shape[1])
-    index.add(features.numpy())
+    for block in torch.arange(len(features)).split(_CHUNK):
+        index.add(_directions(features, block).numpy())
 
     def look_up(targets, count):
-        best, indices = (torch.from_numpy(found) for found in index.search(features[targets].numpy(), count + 1))
+        wanted = _directions(features, targets).numpy()
+        best, indices = (torch.from_numpy(found) for found in index.search(wanted, count + 1))
         itself = indices == targets[:, None]
         itself[:, -1] |= ~itself.any(1)  # more than `count` copies of a pose may hide it from itself
         return _nearest_first(best[~itself].reshape(-1, count), indices[~itself].reshape(-1, count))
 
     return look_up
+
+
+def _directions(features, rows) -> Tensor:
+    """Some rows of features, with length 1."""
+    found = _rows(features, rows).float()
+    return found / found.norm(dim=1, keepdim=True)
+
+
+def _rows(table, rows) -> Tensor:
+    """Some rows of a tensor or an array, in memory."""
+    return table[rows].cpu() if torch.is_tensor(table) else torch.from_numpy(np.array(table[rows.numpy()]))
 
 
 def _nearest_first(cosines, indices):
@@ -281,7 +307,7 @@ def _take(mined, mask) -> MinedPairs:
 
 
 def _count_differences(properties, pairs):
-    counts = [(properties[part[:, 0]] != properties[part[:, 1]]).sum(1) for part in pairs.split(_CHUNK)]
+    counts = [(_rows(properties, part[:, 0]) != _rows(properties, part[:, 1])).sum(1) for part in pairs.split(_CHUNK)]
     return torch.cat(counts)
 
 
@@ -297,10 +323,12 @@ def _first_of_each(group, key, tie) -> Tensor:
 
 
 def _checked(features, properties, search):
-    """Features of length 1 and properties as tensors of equally many rows, or a ValueError in one sentence."""
+    """Features and properties as tensors or arrays of equally many rows, or a ValueError in one sentence."""
     if search not in ("auto", "faiss", "torch"):
         raise ValueError(f'search is {search!r}; expected "auto", "faiss" or "torch".')
-    features, properties = torch.as_tensor(features).float().cpu(), torch.as_tensor(properties).cpu()
+    features, properties = (
+        table if isinstance(table, np.ndarray | Tensor) else np.asarray(table) for table in (features, properties)
+    )
     if features.ndim != 2:
         raise ValueError(f"features has shape {tuple(features.shape)}; expected (N, D), one embedding for each pose.")
     if properties.ndim != 2 or len(properties) != len(features):
@@ -308,11 +336,12 @@ def _checked(features, properties, search):
             f"properties has shape {tuple(properties.shape)}; expected ({len(features)}, C), one row for each row of "
             "features."
         )
-    length = features.norm(dim=1, keepdim=True)
-    bad = ~(length.isfinite() & (length > 0))[:, 0]
-    if bad.any():
-        raise ValueError(f"features row {int(bad.nonzero()[0])} is zero, NaN or infinite; it has no direction.")
-    return features / length, properties
+    for block in torch.arange(len(features)).split(_CHUNK):
+        length = _rows(features, block).float().norm(dim=1)
+        bad = ~(length.isfinite() & (length > 0))
+        if bad.any():
+            raise ValueError(f"features row {int(block[bad][0])} is zero, NaN or infinite; it has no direction.")
+    return features, properties
 
 
 def _one_each(values, name, count):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from .picture_files import read_picture
 from .records import PoseRecord
 
 QUALITY = 92  # of JPEG
@@ -35,19 +36,20 @@ def take_pictures(records: list[PoseRecord], *, seed: int, size: int) -> list[Pi
     return [next(rendered) if record.image is None else _read(record) for record in records]
 
 
+def encode_picture(pixels: np.ndarray) -> bytes:
+    """Pixels `(H, W, 3)` uint8 as a JPEG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
 def _render(records, seed, size):
     from .rendering import render_training_images  # OpenGL
 
     made = render_training_images(np.stack([record.pose for record in records]), seed=seed, size=size)
     for pixels, pose, box in zip(made.images, made.axis_angle, made.boxes, strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY)
-        yield Picture(buffer.getvalue(), pose, box.tolist())
+        yield Picture(encode_picture(pixels), pose, box.tolist())
 
 
 def _read(record):
-    try:
-        content = record.image.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no picture {record.image} of {record.set}; get the set anew.") from None
-    return Picture(content, record.pose, None if record.box is None else list(record.box))
+    return Picture(read_picture(record.image), record.pose, None if record.box is None else list(record.box))

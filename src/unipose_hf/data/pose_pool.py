@@ -6,7 +6,7 @@ with the global orientation set to zero (UniPose, supplement A.1). Both files ar
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class PosePool:
     def __init__(self, folder: str | os.PathLike):
         import pyarrow as pa
 
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         self._table = pa.ipc.open_file(pa.memory_map(str(folder / "records.arrow"))).read_all()
         self.poses, self.joints = (
             np.memmap(folder / name, dtype=np.float32, mode="r").reshape(-1, 22, 3) for name in ("poses", "joints")
@@ -54,6 +54,28 @@ class PosePool:
             "texts": tuple(values["texts"]),
         }
         return PoseRecord(**values)
+
+    def rows_by_picture(self) -> list[list[int]]:
+        """The records that have a box in a picture, those of one picture together, in the order of the pictures."""
+        groups = {}
+        for row, (image, box) in enumerate(zip(self._table["image"], self._table["box"], strict=True)):
+            if image.is_valid and box.is_valid:
+                groups.setdefault(image.as_py(), []).append(row)
+        return list(groups.values())
+
+    def measured(self, name: str, dtype: str, measure: Callable[[slice], np.ndarray]) -> np.memmap:
+        """`(N, width)` numbers, `measure` of some rows after the other; kept in the file `name`, and taken from there.
+
+        Memory does not grow with the number of records.
+        """
+        path = self.folder / name
+        if not path.exists():
+            part = self.folder / f"{name}.part"
+            with open(part, "wb") as file:
+                for start in range(0, len(self), _BLOCK):
+                    file.write(np.asarray(measure(slice(start, start + _BLOCK)), dtype=dtype).tobytes())
+            os.replace(part, path)
+        return np.memmap(path, dtype=dtype, mode="r").reshape(len(self), -1)
 
 
 def gather_pool(records: Iterable[PoseRecord], folder: str | os.PathLike) -> PosePool:

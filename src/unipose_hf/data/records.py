@@ -22,7 +22,7 @@ class PoseRecord(NamedTuple):
         betas: shape of the set's own body (SMPL family, of `gender`; in PoseEst-Open the bundled body), or None.
         gender: "female", "male", "neutral", or None.
         frame_rate: frames a second of the motion, or None.
-        image: the picture, or None.
+        image: the picture, as `picture_files.read_picture` takes it, or None.
         box: left, top, right, bottom of the person in the picture in pixels, or None.
         texts: descriptions of the pose.
     """

@@ -2,14 +2,14 @@
 """Data sets as folders of Parquet shards that `datasets.load_dataset(folder)` reads.
 
 A shard depends on its plan alone and is written whole or not at all. So a killed build goes on where it stopped, with
-any number of processes, and ends with the same bytes.
+any number of processes or machines, and ends with the same bytes.
 """
 
 import functools
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -17,7 +17,6 @@ import torch
 from tqdm.auto import tqdm
 
 from ..modeling.pose_unipose import write_file
-from .licences import LICENCES
 
 ROWS = 128  # of a shard: about 3 MB of rendered pictures, and what a killed build loses at the most
 
@@ -54,6 +53,7 @@ def write_shards(
     make_rows: Callable[[list, int], list[dict]],
     *,
     processes: int = 1,
+    on_ray: bool = False,
     progress: bool = True,
 ) -> None:
     """Make the rows of a split and write them as shards.
@@ -65,13 +65,15 @@ def write_shards(
         features: a function that returns the columns (`datasets.Features`).
         make_rows: takes some of `rows` and the place of the first, returns them as dicts of columns. It must depend on
             nothing else, and is pickled for several processes.
-        processes: that share the shards, one thread each where there are several.
+        processes: that share the shards, one thread each.
+        on_ray: let the Ray cluster that this machine belongs to share them, all of it, in place of processes; its
+            machines must see `folder` and what `make_rows` reads under the same paths.
         progress: show a progress bar.
 
     Raises:
-        ImportError: `datasets` is not installed.
+        ImportError: `datasets`, or for `on_ray` Ray, is not installed.
     """
-    _import_datasets()
+    import_datasets()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count = -(-len(rows) // ROWS)
@@ -80,95 +82,75 @@ def write_shards(
     for part in folder.glob(".*.part"):  # of a build that was killed outright
         part.unlink()
     work = functools.partial(_write_shard, features, make_rows)
+    done = _map_on_ray(work, missing) if on_ray else _map(work, missing, processes)
     with tqdm(total=count, initial=count - len(missing), desc=f"{folder.name} {split}", disable=not progress) as bar:
-        if processes == 1:
-            for job in missing:
-                work(job)
-                bar.update()
-        elif missing:
-            # spawned, for OpenGL does not survive a fork
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(processes, context, torch.set_num_threads, (1,)) as pool:
-                for _ in pool.map(work, missing):
-                    bar.update()
+        for _ in done:
+            bar.update()
+
+
+def _map(work, jobs, processes) -> Iterator:
+    if processes == 1 or not jobs:
+        yield from map(work, jobs)
+        return
+    # spawned, for OpenGL does not survive a fork
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        try:
+            yield from pool.map(work, jobs)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _map_on_ray(work, jobs) -> Iterator:
+    """The same by Ray Data; a machine alone is a cluster of itself."""
+    try:
+        import ray
+        from ray import data
+    except ImportError:
+        raise ImportError("Building on several machines needs Ray: pip install unipose-hf[ray]") from None
+    if not jobs:
+        return
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    data.DataContext.get_current().enable_progress_bars = False
+    known = ray.put(jobs)
+
+    def run(row):
+        work(ray.get(known)[row["id"]])
+        return row
+
+    yield from data.range(len(jobs), override_num_blocks=len(jobs)).map(run).iter_rows()
 
 
 def _write_shard(features, make_rows, job):
     path, rows, first = job
     from pyarrow import parquet
 
-    made = _import_datasets().Dataset.from_list(make_rows(rows, first), features=features())
+    # sums of floats depend on the number of threads
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        made = import_datasets().Dataset.from_list(make_rows(rows, first), features=features())
         parquet.write_table(made.data.table, part)  # `to_parquet` shows a bar for each
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+        torch.set_num_threads(threads)
 
 
-def write_card(folder: str | os.PathLike, title: str, text: str) -> None:
-    """The `README.md` that tells `datasets` which shards are which: a configuration for each sub-folder of shards.
-
-    The licences named in it are those that the shards' rows carry.
-    """
-    folder = Path(folder)
-    configs, licences = [], set()
-    for shards in sorted({path.parent for path in folder.glob("*/*.parquet")}):
-        splits = sorted({path.name.split("-")[0] for path in shards.glob("*.parquet")}, reverse=True)
-        configs.append(f"- config_name: {shards.name}\n  data_files:")
-        configs += [f"  - split: {split}\n    path: {shards.name}/{split}-*.parquet" for split in splits]
-        licences |= _sets_and_licences(shards.glob("*.parquet"))
-    listed = "\n".join(f"* {name}: {licence}" for name, licence in sorted(licences))
-    card = f"---\nconfigs:\n{chr(10).join(configs)}\n---\n# {title}\n\n{text}\n\n## Licences\n\n{listed}\n"
-    write_file(folder / "README.md", card.encode())
-
-
-def push_dataset(folder: str | os.PathLike, repo_id: str, *, private: bool = True, token: str | None = None) -> str:
-    """Upload a finished data set to the Hub, if the licence of every row allows that.
-
-    Args:
-        folder: what a builder left. Pools, journals and the like stay here.
-        repo_id: "user/name"; made if missing, private unless said otherwise.
-
-    Returns:
-        the address of the data set.
-
-    Raises:
-        FileNotFoundError: the folder holds no finished data set.
-        ValueError: a licence forbids passing the rows on.
-    """
-    folder = Path(folder)
-    shards = sorted(folder.glob("*/*.parquet"))
-    if not shards or not (folder / "README.md").is_file():
-        raise FileNotFoundError(f"{folder} holds no finished data set; build it first.")
-    for name, licence in sorted(_sets_and_licences(shards)):
-        if name not in LICENCES or not LICENCES[name].redistribution:
-            raise ValueError(
-                f"{folder} holds rows of {name}, whose licence ({licence}) does not allow them to be passed on; build "
-                "without that set to publish the rest."
-            )
-    from huggingface_hub import HfApi
-
-    api = HfApi(token=token)
-    api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True)
-    api.upload_folder(
-        repo_id=repo_id, repo_type="dataset", folder_path=folder, allow_patterns=["README.md", "*/*.parquet"]
-    )
-    return f"https://huggingface.co/datasets/{repo_id}"
-
-
-def _sets_and_licences(shards: Iterable[Path]) -> set[tuple[str, str]]:
-    """(set, licence) of all rows."""
+def count_rows(folder: Path) -> dict[str, int]:
+    """Rows of each configuration and split of a built data set: `{"A/train": ...}`."""
     from pyarrow import parquet
 
-    found = set()
-    for path in shards:
-        columns = parquet.read_table(path, columns=["set", "licence"])
-        found |= set(zip(*(column.to_pylist() for column in columns.columns), strict=True))
-    return found
+    counts = {}
+    for path in sorted(folder.glob("*/*.parquet")):
+        key = f"{path.parent.name}/{path.name.split('-')[0]}"
+        counts[key] = counts.get(key, 0) + parquet.read_metadata(path).num_rows
+    return counts
 
 
-def _import_datasets():
+def import_datasets():
+    """The library `datasets`, or an ImportError that says how to get it."""
     try:
         import datasets
     except ImportError:

@@ -3,7 +3,7 @@
 
 They come as .npz files of one layout with one row a person, by two sets of names: `imgname`, `center`, `scale` and
 `body_pose`, `betas`, `has_body_pose` (ProHMR, 4D-Humans), or `pose`, `shape`, `has_smpl` (SPIN). Poses are 72 numbers,
-SMPL's 24 joints in axis-angle. The tar files that 4D-Humans trains from hold the same rows but are not read here.
+SMPL's 24 joints in axis-angle. `smpl_tar` reads the same rows from archives.
 """
 
 from collections.abc import Iterator
@@ -76,20 +76,22 @@ def _records(root, files, name):
             arrays = _load(path)
             rows = np.flatnonzero(arrays["known"])
             for start in range(0, len(rows), _BLOCK):
-                yield from _people(arrays, rows[start : start + _BLOCK], path, pictures, name, skip)
+                yield from people_of(arrays, rows[start : start + _BLOCK], path, pictures, name, skip)
 
 
-def _people(arrays, rows, path, pictures, name, skip):
+def people_of(arrays, rows, path, pictures, name, skip) -> Iterator[PoseRecord]:
+    """Records of some rows of what `columns_of` returned; `pictures` is their folder or archive."""
+    packed = pictures.is_file()
     raw = body_joints(arrays["pose"][rows], path)
     finite = np.isfinite(raw).all(axis=(1, 2)) & np.isfinite(arrays["box"][rows]).all(axis=1)
     for row, pose, fine in zip(rows.tolist(), from_opencv(raw), finite, strict=True):
         image = pictures / arrays["image"][row]
         if not fine:
             skip(f"{path} holds NaN or infinite numbers in row {row}.")
-        elif not image.is_file():
+        elif not packed and not image.is_file():
             skip(f"There is no picture {image}: {LICENCES[name].how}.")
         else:
-            betas = arrays["betas"][row] if "betas" in arrays else None
+            betas = arrays["betas"][row].copy() if "betas" in arrays else None
             box = tuple(arrays["box"][row].tolist())
             licence = LICENCES[name].terms
             sequence = arrays["image"][row]
@@ -97,8 +99,15 @@ def _people(arrays, rows, path, pictures, name, skip):
 
 
 def _load(path):
-    """The columns of a file by one set of names, `image` as text and `box` in place of `center` and `scale`."""
-    found = read_npz(path, *(name for names in _NAMES.values() for name in names))
+    return columns_of(read_npz(path, *(name for names in _NAMES.values() for name in names)), path)
+
+
+def columns_of(found: dict, path: object) -> dict:
+    """The columns of a file by one set of names, `image` as text and `box` in place of `center` and `scale`.
+
+    Raises:
+        ValueError: they do not fit together; the message begins with `path`.
+    """
     arrays = {ours: found[name] for ours, names in _NAMES.items() for name in names if name in found}
     missing = [" or ".join(_NAMES[key]) for key in ("image", "center", "scale", "pose") if key not in arrays]
     if missing:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures wherever they lie: a file, a member of a tar archive, a row of a Parquet shard.
+
+A path names all three: `a.jpg`, `archive.tar/deep/a.jpg`, `shard.parquet/17`.
+"""
+
+import functools
+import tarfile
+from pathlib import Path
+
+
+def read_picture(path: Path) -> bytes:
+    """The bytes of a picture file.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    for archive in path.parents:
+        if archive.suffix in (".tar", ".parquet") and archive.is_file():
+            place = path.relative_to(archive).as_posix()
+            return (_member if archive.suffix == ".tar" else _row)(archive, place, path)
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(f"There is no picture {path}; get its set anew.") from None
+
+
+def _member(archive, place, path):
+    tar, members = _open_tar(archive)
+    if place not in members:
+        raise FileNotFoundError(f"There is no picture {path}; get its set anew.")
+    return tar.extractfile(members[place]).read()
+
+
+def _row(archive, place, path):
+    table = _open_shard(archive)
+    if not (place.isdigit() and int(place) < len(table)):
+        raise FileNotFoundError(f"There is no picture {path}; build its set anew.")
+    return table["image"][int(place)]["bytes"].as_py()
+
+
+@functools.lru_cache(maxsize=16)
+def _open_tar(archive):
+    """An open archive and its members by name; the later of two of one name counts, as when unpacking."""
+    tar = tarfile.open(archive)
+    return tar, {member.name: member for member in tar if member.isfile()}
+
+
+@functools.lru_cache(maxsize=2)  # a shard's pictures are some megabytes
+def _open_shard(archive):
+    from pyarrow import parquet
+
+    return parquet.read_table(archive, columns=["image"])
