@@ -335,8 +335,9 @@ def test_evaluate_into_a_report(run, tmp_path, model_folder, monkeypatch):
 
     given = {}
 
-    def stand_in(folder, setting, samples_of, tasks, key, say):
-        given.update(folder=folder, setting=setting, tasks=tasks, key=key)
+    def stand_in(folder, setting, measurements, key, say, title, beside):
+        given.update(setting=setting, tasks=[one.name for one in measurements], key=key, title=title, beside=beside)
+        given["data"] = {one.data for one in measurements}
         say("tokenizer: 1 of 2 done")
         return folder / "report.md"
 
@@ -346,13 +347,18 @@ def test_evaluate_into_a_report(run, tmp_path, model_folder, monkeypatch):
     assert result.exit_code == 0, result.output
     assert result.stdout.strip().endswith("report.md") and "1 of 2 done" in result.stderr
     assert given["tasks"] == ["tokenizer", "pose-diff"] and (tmp_path / "deep/er").is_dir()
-    assert given["setting"].retrieval is None and given["key"]["count"] == 4
+    assert given["setting"].retrieval.texts(["Stand."]).shape == (1, 256) and given["key"]["count"] == 4  # the bundled
+    assert given["title"] == f"Evaluation of {model_folder.name}" and given["data"] == {"open held-out clips"}
     kept = given["key"]
     assert run("evaluate", *options).exit_code == 0 and given["tasks"] == list(evaluation.MEASUREMENTS)
     assert given["key"] == kept  # the same model, so finished tasks are kept
     mistake(run("evaluate", *options, "--tasks", "dance"), "'dance'", "pose-to-text")
     mistake(run("evaluate", "--model", model_folder, "--tasks", "tokenizer"), "--output")
     mistake(run("evaluate", *options, "--retrieval", "none"), "none", "retrieval model")
+    assert run("evaluate", *options, "--data", "none", "--tasks", "tokenizer").exit_code == 0
+    assert given["data"] == {"AMASS test", "MOYO validation"} and given["key"] != kept
+    mistake(run("evaluate", *options, "--beside", "other"), "NAME=FOLDER")
+    mistake(run("evaluate", *options, "--beside", "other=none"), "none")
 
 
 # -- doctor ----------------------------------------------------------------------------------------------------------

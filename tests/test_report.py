@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Protocols on a few open samples, the table of published figures, and the report that sets ours beside them."""
 
-import json
 import re
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from miniatures import write_amass, write_sequence, write_texts
 from PIL import Image
 from tiny_chat import tiny_model_and_processor
 
-from unipose_hf.body import JOINT_NAMES, PARENTS, load_body
+from unipose_hf.body import JOINT_NAMES, PARENTS, load_body, remove_yaw
 from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.data.records import PairRecord, PoseRecord
 from unipose_hf.evaluation import cases, mpjpe, pa_mpjpe, r_precision, run
+from unipose_hf.evaluation.ablations import ABLATIONS, ablation_rows
 from unipose_hf.evaluation.held_out import _HeldOut, choose_poses
-from unipose_hf.evaluation.open_set import OPEN_DATA, OpenSet
+from unipose_hf.evaluation.open_set import OPEN_DATA, REASONING, OpenSet
+from unipose_hf.evaluation.paper_sets import _drawn, _pair, paper_sets, read_samples
 from unipose_hf.evaluation.pose_protocols import (
     FULL_SET,
     ONE_ANSWER,
     image_to_pose,
     pose_editing,
     random_sampling,
+    reasoning_image_to_pose,
     retrieval,
     text_to_pose,
     tokenizer,
@@ -133,7 +139,11 @@ def test_text_to_pose_gives_every_protocol(tiny, open_set):
     result = text_to_pose(samples, setting(tiny))
     found = means(result)
     pools = f"random-sampling, pools of {len(samples)}"
-    assert set(found) == {"one answer", "7 samples a text", "full-set", "full-set, true poses", pools}
+    assert set(found) == {
+        *("one answer", "7 samples a text", "one at a time"),
+        *("full-set", "full-set, true poses", pools),
+    }
+    assert found["one at a time"]["seconds"] > 0
     assert found["full-set"] == pytest.approx(found[pools])  # pools as large as the set
     drawn = found["7 samples a text"]
     assert drawn["best_mpjpe_mm"] <= drawn["best6_mpjpe_mm"] <= drawn["mpjpe_mm"]
@@ -146,13 +156,55 @@ def test_text_to_pose_gives_every_protocol(tiny, open_set):
     assert found["one answer"]["pa_mpjpe_mm"] == pytest.approx(1000 * pa_mpjpe(*joints).mean().item(), abs=0.01)
 
 
+def test_the_clock_runs_only_while_the_model_answers(tiny, open_set):
+    chosen = setting(tiny)
+    tokenizer(open_set.samples("text-to-pose"), chosen)
+    assert chosen.generation_seconds == 0
+    image_to_pose(open_set.samples("image-to-pose"), chosen)
+    assert chosen.generation_seconds > 0
+
+
+def test_tokenizer_also_of_turned_poses(tiny, open_set):
+    """A turn of the whole body changes what the tokenizer sees, but no error after alignment if it bears it."""
+    found = means(tokenizer(open_set.samples("text-to-pose"), setting(tiny)))
+    assert set(found) == {"reconstruction", "reconstruction, turned"}
+    assert found["reconstruction"]["mpjpe_mm"] != found["reconstruction, turned"]["mpjpe_mm"]
+
+
+def test_reasoning_finds_the_person_meant(tiny, open_set, monkeypatch):
+    samples = open_set.samples(REASONING)
+    again = OpenSet(5).samples(REASONING)
+    for sample, same in zip(samples, again, strict=True):
+        assert 1 <= len(sample["others"]) <= 3 and sample["text"] in question(sample)[0]["content"][-1]["text"]
+        assert sample["text"] == same["text"] and torch.equal(
+            torch.tensor(sample["poses"][0]), torch.tensor(same["poses"][0])
+        )
+
+    def answer(who):
+        def stand_in(setting, chats, **options):
+            said = chats[0][0]["content"][-1]["text"]
+            poses = [sample["poses"][0] if "Estimate the pose." != said else sample["others"][0] for sample in samples]
+            return axis_angle_to_matrix(torch.tensor(np.stack(poses if who else poses[::-1])))
+
+        return stand_in
+
+    monkeypatch.setattr("unipose_hf.evaluation.pose_protocols.answer_poses", answer(True))
+    result = reasoning_image_to_pose(samples, setting(tiny))
+    [figures] = means(result).values()
+    assert result.task == REASONING and figures["person_found"] == 100 and figures["mpjpe_mm"] < 0.01
+    assert figures["mpjpe_mm_without_words"] > 10 and 25 <= figures["person_found_by_chance"] <= 50
+    monkeypatch.setattr("unipose_hf.evaluation.pose_protocols.answer_poses", answer(False))
+    [figures] = means(reasoning_image_to_pose(samples, setting(tiny))).values()
+    assert figures["person_found"] < 100
+
+
 class Parrot:
     """Answers with the first reference of each sample, as a perfect model would."""
 
     def __init__(self, monkeypatch, samples):
         said = iter([references(sample)[0] for sample in samples])
         monkeypatch.setattr(
-            "unipose_hf.evaluation.text_protocols.answer_texts", lambda m, p, chats, size: [next(said) for _ in chats]
+            "unipose_hf.evaluation.text_protocols.answer_texts", lambda setting, chats: [next(said) for _ in chats]
         )
 
 
@@ -166,7 +218,10 @@ def test_text_tasks_of_a_perfect_model(tiny, open_set, monkeypatch):
     precision = found[f"R-precision, pools of {len(samples)}"]
     expected = r_precision(vectors(len(samples), 0), vectors(len(samples), 1), pool=len(samples))
     assert precision["top1"] == pytest.approx(expected["top1"]) == precision["top1_of_references"]
-    assert result.errors.max() < 1e-4
+    expected = 1 - (vectors(len(samples), 0) * vectors(len(samples), 1)).sum(1)
+    torch.testing.assert_close(result.errors, expected)
+    Parrot(monkeypatch, samples)
+    assert pose_to_text(samples, setting(tiny, retrieval=None)).errors.max() < 1e-4  # by words alone
 
 
 def test_what_is_missing_is_named(tiny, open_set, monkeypatch):
@@ -317,7 +372,7 @@ def result_on(data, body, protocol="one answer"):
 
 
 def test_only_the_same_data_protocol_and_body_share_a_table():
-    same = tables(result_on("PoseFix-H test", "SMPL"))
+    same = tables([result_on("PoseFix-H test", "SMPL")])
     assert list(same) == [("PoseFix-H test", "one answer", "SMPL")]
     assert list(same["PoseFix-H test", "one answer", "SMPL"])[0] == OURS
     assert same["PoseFix-H test", "one answer", "SMPL"][OURS] == {"mpjpe_mm": "123.4", "fid": "0.200 (0.01)"}
@@ -326,16 +381,16 @@ def test_only_the_same_data_protocol_and_body_share_a_table():
         result_on(OPEN_DATA, "SMPL"),
         result_on("PoseFix-H test", "SMPL", "30 samples a text"),
     ):
-        found = tables(changed)
+        found = tables([changed])
         assert len(found) == 2
         assert all((OURS in methods) != ("UniPose" in methods) for methods in found.values())
 
 
 def test_report_names_everything():
-    text = report_text([result_on(OPEN_DATA, "bundled body")], pictures={"pose-editing": "pictures/p.png"})
+    text = report_text([result_on(OPEN_DATA, "bundled body") | {"picture": "pictures/p.jpg"}])
     assert f"Data: {OPEN_DATA}. Protocol: one answer. Body: bundled body." in text
     assert "| UniPose | 270.3 | 138.9 | 0.015 |" in text and "* METEOR: No WordNet." in text
-    assert "![best, median and worst answer](pictures/p.png)" in text
+    assert f"![best, median and worst answer, {OPEN_DATA}](pictures/p.jpg)" in text
     assert "* PoseFix-H test: human instructions: https://" in text and "smpl.is.tue.mpg.de" in text
     assert "mpjpe_mm 271.1 (0.61)" in text
     for block in re.findall(r"(?:^\|.*\n)+", text, re.M):  # every row as wide as its head
@@ -359,7 +414,8 @@ def test_cases_are_drawn_with_poses_texts_and_pictures(monkeypatch, open_set):
             task, OPEN_DATA, "b", 4, {}, {}, ["Bend.", "", "Kick.", "Sit."] if told else answers, errors, "MPJPE"
         )
         page = cases.draw_cases(result, samples)
-        assert page.width == cases.PAGE_WIDTH and len(page.getcolors(2**24)) > 20
+        texts = told or TASKS[task].text
+        assert (page.width == cases.PAGE_WIDTH) == texts and len(page.getcolors(2**24)) > 20
         expected = 3 * (TASKS[task].poses + 2 * (not told))  # what is given; the answer and the truth
         assert len(drawn) == expected, task
         drawn.clear()
@@ -367,35 +423,152 @@ def test_cases_are_drawn_with_poses_texts_and_pictures(monkeypatch, open_set):
         cases.draw_cases(Result("retrieval", OPEN_DATA, "b", 4, {}), [])
 
 
-def test_a_finished_task_is_not_measured_again(tiny, tmp_path, monkeypatch, open_set):
+def test_a_finished_measurement_is_not_made_again(tiny, tmp_path, monkeypatch, open_set):
     told, asked = [], []
-    samples = open_set
     monkeypatch.setattr(run, "draw_cases", lambda result, samples: Image.new("RGB", (90, 60), "red"))
 
-    def samples_of(task):
-        asked.append(task)
-        return samples.samples(task)
+    def evaluate(*tasks, key="a", more=()):
+        def samples(task):
+            asked.append(task)
+            return open_set.samples(task)
 
-    def evaluate(*tasks, key="a"):
-        return run.evaluate_into(tmp_path, setting(tiny), samples_of, tasks, {"model": key}, told.append)
+        plan = run.open_measurements(tasks, SimpleNamespace(samples=samples), OPEN_DATA)
+        return run.evaluate_into(tmp_path, setting(tiny), [*plan, *more], {"model": key}, told.append, "Of it")
 
     report = evaluate("tokenizer")
-    assert asked == ["text-to-pose"] and told == ["tokenizer: 1 of 1 done"]
-    kept = (tmp_path / "tasks" / "tokenizer.json").read_bytes()
-    evaluate("tokenizer", "retrieval")
+    assert asked == ["text-to-pose"] and told == [f"tokenizer, {OPEN_DATA}: 1 of 1, done"]
+    [kept] = run.read_results(tmp_path)
+    evaluate("retrieval", "tokenizer")
     assert asked == ["text-to-pose", "pose-to-text"]  # only the new one
-    assert (tmp_path / "tasks" / "tokenizer.json").read_bytes() == kept
-    assert [one["task"] for one in json.loads((tmp_path / "figures.json").read_text())] == ["tokenizer", "retrieval"]
+    assert [one["task"] for one in run.read_results(tmp_path)] == ["tokenizer", "retrieval"]
+    assert run.read_results(tmp_path)[0] == kept
     text = report.read_text()
-    assert "## tokenizer" in text and "## retrieval" in text and "(pictures/tokenizer.png)" in text
-    assert Image.open(tmp_path / "pictures" / "tokenizer.png").size == (90, 60)
+    assert text.startswith("# Of it\n") and "## tokenizer" in text and "## retrieval" in text
+    assert f"]({kept['picture']})" in text and Image.open(tmp_path / kept["picture"]).size == (90, 60)
     evaluate("tokenizer", key="b")  # another model
     assert asked[2:] == ["text-to-pose"] and "## retrieval" not in report.read_text()
-    (tmp_path / "tasks" / "tokenizer.json").write_text("{")
+    (tmp_path / "figures.json").write_text("{")
     evaluate("tokenizer", key="b")
     assert len(asked) == 4
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pictures", "report.md", "tasks"]
-    with pytest.raises(ValueError, match="no task 'dance' to evaluate"):
-        evaluate("dance")
-    with pytest.raises(ValueError, match="no task ''"):
-        evaluate()
+
+    def none_there():
+        raise FileNotFoundError("There is no folder amass.")
+
+    evaluate("tokenizer", key="b", more=[run.Measurement("tokenizer", "AMASS test", none_there, None)])
+    assert told[-1].endswith("2 of 2, There is no folder amass.")
+    assert "after registering. There is no folder amass." in report.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pictures", "report.md"]
+
+
+def test_tasks_and_folders_that_are_not_there(tmp_path):
+    for tasks, found in ((["dance"], "'dance'"), ([], "''")):
+        with pytest.raises(ValueError, match=f"no task {found} to evaluate"):
+            run.check_tasks(tasks)
+    with pytest.raises(FileNotFoundError, match="unipose evaluate --output"):
+        run.read_results(tmp_path)
+
+
+def test_a_model_is_told_by_its_contents(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+        (tmp_path / name / "config.json").write_text("{}")
+    kept = run.fingerprint(tmp_path / "a")
+    (tmp_path / "a" / "README.md").write_text("a card")
+    assert kept == run.fingerprint(tmp_path / "a") == run.fingerprint(tmp_path / "b")
+    (tmp_path / "b" / "model.safetensors").write_bytes(b"others")
+    assert run.fingerprint(tmp_path / "b") != kept
+
+
+# -- ablations -------------------------------------------------------------------------------------------------------
+
+
+def test_ablations_set_models_beside_one_another():
+    def result(task, protocol, **figures):
+        return Result(task, OPEN_DATA, "b", 4, {protocol: {k: Figure.of([v]) for k, v in figures.items()}}).to_dict()
+
+    causal = [result("text-to-pose", "full-set", **{"t2p_r@5": 1.5}), result("pose-to-text", TEXT_PROTOCOL, bleu4=30)]
+    mixed = [result("text-to-pose", "one at a time", seconds=0.25)]
+    text = report_text(mixed, beside={"causal": causal})
+    [head, _, ours, other] = re.search(rf"Attention .*Data: {OPEN_DATA}\.\n\n((?:\|.*\n)+)", text)[1].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, ours, other)]
+    found = {row[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[1:]}
+    assert found[OURS]["text-to-pose, one at a time: seconds"] == "0.250"
+    assert found["causal"] == {
+        "text-to-pose, one at a time: seconds": "",
+        "text-to-pose, full-set: t2p_r@5": "1.50",
+        "pose-to-text, all references: bleu4": "30.00",
+    }
+    assert "| UniPose, mixed | 13.80 |" in text and "## Ablations" not in report_text(mixed)
+
+
+def test_ablations_ask_for_figures_that_there_are(tiny, open_set):
+    """Their columns are names of protocols and figures that the tasks give."""
+    results = [
+        protocol(open_set.samples(task), setting(tiny, samples_per_text=6, seeds=(0,))).to_dict()
+        for task, protocol in (("text-to-pose", tokenizer), ("image-to-pose", image_to_pose))
+    ]
+    for ablation, task in ((ABLATIONS[0], "tokenizer"), (ABLATIONS[1], "image-to-pose")):
+        [rows] = ablation_rows(ablation, {"m": results}).values()
+        assert len(rows["m"]) == sum(column[0] == task for column in ablation.columns)
+    for ablation in ABLATIONS:
+        assert all(len(values) == len(ablation.printed) for values in ablation.published.values())
+
+
+# -- published sets --------------------------------------------------------------------------------------------------
+
+
+def test_samples_of_the_published_sets(tmp_path, monkeypatch):
+    write_amass(tmp_path / "amass")
+    write_texts(tmp_path / "posescript")
+    write_texts(tmp_path / "posefix")
+    write_sequence(tmp_path / "3dpw")
+    sets = {one.data: one for one in paper_sets(tmp_path)}
+    assert set(sets) < set(WHERE)
+    for task, data, count in (
+        ("tokenizer", "AMASS test", 3),
+        ("text-to-pose", "PoseScript-H2 test", 1),
+        ("pose-to-text", "PoseScript-H2 test", 1),
+        ("pose-editing", "PoseFix-H test", 1),
+        ("pose-diff", "PoseFix-H test", 1),
+        ("image-to-pose", "3DPW test", 4),
+    ):
+        samples = read_samples(sets[data], task)
+        assert len(samples) == count and len(read_samples(sets[data], task, 1)) == 1
+        for sample in samples:
+            assert task == "tokenizer" or sample["task"] == task
+            assert len(question(sample)) == 1 and all(pose.shape == (22, 3) for pose in sample["poses"])
+    assert words(read_samples(sets["PoseScript-H2 test"], "text-to-pose")[0]) == "Waits."
+    assert references(read_samples(sets["PoseFix-H test"], "pose-diff")[0]) == ["Turn."]
+    sample = read_samples(sets["3DPW test"], "image-to-pose")[0]
+    assert sample["betas"].shape == (10,) and Image.open(sample["images"][0]["image"]).size == (8, 8)
+    with pytest.raises(FileNotFoundError, match="MOYO"):
+        read_samples(sets["MOYO validation"], "tokenizer")
+    plan = run.paper_measurements(["image-to-pose", "retrieval"], tmp_path)
+    assert [(one.name, one.data) for one in plan] == [
+        ("retrieval", "PoseScript-H2 test"),
+        ("image-to-pose", "3DPW test"),
+        ("image-to-pose", "Human3.6M test"),
+    ]
+
+
+def test_draws_from_a_stream_are_even():
+    counts = Counter(number for seed in range(400) for number in _drawn(range(10), 4, seed))
+    assert set(counts) == set(range(10)) and max(counts.values()) - min(counts.values()) < 70
+    assert _drawn(range(3), 4, 0) == [0, 1, 2] and _drawn(range(9), 4, 1) == sorted(_drawn(range(9), 4, 1))
+
+
+def test_pairs_of_one_motion_keep_the_turn_between_them():
+    poses = 0.4 * torch.randn(2, 22, 3, generator=torch.Generator().manual_seed(3))
+    sides = [PoseRecord("s", "m", i, "l", pose.numpy()) for i, pose in enumerate(poses)]
+    for in_sequence in (True, False):
+        first, second = _pair(PairRecord("s", "l", *sides, ("t",), in_sequence))
+        torch.testing.assert_close(first, remove_yaw(poses[0]))
+        before, after = ((b[0].T @ a[0]) for a, b in (roots(poses), roots(torch.stack([first, second]))))
+        # relative to the viewer's vertical the turn between the two is kept, or taken away
+        assert torch.allclose(before, after, atol=1e-5) == in_sequence
+        assert torch.allclose(second, remove_yaw(poses[1]), atol=1e-5) != in_sequence
+
+
+def roots(poses):
+    return axis_angle_to_matrix(poses[:, :1])

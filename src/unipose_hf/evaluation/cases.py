@@ -4,13 +4,13 @@
 import torch
 from PIL import Image
 
-from unipose_hf.figures import PICTURE, Cell, Panel, draw_overview
+from unipose_hf.figures import MARGIN, PICTURE, Cell, Panel, draw_overview
 from unipose_hf.visualization.picture import draw_pose
 
 from .results import Result
-from .samples import references, words
+from .samples import references
 
-PAGE_WIDTH = 1300
+PAGE_WIDTH = 1300  # with texts; pictures alone take what they need
 
 
 def chosen_cases(errors: torch.Tensor) -> dict[str, int]:
@@ -29,7 +29,7 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
         raise ValueError(f"{result.task} gave no answers to draw.")
     rows = []
     for name, row in chosen_cases(result.errors).items():
-        title = f"{result.task}, {name} of {result.samples}: {result.error_name} {float(result.errors[row]):.1f}"
+        title = f"{result.task}, {name} of {result.samples}: {result.error_name} {float(result.errors[row]):.3g}"
         sample, answer = samples[row], result.answers[row]
         if isinstance(answer, str):
             given = _shown(sample, sample["poses"])
@@ -37,11 +37,12 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
         else:
             truth = sample["poses"][-1]
             given = _shown(sample, [truth] if result.task == "tokenizer" else sample["poses"][:-1])
-            if sample["task"] in ("text-to-pose", "pose-editing") and result.task != "tokenizer":
-                given += (Cell(words(sample), "text"),)
+            if sample.get("text") and result.task != "tokenizer":
+                given += (Cell(sample["text"], "text"),)
             answered = _drawn(answer, "answer"), _drawn(truth, "truth")
         rows.append([Panel(title, given, answered)])
-    return draw_overview(rows, PAGE_WIDTH)
+    panel = rows[0][0]
+    return draw_overview(rows, PAGE_WIDTH if panel.texts() else panel.width_without_texts() + 2 * MARGIN)
 
 
 def _shown(sample, poses):

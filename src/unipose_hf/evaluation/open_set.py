@@ -2,20 +2,26 @@
 """Samples of every task that need no download: the test clips of the open poses, captions that were measured, and
 rendered pictures."""
 
+import dataclasses
 import functools
 
+import numpy as np
 import torch
+from PIL import Image
 
 from unipose_hf.body import remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.data.multi_person import MOST_PEOPLE, hints_at, render_group
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.rendering import render_training_images
 from unipose_hf.data.sampling import random_global_turn
-from unipose_hf.modeling.processing_unipose import task_messages
+from unipose_hf.visualization.outfit import Outfit
 
 from .held_out import CLAUSES, REFERENCES, choose_poses, other_of_clip
+from .samples import made_sample
 
 OPEN_DATA = "open held-out clips"
+REASONING = "reasoning-image-to-pose"  # not a task of its own: an image-to-pose with words that single out a person
 PICTURE_SIZE = 512
 
 
@@ -40,7 +46,7 @@ class OpenSet:
         self.sources = other_of_clip(poses.clip_id[chosen], self._generator)  # the pose that each one is changed from
 
     def samples(self, task: str) -> list[dict]:
-        """The samples of one task, see `samples.py`.
+        """The samples of one task, or of `REASONING`, see `samples.py`.
 
         Raises:
             ValueError: there is no such task.
@@ -49,6 +55,7 @@ class OpenSet:
             "text-to-pose": self._text_to_pose,
             "pose-editing": self._pose_editing,
             "image-to-pose": self._image_to_pose,
+            REASONING: self._reasoning,
             "pose-to-text": self._texts,
             "pose-diff": self._texts,
             "image-to-pose-text": self._texts,
@@ -66,18 +73,37 @@ class OpenSet:
     def _text_to_pose(self, task):
         captions, stated = caption_poses(self.poses, seed=self.seed, max_clauses=CLAUSES, return_codes=True)
         rows = zip(captions, stated, self.poses, strict=True)
-        return [_sample(task, [pose], answer=pose, text=text, stated=codes) for text, codes, pose in rows]
+        return [made_sample(task, [pose], pose, text=text, stated=codes) for text, codes, pose in rows]
 
     def _pose_editing(self, task):
         sources = self.poses[self.sources]
         texts, stated = instruct_pairs(sources, self.poses, seed=self.seed, max_clauses=CLAUSES, return_codes=True)
         rows = zip(texts, stated, sources, self.poses, strict=True)
-        return [_sample(task, [a, b], given=[a], answer=b, text=text, stated=codes) for text, codes, a, b in rows]
+        return [made_sample(task, [a, b], b, given=[a], text=text, stated=codes) for text, codes, a, b in rows]
 
     def _image_to_pose(self, task):
         pictures = self._pictures
         rows = zip(pictures.images, torch.from_numpy(pictures.axis_angle), strict=True)
-        return [_sample(task, [pose], images=[image], answer=pose) for image, pose in rows]
+        return [made_sample(task, [pose], pose, images=[image]) for image, pose in rows]
+
+    def _reasoning(self, _):
+        """Of each held-out pose a picture with one to three others, and words that only its person fits."""
+        rng, generator = np.random.default_rng(self.seed), torch.Generator().manual_seed(self.seed)
+        level = random_global_turn(self.poses, generator, full_yaw=True).numpy()
+        samples = []
+        for row in range(len(level)):
+            count = min(int(rng.integers(2, MOST_PEOPLE + 1)), len(level))
+            people = rng.permutation(np.r_[row, rng.choice(np.delete(np.arange(len(level)), row), count - 1, False)])
+            outfits = [
+                dataclasses.replace(Outfit.random(rng), top_pattern="plain", trousers_pattern="plain") for _ in people
+            ]
+            picture, seen, _ = render_group(level[people], outfits, rng, PICTURE_SIZE)
+            chosen = int((people == row).argmax())
+            words = " ".join(hints_at(chosen, level[people], outfits, rng))
+            pose, others = seen[chosen], np.delete(seen, chosen, 0)
+            shown = Image.fromarray(picture)
+            samples.append(made_sample("image-to-pose", [pose], pose, images=[shown], text=words, others=others))
+        return samples
 
     def _texts(self, task):
         of_images, of_pairs = task.startswith("image"), task.endswith("diff")
@@ -90,11 +116,5 @@ class OpenSet:
             shown = [group[row] for group in groups]
             rows = [int(self.sources[row]), row] if of_pairs else [row]
             seen = dict(images=[self._pictures.images[i] for i in rows]) if of_images else dict(given=shown)
-            samples.append(_sample(task, shown, answer=texts[0], references=list(texts), **seen))
+            samples.append(made_sample(task, shown, texts[0], references=list(texts), **seen))
         return samples
-
-
-def _sample(task, poses, *, given=(), images=(), answer, text=None, **more):
-    messages = task_messages(task, text=text, poses=list(given), images=list(images), answer=answer)
-    more |= {} if text is None else {"text": text}
-    return {"task": task, "messages": messages, "poses": list(poses), "images": list(images), **more}

@@ -5,12 +5,16 @@ Each function takes samples (see `samples.py`) and a `Setting`, and returns a `R
 of an answer that ignores the question: the mean of the true poses' joints, or of an edit the pose that was given.
 """
 
+import dataclasses
 import statistics
+import time
 
 import torch
 
 from unipose_hf.body import remove_yaw
 from unipose_hf.captions import codes_satisfied, paircodes_satisfied, pose_geometry, turn_between
+from unipose_hf.data.sampling import random_global_turn
+from unipose_hf.modeling.processing_unipose import task_messages
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
 
 from .answers import answer_poses
@@ -23,10 +27,12 @@ from .samples import checked, described_poses, question, references, stacked_pos
 from .text_protocols import NO_EMBEDDER, POOL
 
 ONE_ANSWER = "one answer"
+ONE_AT_A_TIME = "one at a time"
 FULL_SET = "full-set"
 RECALL_AT = (5, 10, 20)
 BEST = 6  # of the samples of one text
 POSED_AT_ONCE = 512  # bodies with vertices held in memory
+TIMED = 8  # answers, for the time that one takes
 
 
 def random_sampling(pool: int) -> str:
@@ -50,6 +56,7 @@ def text_to_pose(samples: list[dict], setting: Setting) -> Result:
         result.figures |= _recalls(texts, setting.retrieval.poses(remove_yaw(answers)), setting.seeds)
         real = setting.retrieval.poses(remove_yaw(truth))
         result.figures |= {f"{FULL_SET}, true poses": fixed(retrieval_recall(texts, real, RECALL_AT))}
+    result.figures[ONE_AT_A_TIME] = fixed({"seconds": _seconds_for_one(samples, setting)})
     return result
 
 
@@ -99,15 +106,51 @@ def image_to_pose(samples: list[dict], setting: Setting, joint_set: JointSet | N
     return _result("image-to-pose", setting, found, {}, answers, errors)
 
 
+def reasoning_image_to_pose(samples: list[dict], setting: Setting) -> Result:
+    """A picture of several people and words that single out one -> this person's pose: as image-to-pose, and whether
+    it is that person's (UniPose, supplement D; ChatPose's reasoning-based estimation).
+
+    `person_found` is the share of answers with a smaller PA-MPJPE to the person meant than to any other in the
+    picture (the `others` of the samples); `mpjpe_mm_without_words` is of the same pictures with no words.
+    """
+    result = image_to_pose(samples, setting)
+    [(protocol, figures)] = result.figures.items()
+    bare = [task_messages("image-to-pose", images=sample["images"]) for sample in samples]
+    answered = setting.body.joints(axis_angle_to_matrix(result.answers))
+    truth = _joints(setting, stacked_poses(samples))
+    figures |= fixed({"mpjpe_mm_without_words": _mm(mpjpe(setting.body.joints(answer_poses(setting, bare)), truth))})
+    if all(sample.get("others") is not None for sample in samples):
+        found, chance = [], []
+        for sample, answer in zip(samples, answered, strict=True):
+            people = torch.stack([torch.as_tensor(pose) for pose in (sample["poses"][-1], *sample["others"])])
+            errors = pa_mpjpe(answer.expand(len(people), -1, -1), _joints(setting, people))
+            found.append(100.0 * bool(errors[0] < errors[1:].min()))
+            chance.append(100 / len(people))
+        figures |= fixed({"person_found": statistics.fmean(found), "person_found_by_chance": statistics.fmean(chance)})
+    result.task, result.figures = "reasoning-image-to-pose", {protocol: figures}
+    return result
+
+
 def tokenizer(samples: list[dict], setting: Setting) -> Result:
-    """Poses through the pose tokenizer and back; samples of any task, the last pose of each is taken."""
-    rotations = axis_angle_to_matrix(stacked_poses(samples))
-    device = setting.model.device
-    with torch.no_grad():
-        codes = setting.model.get_pose_codes(rotations.to(device))
-        decoded = setting.model.model.pose_tokenizer.decode(codes).rotations.float().cpu()
-    figures, errors = _errors(setting, decoded, rotations)
-    return _result("tokenizer", setting, {"reconstruction": fixed(figures)}, {}, decoded, errors)
+    """Poses through the pose tokenizer and back; samples of any task, the last pose of each is taken. Also turned as
+    a tokenizer is trained to bear (supplement, Table 5)."""
+    poses = stacked_poses(samples)
+    decoded, figures, errors = _reconstructed(poses, setting)
+
+    def turned(seed):
+        return _reconstructed(random_global_turn(poses, torch.Generator().manual_seed(seed)), setting)[1]
+
+    found = {"reconstruction": fixed(figures), "reconstruction, turned": over_seeds(turned, setting.seeds)}
+    return _result("tokenizer", setting, found, {}, decoded, errors)
+
+
+@torch.no_grad()
+def _reconstructed(poses, setting):
+    rotations = axis_angle_to_matrix(poses)
+    batches = rotations.to(setting.model.device).split(POSED_AT_ONCE)
+    decode = setting.model.model.pose_tokenizer.decode
+    decoded = torch.cat([decode(setting.model.get_pose_codes(batch)).rotations.float().cpu() for batch in batches])
+    return decoded, *_errors(setting, decoded, rotations)
 
 
 def retrieval(samples: list[dict], setting: Setting) -> Result:
@@ -131,7 +174,6 @@ def retrieval(samples: list[dict], setting: Setting) -> Result:
 
 def _generated(samples, setting):
     """What text-to-pose and pose editing have in common."""
-    chats = [question(sample) for sample in samples]
     answers = _answers(samples, setting)
     poses = stacked_poses(samples)
     truth = axis_angle_to_matrix(poses)
@@ -147,17 +189,16 @@ def _generated(samples, setting):
         features = [setting.retrieval.poses(remove_yaw(x)) for x in (matrix_to_axis_angle(answers), poses)]
         figures["fid"] = fid(*features)
     count = setting.samples_per_text
-    drawn = over_seeds(lambda seed: _drawn_errors(chats, truth, setting, seed), setting.seeds)
+    drawn = over_seeds(lambda seed: _drawn_errors(samples, truth, setting, seed), setting.seeds)
     found = {ONE_ANSWER: fixed(figures), f"{count} samples a text": drawn}
     return _result(samples[0]["task"], setting, found, missing, answers, errors)
 
 
-def _drawn_errors(chats, truth, setting, seed):
-    """Errors of several poses drawn for each chat, `PoseScript`'s reconstruction: no alignment but of the pelvis."""
+def _drawn_errors(samples, truth, setting, seed):
+    """Errors of several poses drawn for each question, PoseScript's reconstruction: no alignment but of the pelvis."""
     torch.manual_seed(seed)
     count = setting.samples_per_text
-    options = dict(decoding="sample", num_return_sequences=count)
-    rotations = answer_poses(setting.model, setting.processor, chats, setting.batch_size, **options)
+    rotations = _answers(samples, setting, decoding="sample", num_return_sequences=count)
     expanded = truth.repeat_interleave(count, 0)  # (n * count, 22, 3, 3)
     errors = {
         "mpjpe_mm": 1000 * mpjpe(setting.body.joints(rotations), setting.body.joints(expanded)),
@@ -189,9 +230,18 @@ def _recalls(texts, answers, seeds):
     return {FULL_SET: fixed(full), random_sampling(pool): over_seeds(run, seeds)}
 
 
-def _answers(samples, setting):
-    chats = [question(sample) for sample in samples]
-    return answer_poses(setting.model, setting.processor, chats, setting.batch_size)
+def _answers(samples, setting, **options):
+    return answer_poses(setting, [question(sample) for sample in samples], **options)
+
+
+def _seconds_for_one(samples, setting):
+    """For a pose that is asked for alone; the median, without the first, which warms up."""
+    times = []
+    for sample in samples[: TIMED + 1]:
+        began = time.perf_counter()
+        _answers([sample], dataclasses.replace(setting, batch_size=1))
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[1:] or times)
 
 
 def _errors(setting, rotations, truth):

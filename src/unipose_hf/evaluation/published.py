@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 POSESCRIPT, POSEFIX = "PoseScript-H2 test", "PoseFix-H test"
 IMAGESCRIPT, IMAGEDIFF = "ImageScript-R test", "ImageDiff-R test"
+RPE = "RPE benchmark of ChatPose"
 THREEDPW, H36M, EMDB, MOYO, AMASS = "3DPW test", "Human3.6M test", "EMDB 1", "MOYO validation", "AMASS test"
 SMPL, SMPLH, NO_BODY = "SMPL", "SMPL-H", "none"
 
@@ -300,6 +301,14 @@ PUBLISHED = [
         {"HSMR": "104.5 79.6", "SKEL-CF": "85.0 51.4"},
     ),
     *_rows(
+        "reasoning-image-to-pose",
+        RPE,
+        "joints not stated",
+        SMPL,
+        _ERRORS[:2],
+        {"ChatPose": "275.0 101.8", "UniPose": "213.4 94.1", "Pose-RFT": "198.6 87.0"},
+    ),
+    *_rows(
         "tokenizer",
         AMASS,
         RECONSTRUCTION,
@@ -358,6 +367,7 @@ WHERE = {
     H36M: "http://vision.imar.ro/human3.6m, after registering; joints: J_regressor_h36m.npy of "
     "https://github.com/nkolot/SPIN",
     EMDB: "https://eth-ait.github.io/emdb, after registering",
+    RPE: "described in ChatPose, https://arxiv.org/abs/2311.18836",
     MOYO: "https://moyo.is.tue.mpg.de, after registering",
     AMASS: "https://amass.is.tue.mpg.de, after registering",
 }

@@ -5,59 +5,85 @@ A table holds one task, data set, protocol and body. Ours and a published figure
 where all four agree.
 """
 
-import json
-from pathlib import Path
-
-from unipose_hf.modeling.pose_unipose import write_file
-
+from .ablations import ABLATIONS, ablation_rows
 from .published import BODY_WHERE, PUBLISHED, UNIPOSE_SPREAD, WHERE
 
 OURS = "ours"
 
 
-def write_report(results: list[dict], folder: str | Path, title: str = "Evaluation") -> Path:
-    """Writes `figures.json` and `report.md` into a folder, and returns the path of the report.
+def report_text(
+    results: list[dict],
+    title: str = "Evaluation",
+    absent: dict[str, str] | None = None,
+    beside: dict[str, list[dict]] | None = None,
+) -> str:
+    """The report in Markdown.
 
     Args:
-        results: of each task `Result.to_dict()`.
+        results: `Result.to_dict()` of each task and data set, and where its `picture` is, if it has one.
+        absent: data set that was asked for -> why it could not be read.
+        beside: other models' results by name, for the tables of the ablations.
     """
-    folder = Path(folder)
-    write_file(folder / "figures.json", (json.dumps(results, indent=1) + "\n").encode())
-    pictures = {result["task"]: f"pictures/{result['task']}.png" for result in results}
-    pictures = {task: path for task, path in pictures.items() if (folder / path).is_file()}
-    return write_file(folder / "report.md", report_text(results, title, pictures).encode())
-
-
-def report_text(results: list[dict], title: str = "Evaluation", pictures: dict[str, str] | None = None) -> str:
-    """The report in Markdown; `pictures` are paths by task."""
     lines = [
         f"# {title}",
         "",
-        "Errors in mm or degrees, FID as it is, everything else in per cent; in brackets the variance over several "
-        "runs, where there were any. Figures stand in one table only if task, data, protocol and body are the same: "
-        "others do not compare.",
+        "Errors in mm or degrees, FID as it is, times in seconds, everything else in per cent; in brackets the "
+        "variance over several runs, where there were any. Figures stand in one table only if task, data, protocol "
+        "and body are the same: others do not compare.",
+        *_times(results),
     ]
-    for result in results:
-        lines += ["", f"## {result['task']}"]
-        if pictures and result["task"] in pictures:
-            lines += ["", f"![best, median and worst answer]({pictures[result['task']]})"]
-        for (data, protocol, body), methods in tables(result).items():
+    for task in dict.fromkeys(result["task"] for result in results):
+        of_task = [result for result in results if result["task"] == task]
+        lines += ["", f"## {task}"]
+        for result in of_task:
+            if result.get("picture"):
+                lines += ["", f"![best, median and worst answer, {result['data']}]({result['picture']})"]
+        for (data, protocol, body), methods in tables(of_task).items():
             lines += ["", f"Data: {data}. Protocol: {protocol}. Body: {body}.", "", *_table(methods)]
-        if result["missing"]:
-            lines += ["", "Not measured:", ""]
-            lines += [f"* {name}: {reason}" for name, reason in result["missing"].items()]
-        lines += _spread(result["task"])
-    return "\n".join([*lines, *_absent(results)]) + "\n"
+        missing = {name: reason for result in of_task for name, reason in result["missing"].items()}
+        if missing:
+            lines += ["", "Not measured:", "", *(f"* {name}: {reason}" for name, reason in missing.items())]
+        lines += _spread(task)
+    if beside:
+        lines += _ablations({OURS: results} | beside)
+    return "\n".join([*lines, *_absent(results, absent or {})]) + "\n"
 
 
-def tables(result: dict) -> dict[tuple[str, str, str], dict[str, dict[str, str]]]:
+def _times(results):
+    """What took how long, and how much of it the model's answers."""
+    total, answering = (sum(result[name] for result in results) for name in ("seconds", "generation_seconds"))
+    lines = ["", "| task | data | samples | seconds | of which answers |", "| --- | --- | --- | --- | --- |"]
+    for result in results:
+        share = 100 * result["generation_seconds"] / max(result["seconds"], 1e-9)
+        named = f"| {result['task']} | {result['data']} | {result['samples']}"
+        lines.append(f"{named} | {result['seconds']:.1f} | {share:.0f} % |")
+    share = 100 * answering / max(total, 1e-9)
+    return [*lines, "", f"Together {total:.0f} s, {share:.0f} % of them for the model's answers."]
+
+
+def _ablations(models):
+    lines = ["", "## Ablations"]
+    for ablation in ABLATIONS:
+        for data, rows in ablation_rows(ablation, models).items():
+            shown = {name: {key: _number(value) for key, value in row.items()} for name, row in rows.items()}
+            lines += ["", f"{ablation.title}. Data: {data}.", "", *_table(shown)]
+        printed = {
+            f"UniPose, {name}": dict(zip(ablation.printed, map(_number, values), strict=True))
+            for name, values in ablation.published.items()
+        }
+        lines += ["", f"{ablation.title}, as printed.", "", *_table(printed)]
+    return lines
+
+
+def tables(results: list[dict]) -> dict[tuple[str, str, str], dict[str, dict[str, str]]]:
     """The tables of one task: (data, protocol, body) -> method -> figure -> what to print. Ours come first."""
     found = {}
-    for protocol, figures in result["figures"].items():
-        key = result["data"], protocol, result["body"]
-        found[key] = {OURS: {name: _with_variance(figure) for name, figure in figures.items()}}
+    for result in results:
+        for protocol, figures in result["figures"].items():
+            key = result["data"], protocol, result["body"]
+            found[key] = {OURS: {name: _with_variance(figure) for name, figure in figures.items()}}
     for row in PUBLISHED:
-        if row.task == result["task"]:
+        if row.task == results[0]["task"]:
             methods = found.setdefault((row.data, row.protocol, row.body), {})
             methods[row.method] = {name: _number(value) for name, value in row.figures.items()}
     return found
@@ -79,8 +105,8 @@ def _spread(task):
     return ["", f"UniPose over three runs, with variances, as a measure of noise: {told}."]
 
 
-def _absent(results):
-    """Where to get the data of the published figures that we have none on."""
+def _absent(results, absent):
+    """Where to get the data of the published figures that we have none on, and what was wrong with what was given."""
     had = {result["data"] for result in results}
     tasks = {result["task"] for result in results}
     needed = dict.fromkeys(row.data for row in PUBLISHED if row.task in tasks and row.data not in had)
@@ -90,14 +116,16 @@ def _absent(results):
         "",
         "## Data that is not here",
         "",
-        "The published figures above are on sets that we may not bring along.",
+        "The published figures above are on sets that we may not bring along. Put them into one folder, as `unipose "
+        "doctor --data FOLDER` lists them, and run `unipose evaluate --output OUT --data FOLDER --body SMPL.npz`.",
     ]
-    return [*lines, BODY_WHERE, "", *(f"* {data}: {WHERE[data]}." for data in needed)]
+    told = {data: f" {absent[data]}" if data in absent else "" for data in needed}
+    return [*lines, BODY_WHERE, "", *(f"* {data}: {WHERE[data]}.{told[data]}" for data in needed)]
 
 
 def _with_variance(figure: dict) -> str:
     mean = _number(figure["mean"])
-    return mean if len(figure["runs"]) < 2 else f"{mean} ({figure['variance']:.2g})"
+    return mean if len(figure["runs"]) < 2 else f"{mean} ({round(figure['variance'], 6):.2g})"
 
 
 def _number(value: float) -> str:

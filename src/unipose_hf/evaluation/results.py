@@ -58,6 +58,7 @@ class Setting:
         batch_size: prompts answered at once.
         seeds: one run of everything random for each.
         samples_per_text: poses drawn for one text, for the reconstruction errors.
+        generation_seconds: spent in the model's answers so far.
     """
 
     model: object
@@ -69,6 +70,7 @@ class Setting:
     batch_size: int = 32
     seeds: tuple[int, ...] = (0, 1, 2)
     samples_per_text: int = 30
+    generation_seconds: float = field(default=0.0, init=False)
 
     @property
     def body_name(self) -> str:
@@ -86,6 +88,7 @@ class Result:
         missing: what could not be measured -> one sentence that says why and what would help.
         answers: the model's texts, or its poses `(n, 22, 3)` axis-angle; empty where there are none.
         errors: `(n,)`, how bad each answer is, `error_name` says in what.
+        seconds, generation_seconds: that all of it took, and the model's answers of it.
     """
 
     task: str
@@ -97,6 +100,8 @@ class Result:
     answers: list[str] | torch.Tensor = ()
     errors: torch.Tensor | None = None
     error_name: str = ""
+    seconds: float = 0.0
+    generation_seconds: float = 0.0
 
     def to_dict(self) -> dict:
         """All but the answers, as plain values for JSON."""
@@ -114,4 +119,6 @@ class Result:
             "samples": self.samples,
             "figures": figures,
             "missing": self.missing,
+            "seconds": round(self.seconds, 1),
+            "generation_seconds": round(self.generation_seconds, 1),
         }

@@ -1,25 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """All tasks one after the other into a folder: figures, report, pictures. Started again it goes on where it was."""
 
+import dataclasses
+import functools
+import hashlib
+import io
 import json
+import re
+import time
 from collections.abc import Callable, Iterable
+from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
-from unipose_hf.figures import save_png
 from unipose_hf.modeling.pose_unipose import write_file
 
 from .cases import draw_cases
-from .pose_protocols import image_to_pose, pose_editing, retrieval, text_to_pose, tokenizer
-from .report import write_report
+from .open_set import REASONING, OpenSet
+from .paper_sets import paper_sets, read_samples
+from .pose_protocols import (
+    image_to_pose,
+    pose_editing,
+    reasoning_image_to_pose,
+    retrieval,
+    text_to_pose,
+    tokenizer,
+)
+from .protocol_joints import fourteen_mesh_joints
+from .report import report_text
 from .results import Setting
 from .text_protocols import image_diff, image_to_pose_text, pose_diff, pose_to_text
 
-# name of the measurement -> the task whose samples it takes, and the protocol
+# name of the measurement -> the task of the open set whose samples it takes, and the protocol
 MEASUREMENTS = {
     "tokenizer": ("text-to-pose", tokenizer),
     "text-to-pose": ("text-to-pose", text_to_pose),
     "pose-editing": ("pose-editing", pose_editing),
     "image-to-pose": ("image-to-pose", image_to_pose),
+    REASONING: (REASONING, reasoning_image_to_pose),
     "pose-to-text": ("pose-to-text", pose_to_text),
     "pose-diff": ("pose-diff", pose_diff),
     "image-to-pose-text": ("image-to-pose-text", image_to_pose_text),
@@ -27,44 +45,108 @@ MEASUREMENTS = {
     "retrieval": ("pose-to-text", retrieval),
     "pair-retrieval": ("pose-diff", retrieval),
 }
+FIGURES, REPORT = "figures.json", "report.md"
+JPEG_SIDE, JPEG_QUALITY = 1000, 70  # small, since a report is to be kept beside the code
+
+
+class Measurement(NamedTuple):
+    """One task on one data set: `protocol(samples(), setting)` gives the result."""
+
+    name: str
+    data: str
+    samples: Callable[[], list[dict]]
+    protocol: Callable
+
+
+def open_measurements(tasks: Iterable[str], open_set: OpenSet, data: str) -> list[Measurement]:
+    """Those that need no download."""
+    return [
+        Measurement(task, data, functools.partial(open_set.samples, of), protocol)
+        for task in tasks
+        for of, protocol in [MEASUREMENTS[task]]
+    ]
+
+
+def paper_measurements(
+    tasks: Iterable[str], root: str | PathLike, count: int | None = None, regressor: str | PathLike | None = None
+) -> list[Measurement]:
+    """Those on the published sets in a folder, see `paper_sets.py`; what is not there says so when it is measured.
+
+    Args:
+        count: samples of each set, 10,000 by default.
+        regressor: `J_regressor_h36m.npy`, from which the 14 joints of 3DPW and Human3.6M come; without it, the 14 of
+            the body that come nearest, which do not compare.
+    """
+    tasks = set(tasks)
+    pictures = image_to_pose
+    if regressor is not None:
+        pictures = functools.partial(image_to_pose, joint_set=fourteen_mesh_joints(regressor))
+    return [
+        Measurement(
+            name,
+            one.data,
+            functools.partial(read_samples, one, name, count),
+            pictures if name == "image-to-pose" else MEASUREMENTS[name][1],
+        )
+        for one in paper_sets(root)
+        for name in one.measurements
+        if name in tasks
+    ]
 
 
 def evaluate_into(
-    folder: str | Path,
+    folder: str | PathLike,
     setting: Setting,
-    samples_of: Callable[[str], list[dict]],
-    tasks: Iterable[str] = tuple(MEASUREMENTS),
+    measurements: Iterable[Measurement],
     key: dict | None = None,
     say: Callable[[str], None] = print,
+    title: str = "Evaluation",
+    beside: dict[str, list[dict]] | None = None,
 ) -> Path:
-    """Measures tasks, and writes `tasks/TASK.json`, `pictures/TASK.png`, `figures.json` and `report.md`.
+    """Measures, and writes `figures.json`, `pictures/` and `report.md` after each measurement.
 
-    A task that was finished with the same `key` is not measured again; the report has all tasks of this key.
+    What was finished with the same `key` is not measured again; the report has all of this key.
 
     Args:
         folder: made if missing.
-        samples_of: task -> its samples, for example `OpenSet().samples`.
-        tasks: keys of `MEASUREMENTS`.
-        key: what the figures depend on beside the task, plain values: which model, how many samples.
-        say: told of each finished task.
+        setting: its `data` is that of each measurement.
+        key: what the figures depend on beside task and data, plain values: which model, how many samples.
+        say: told of each finished measurement.
+        beside: other models' results (`read_results`) by name, for the tables of the ablations.
 
     Returns:
         The path of the report.
+    """
+    folder, measurements = Path(folder), list(measurements)
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    results = {(one["task"], one["data"]): one for one in _kept(folder / FIGURES, key)}
+    absent = {}
+    for number, measurement in enumerate(measurements, start=1):
+        name = measurement.name, measurement.data
+        told = "done"
+        if name not in results:
+            try:
+                results[name] = _measure(measurement, folder, setting)
+            except FileNotFoundError as error:
+                absent[measurement.data] = told = str(error)
+        ordered = sorted(results.values(), key=lambda one: list(MEASUREMENTS).index(one["task"]))
+        state = {"key": key, "results": ordered}
+        write_file(folder / FIGURES, (json.dumps(state, indent=1) + "\n").encode())
+        write_file(folder / REPORT, report_text(ordered, title, absent, beside).encode())
+        say(f"{measurement.name}, {measurement.data}: {number} of {len(measurements)}, {told}")
+    return folder / REPORT
+
+
+def read_results(folder: str | PathLike) -> list[dict]:
+    """The results of an earlier `evaluate_into`.
 
     Raises:
-        ValueError: there is no such task.
+        FileNotFoundError: there are none in the folder.
     """
-    folder, tasks = Path(folder), check_tasks(tasks)
-    for name in ("tasks", "pictures"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    files = {task: folder / "tasks" / f"{task}.json" for task in MEASUREMENTS}
-    for number, task in enumerate(tasks, start=1):
-        if _finished(files[task], key) is None:
-            result = _measure(task, folder, setting, samples_of)
-            write_file(files[task], (json.dumps({"key": key, "result": result}, indent=1) + "\n").encode())
-        report = write_report([kept for file in files.values() if (kept := _finished(file, key))], folder)
-        say(f"{task}: {number} of {len(tasks)} done")
-    return report
+    path = Path(folder) / FIGURES
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}; give the folder of a report by `unipose evaluate --output`.")
+    return json.loads(path.read_text(encoding="utf-8"))["results"]
 
 
 def check_tasks(tasks: Iterable[str]) -> list[str]:
@@ -80,24 +162,34 @@ def check_tasks(tasks: Iterable[str]) -> list[str]:
     return tasks
 
 
-def files_key(folder: str | Path) -> list:
-    """What tells whether a folder still holds the same model: its files, with their sizes and times of change."""
-    files = sorted(file for file in Path(folder).iterdir() if file.suffix in (".json", ".safetensors"))
-    return [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+def fingerprint(folder: str | PathLike) -> str:
+    """What tells whether a folder still holds the same model: a digest of its weights and its configuration."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(folder).iterdir()):
+        if file.suffix == ".safetensors" or file.name in ("config.json", "generation_config.json", "tokenizer.json"):
+            digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
 
 
-def _measure(task, folder, setting, samples_of):
-    of, protocol = MEASUREMENTS[task]
-    samples = samples_of(of)
-    result = protocol(samples, setting)
+def _measure(measurement, folder, setting):
+    setting = dataclasses.replace(setting, data=measurement.data)  # which also starts its clock again
+    samples = measurement.samples()
+    began = time.monotonic()
+    result = measurement.protocol(samples, setting)
+    result.seconds, result.generation_seconds = time.monotonic() - began, setting.generation_seconds
+    plain = result.to_dict()
     if result.errors is not None:
-        save_png(draw_cases(result, samples), folder / "pictures" / f"{task}.png")
-    return result.to_dict()
+        plain["picture"] = f"pictures/{re.sub('[^a-z0-9]+', '-', f'{result.task} {result.data}'.lower())}.jpg"
+        page, buffer = draw_cases(result, samples), io.BytesIO()
+        page.thumbnail((JPEG_SIDE, JPEG_SIDE))
+        page.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        write_file(folder / plain["picture"], buffer.getvalue())
+    return plain
 
 
-def _finished(file, key):
+def _kept(file, key):
     try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        state = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none yet, or not ours
-        return None
-    return kept["result"] if isinstance(kept, dict) and kept.get("key") == key and "result" in kept else None
+        return []
+    return state.get("results", []) if isinstance(state, dict) and state.get("key") == key else []

@@ -12,12 +12,27 @@ A sample is a dict:
 * `references` (optional): human texts, for tasks that answer with a text; else the answer is the only one;
 * `text` (optional): the user's words in the question, without what the task says around them;
 * `stated` (optional): the codes that these words state, as `captions` returns them;
-* `betas` (optional): `(10,)` body shape of the true answer.
+* `betas` (optional): `(10,)` body shape of the true answer;
+* `others` (optional): `(n, 22, 3)`, the poses of the other people in the picture.
 """
 
 import torch
 
 from unipose_hf.body import remove_yaw
+from unipose_hf.modeling.processing_unipose import task_messages
+
+
+def made_sample(task: str, poses, answer, *, given=(), images=(), text: str | None = None, **more) -> dict:
+    """A sample in the default wording of its task.
+
+    Args:
+        poses: what the sample is about. answer: the right one, a pose or a text.
+        given: poses in the question. images: pictures in the question. text: the user's words.
+        more: of the optional parts.
+    """
+    messages = task_messages(task, text=text, poses=list(given), images=list(images), answer=answer)
+    more |= {} if text is None else {"text": text}
+    return {"task": task, "messages": messages, "poses": list(poses), "images": list(images), **more}
 
 
 def question(sample: dict) -> list[dict]:
