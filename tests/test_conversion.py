@@ -5,11 +5,27 @@ import io
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 import sentencepiece
 import torch
 import torch.nn.functional as F
+from published import (
+    CLIP_PREFIX,
+    CODES,
+    TINY,
+    Sizes,
+    added_tokens,
+    llava_tensors,
+    lora_tensors,
+    parts,
+    trained_tensors,
+    vit_tensors,
+    vqvae_tensors,
+    write_llava,
+    write_published,
+)
 from safetensors.torch import load_file, save_file
 
 import unipose_hf.conversion
@@ -19,152 +35,15 @@ from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 from unipose_hf.published_tokenizer import convert_text_tokenizer
 
-CODES, CODEBOOK, CODE_DIM, HIDDEN = 80, 8, 4, 6  # of the pose tokenizer
-WIDTH, INNER, HEADS, KV_WIDTH, RANK, ALPHA = 16, 24, 4, 8, 2, 3.0  # of the language model and its adapter
-CLIP, VIT = 8, 12
-LINEARS = {
-    "self_attn.q_proj": (WIDTH, WIDTH),
-    "self_attn.k_proj": (KV_WIDTH, WIDTH),
-    "self_attn.v_proj": (KV_WIDTH, WIDTH),
-    "self_attn.o_proj": (WIDTH, WIDTH),
-    "mlp.gate_proj": (INNER, WIDTH),
-    "mlp.up_proj": (INNER, WIDTH),
-    "mlp.down_proj": (WIDTH, INNER),
-}
-CLIP_PREFIX = "model.vision_tower.vision_tower.vision_model."
+CODEBOOK, VIT, CLIP, WIDTH, INNER = TINY.codebook, TINY.vit, TINY.clip, TINY.width, TINY.inner
+RANK, ALPHA, LINEARS = TINY.rank, TINY.alpha, TINY.linears
 LORA_PREFIX = "base_model.model.model.layers.0."
-
-
-def random_tensors(shapes, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(shape, generator=generator) * 0.3 for name, shape in shapes.items()}
-
-
-def linear(name, rows, columns):
-    return {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
-
-
-def norm(name, width):
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def llava_tensors(dtype=torch.float32):
-    layer = "model.layers.0."
-    shapes = {f"{layer}{name}.weight": shape for name, shape in LINEARS.items()}
-    shapes |= {f"{layer}{name}_layernorm.weight": (WIDTH,) for name in ("input", "post_attention")}
-    shapes |= {"model.norm.weight": (WIDTH,), "model.embed_tokens.weight": (9, WIDTH), "lm_head.weight": (9, WIDTH)}
-    shapes |= {"model.image_newline": (WIDTH,), **linear("model.mm_projector.0", WIDTH, CLIP)}
-    shapes |= linear("model.mm_projector.2", WIDTH, WIDTH)
-    tower = {"embeddings.class_embedding": (CLIP,), "embeddings.patch_embedding.weight": (CLIP, 3, 14, 14)}
-    tower |= {"embeddings.position_embedding.weight": (5, CLIP)}  # 2 x 2 patches
-    tower |= norm("pre_layrnorm", CLIP) | norm("post_layernorm", CLIP)
-    for i in range(2):
-        name = f"encoder.layers.{i}."
-        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            tower |= linear(f"{name}self_attn.{projection}", CLIP, CLIP)
-        tower |= linear(f"{name}mlp.fc1", 10, CLIP) | linear(f"{name}mlp.fc2", CLIP, 10)
-        tower |= norm(f"{name}layer_norm1", CLIP) | norm(f"{name}layer_norm2", CLIP)
-    shapes |= {CLIP_PREFIX + name: shape for name, shape in tower.items()}
-    return {name: tensor.to(dtype) for name, tensor in random_tensors(shapes, 0).items()}
-
-
-def lora_tensors():
-    shapes = {}
-    for name, (rows, columns) in LINEARS.items():
-        shapes[f"{LORA_PREFIX}{name}.lora_A.weight"] = (RANK, columns)
-        shapes[f"{LORA_PREFIX}{name}.lora_B.weight"] = (rows, RANK)
-    return random_tensors(shapes, 1)
-
-
-def trained_tensors(vocab_size):
-    shapes = {"model.embed_tokens.weight": (vocab_size, WIDTH), "lm_head.weight": (vocab_size, WIDTH)}
-    shapes |= linear("model.mm_projector.0", WIDTH, CLIP + VIT) | linear("model.mm_projector.2", WIDTH, WIDTH)
-    return {f"base_model.model.{name}": tensor for name, tensor in random_tensors(shapes, 2).items()}
-
-
-def vqvae_tensors():
-    def convolution(name, rows, columns, width=3):
-        return {f"{name}.weight": (rows, columns, width), f"{name}.bias": (rows,)}
-
-    shapes = {"quantizer.codebook": (CODEBOOK, CODE_DIM), "loss.count": ()}
-    shapes |= convolution("encoder.encoder.0", HIDDEN, 6) | convolution("encoder.encoder.11", HIDDEN, HIDDEN, 4)
-    shapes |= convolution("encoder.encoder.13", CODE_DIM, HIDDEN) | convolution("decoder.decoder.0", HIDDEN, CODE_DIM)
-    shapes |= convolution("decoder.decoder.15", HIDDEN, HIDDEN) | convolution("decoder.decoder.16", 6, HIDDEN)
-    middle = [f"encoder.encoder.{i}" for i in (3, 6, 9)] + [f"decoder.decoder.{i}" for i in (3, 6, 9, 12)]
-    for name in middle:
-        shapes |= convolution(name, HIDDEN, HIDDEN)
-    for name in ("encoder.encoder.12.model", "decoder.decoder.14.model"):
-        for i in range(2):
-            shapes |= convolution(f"{name}.{i}.conv1", HIDDEN, HIDDEN)
-            shapes |= convolution(f"{name}.{i}.conv2", HIDDEN, HIDDEN, 1)
-    return random_tensors(shapes, 3)
-
-
-def vit_tensors():
-    shapes = {"pos_embed": (1, 193, VIT), "patch_embed.proj.weight": (VIT, 3, 16, 16), "patch_embed.proj.bias": (VIT,)}
-    for i in range(2):
-        block = f"blocks.{i}."
-        shapes |= norm(f"{block}norm1", VIT) | norm(f"{block}norm2", VIT)
-        shapes |= linear(f"{block}attn.qkv", 3 * VIT, VIT) | linear(f"{block}attn.proj", VIT, VIT)
-        shapes |= linear(f"{block}mlp.fc1", 4 * VIT, VIT) | linear(f"{block}mlp.fc2", VIT, 4 * VIT)
-    shapes |= norm("last_norm", VIT)
-    tensors = {f"backbone.{name}": tensor for name, tensor in random_tensors(shapes, 4).items()}
-    return tensors | {"smpl_head.decpose.weight": torch.ones(3, 3)}
-
-
-def train_sentencepiece(folder):
-    """A byte-pair model in the manner of Mistral's, with a piece of two spaces, which pairs are easily merged to."""
-    sentences = ["[INST] Raise  the left arm of   the person in the image. [/INST] The right knee is  bent."] * 4
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences),
-        model_writer=model,
-        model_type="bpe",
-        vocab_size=330,
-        byte_fallback=True,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        allow_whitespace_only_pieces=True,
-        unk_id=0,
-        bos_id=1,
-        eos_id=2,
-        pad_id=-1,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    (folder / "tokenizer.model").write_bytes(model.getvalue())
-    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     """The published layout. Tests that change files work on a copy."""
-    root = tmp_path_factory.mktemp("published")
-    for name in ("unipose", "llava"):
-        (root / name).mkdir()
-    pieces = train_sentencepiece(root / "unipose")
-    names = [f"<pose_id_{i}>" for i in range(CODEBOOK + 2)] + ["<im_start>", "<im_end>"]
-    names += [f"<pose_query_{i}>" for i in range(CODES)]
-    added = {name: len(pieces) + i for i, name in enumerate(names)}
-    config = dict(model_type="llava_mistral", mm_projector_type="mlp2x_gelu", mm_vision_select_layer=-2)
-    config |= dict(hidden_size=WIDTH, intermediate_size=INNER, num_hidden_layers=1, num_attention_heads=HEADS)
-    config |= dict(num_key_value_heads=2, rms_norm_eps=1e-5, rope_theta=1e6, vocab_size=len(pieces) + len(added))
-    adapter = dict(peft_type="LORA", r=RANK, lora_alpha=ALPHA, bias="none", modules_to_save=None)
-    adapter |= dict(target_modules=[f"model.layers.0.{name}" for name in LINEARS])
-    for name, content in {
-        "config": config,
-        "adapter_config": adapter,
-        "added_tokens": added,
-        "tokenizer_config": {"legacy": True, "model_max_length": 2048},
-    }.items():
-        (root / "unipose" / f"{name}.json").write_text(json.dumps(content))
-    save_file(llava_tensors(), root / "llava" / "model.safetensors")
-    save_file(lora_tensors(), root / "unipose" / "adapter_model.safetensors")
-    torch.save(trained_tensors(config["vocab_size"]), root / "unipose" / "non_lora_trainables.bin")
-    torch.save({"epoch": 3, "state_dict": vqvae_tensors()}, root / "vqvae.ckpt")
-    torch.save({"state_dict": vit_tensors()}, root / "vit.ckpt")
-    return root
+    return write_published(tmp_path_factory.mktemp("published") / "all")
 
 
 @pytest.fixture
@@ -175,11 +54,6 @@ def published(original, tmp_path):
 @pytest.fixture(scope="module")
 def converted(original, tmp_path_factory):
     return convert(**parts(original), out=tmp_path_factory.mktemp("ours") / "new" / "converted")
-
-
-def parts(root, **changes):
-    given = dict(unipose=root / "unipose", llava=root / "llava", pose_vqvae=root / "vqvae.ckpt")
-    return given | dict(pose_vit=root / "vit.ckpt", clip_heads=2, pose_vit_heads=3) | changes
 
 
 def change(file, key=None, **changes):
@@ -255,7 +129,7 @@ def test_configurations(converted):
 
 
 def test_base_in_bfloat16_and_in_shards(published):
-    base = llava_tensors(torch.bfloat16)
+    base = {name: tensor.bfloat16() for name, tensor in llava_tensors().items()}
     (published / "llava" / "model.safetensors").unlink()
     names = sorted(base)
     shards = {"pytorch_model-1.bin": names[: len(names) // 2], "pytorch_model-2.bin": names[len(names) // 2 :]}
@@ -273,16 +147,22 @@ def test_base_in_bfloat16_and_in_shards(published):
     assert weight.dtype == torch.bfloat16 and torch.equal(weight, merged.bfloat16())
 
 
-def test_output_in_shards(published, monkeypatch):
+def test_output_in_shards(published):
     whole = convert(**parts(published), out=published / "whole")
-    split = unipose_hf.conversion.split_torch_state_dict_into_shards
-    monkeypatch.setattr(
-        unipose_hf.conversion, "split_torch_state_dict_into_shards", lambda state: split(state, max_shard_size="10KB")
-    )
-    folder = convert(**parts(published), out=published / "shards")
+    folder = convert(**parts(published), out=published / "shards", max_shard_size="10KB")
     assert len(list(folder.glob("model-*.safetensors"))) > 2
     states = [UniPoseForConditionalGeneration.from_pretrained(f).state_dict() for f in (whole, folder)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells how much memory was held")
+def test_memory_stays_that_of_one_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "examples" / "benchmarks")
+    from conversion import measure_apart
+
+    sizes = Sizes(width=512, inner=1536, kv_width=128, layers=10, vit=256, vit_layers=8)
+    found = measure_apart(write_published(tmp_path / "published", sizes, torch.bfloat16, shards=8))
+    assert found["files"] > 4 and found["peak"] < found["limit"] < 0.6 * found["read"]
 
 
 @torch.no_grad()
@@ -408,10 +288,7 @@ def test_text_tokenizer_that_normalizes(published):
     )
     (published / "unipose" / "tokenizer.model").write_bytes(model.getvalue())
     first = len(sentencepiece.SentencePieceProcessor(model_proto=model.getvalue()))
-    added = json.loads((published / "unipose" / "added_tokens.json").read_text())
-    (published / "unipose" / "added_tokens.json").write_text(
-        json.dumps({token: first + i for i, token in enumerate(added)})
-    )
+    (published / "unipose" / "added_tokens.json").write_text(json.dumps(added_tokens(first, CODEBOOK)))
     with pytest.raises(ValueError, match="without normalization"):
         convert_text_tokenizer(published / "unipose", CODEBOOK, CODES)
 
@@ -444,12 +321,9 @@ def test_all_that_does_not_fit_is_named_at_once(published):
     change(published / "vit.ckpt", "state_dict", **vit | {"backbone.cls_token": torch.ones(1)})
     # without its codebook the pose tokenizer is taken to have the published number of codes
     added = json.loads((published / "unipose" / "added_tokens.json").read_text())
-    first = min(added.values())
-    names = [f"<pose_id_{i}>" for i in range(2050)] + ["<im_start>", "<im_end>"]
-    names += [f"<pose_query_{i}>" for i in range(CODES)]
-    tokens = {name: first + i for i, name in enumerate(names)}
+    tokens = added_tokens(min(added.values()), 2048)
     (published / "unipose" / "added_tokens.json").write_text(json.dumps(tokens))
-    edit_json(published / "unipose" / "config.json", vocab_size=first + len(names))
+    edit_json(published / "unipose" / "config.json", vocab_size=max(tokens.values()) + 1)
     refused(
         published,
         f"llava: wrong shape model.layers.0.mlp.up_proj.weight [3, {WIDTH}], expected [{INNER}, {WIDTH}]",
@@ -467,6 +341,21 @@ def test_all_that_does_not_fit_is_named_at_once(published):
         f"pose_vit: missing backbone.blocks.1.attn.qkv.bias [{3 * VIT}]",
         "pose_vit: unknown backbone.cls_token",
     )
+
+
+def test_a_base_of_another_size_is_named(published):
+    write_llava(published / "llava", llava_tensors(Sizes(width=20, layers=2)))
+    refused(
+        published,
+        f"llava={published / 'llava'} has 2 layers of 20 channels, but 1 of {WIDTH} are expected, as in the LLaVA",
+        "llava: unknown model.layers.1.mlp.up_proj.weight",
+        f"llava: wrong shape model.norm.weight [20], expected [{WIDTH}]",
+    )
+
+
+def test_a_codebook_of_another_size_is_named(published):
+    torch.save({"state_dict": vqvae_tensors(Sizes(codebook=6))}, published / "vqvae.ckpt")
+    refused(published, "has tokens for 8 pose codes, but the pose tokenizer has 6 codes; take both from one release")
 
 
 def test_adapter_for_a_layer_that_is_not_there(published):
@@ -508,8 +397,10 @@ def test_wrong_file_for_a_part(published, role, given, what):
 )
 def test_missing_and_damaged_files(published, file):
     path = published / file
-    path.write_bytes(path.read_bytes()[:50])
-    refused(published, path.name if path.suffix != ".ckpt" else file)
+    whole = path.read_bytes()
+    for size in (len(whole) // 2, 50):
+        path.write_bytes(whole[:size])
+        refused(published, path.name if path.suffix != ".ckpt" else file, *(["download"] if size > 50 else []))
     path.unlink()
     refused(published, error=FileNotFoundError)
 

@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, GenerationConfig, MistralConfig, VitPoseBackbone, VitPoseBackboneConfig
 
 from .foreign_files import ForeignTensors, open_file, open_folder, read_json
+from .hub import add_code
+from .hub_card import card_text
 from .modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
 from .modeling.image_processing_unipose import UniPoseImageProcessor
 from .modeling.modeling_pose_tokenizer import PoseTokenizerModel
@@ -39,7 +41,7 @@ _SIGNS = {
 }
 _PARTS = {
     "unipose": "the published folder unipose/",
-    "llava": "the LLaVA base llava-v1.6-mistral-7b",
+    "llava": "the LLaVA base liuhaotian/llava-v1.6-mistral-7b",
     "pose_vqvae": "the published pose_vqvae/best_MPJPE.ckpt",
     "pose_vit": "the published tokenhmr_model.ckpt",
 }
@@ -91,11 +93,13 @@ _LANGUAGE_MODEL_SETTINGS = (
 class _Part:
     """One part of the checkpoint: what it was found to hold, and how to get our tensors from it.
 
-    `sources` has a reader for each of our names, `shapes` what each published name must look like.
+    `sources` has a reader for each of our names, `shapes` what each published name must look like. Our names begin
+    with `prefix`.
     """
 
     role: str
     tensors: ForeignTensors
+    prefix: str = ""
     sources: dict[str, Callable[[], torch.Tensor]] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     ignored: Callable[[str], bool] = lambda name: False
@@ -103,7 +107,8 @@ class _Part:
     def take(self, target: str, name: str, shape, change: Callable[[torch.Tensor], torch.Tensor] | None = None):
         """Our tensor `target` is the published `name`, which has this shape, or what `change` makes of it."""
         self.shapes[name] = tuple(shape)
-        self.sources[target] = lambda: change(self.tensors.read(name)) if change else self.tensors.read(name)
+        read = self.tensors.read
+        self.sources[self.prefix + target] = lambda: change(read(name)) if change else read(name)
 
     def problems(self) -> list[str]:
         """What is missing, unknown or of a wrong shape, one line each."""
@@ -128,11 +133,13 @@ def convert(
     clip_heads: int | None = None,
     pose_vit_heads: int | None = None,
     dtype: torch.dtype | None = None,
+    max_shard_size: int | str = "5GB",
 ) -> Path:
     """Converts the published checkpoint into a folder for `UniPoseForConditionalGeneration.from_pretrained` and
     `UniPoseProcessor.from_pretrained`.
 
-    With `pose_vqvae` alone the folder holds a `PoseTokenizerModel`, with `pose_vit` alone a `VitPoseBackbone`.
+    With `pose_vqvae` alone the folder holds a `PoseTokenizerModel`, with `pose_vit` alone a `VitPoseBackbone`. The
+    folder can go to the Hub as it is: it has the code that it needs there.
 
     Args:
         unipose: folder with `config.json`, `adapter_config.json`, `adapter_model.*`, `non_lora_trainables.bin` and the
@@ -144,6 +151,8 @@ def convert(
         clip_heads, pose_vit_heads: attention heads, which the files do not tell. They are known for the published
             widths (1024 and 1280 channels: 16 heads) and must be given for others.
         dtype: of the weights, by default that of the LLaVA base. The pose tokenizer stays in float32.
+        max_shard_size: of one file of weights. No more than one such file and what is read for it is in memory at a
+            time.
 
     Returns:
         The folder.
@@ -159,20 +168,23 @@ def convert(
     paths = {"unipose": unipose, "llava": llava, "pose_vqvae": pose_vqvae, "pose_vit": pose_vit}
     missing = [role for role, path in paths.items() if path is None]
     if missing == ["unipose", "llava", "pose_vit"]:
-        write = convert_pose_tokenizer(pose_vqvae).save_pretrained
+        write, name = convert_pose_tokenizer(pose_vqvae).save_pretrained, "PoseTokenizerModel"
     elif missing == ["unipose", "llava", "pose_vqvae"]:
-        write = convert_pose_vit(pose_vit, pose_vit_heads).save_pretrained
+        write, name = convert_pose_vit(pose_vit, pose_vit_heads).save_pretrained, None  # transformers has its code
     elif missing:
         wanted = "; ".join(f"{role}= is {_PARTS[role]}" for role in missing)
         raise ValueError(f"Parts of the checkpoint were not given: {wanted}.")
     else:
-        write = _plan(paths, clip_heads, pose_vit_heads, dtype)
+        write = _plan(paths, clip_heads, pose_vit_heads, dtype, max_shard_size)
+        name = "UniPoseForConditionalGeneration"
     out.parent.mkdir(parents=True, exist_ok=True)
     # Made beside the folder and renamed at the end: nobody ever finds half a checkpoint.
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as making:
         made = Path(making) / "made"
         made.mkdir()
         write(made)
+        if name:
+            add_code(made, card_text(out.name, name, published=True))
         os.replace(made, out)
     return out
 
@@ -214,12 +226,11 @@ def _load(model, part):
     return model.eval()
 
 
-def _refuse(problems):
+def _refuse(problems, reason=None):
     if problems:
-        raise ValueError(
-            f"The checkpoint does not fit in {len(problems)} places; check that every part is the published one:\n  "
-            + "\n  ".join(problems)
-        )
+        reason = reason or "check that every part is the published one"
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise ValueError(f"The checkpoint does not fit in {len(problems)} places; {reason}:{lines}")
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -281,8 +292,8 @@ def _pose_tokenizer_config(tensors):
     )
 
 
-def _pose_tokenizer_part(tensors, model):
-    part = _Part("pose_vqvae", tensors, ignored=lambda name: name.startswith("loss."))
+def _pose_tokenizer_part(tensors, model, prefix=""):
+    part = _Part("pose_vqvae", tensors, prefix, ignored=lambda name: name.startswith("loss."))
     for target, tensor in model.state_dict().items():
         layer = next((ours for ours in _TOKENIZER_NAMES if target.startswith(f"{ours}.")), None)
         if layer:
@@ -291,8 +302,8 @@ def _pose_tokenizer_part(tensors, model):
     part.take("quantizer.codebook", "quantizer.codebook", codebook)
     # a copy, as safetensors refuses two tensors that share their memory
     part.take("quantizer.running_sum", "quantizer.codebook", codebook, torch.clone)
-    part.sources["quantizer.running_count"] = lambda: torch.ones(codebook[0])
-    part.sources["quantizer.initialized"] = lambda: torch.tensor(True)
+    part.sources[f"{prefix}quantizer.running_count"] = lambda: torch.ones(codebook[0])
+    part.sources[f"{prefix}quantizer.initialized"] = lambda: torch.tensor(True)
     return part
 
 
@@ -310,9 +321,9 @@ def _pose_vit_config(tensors, heads):
     )
 
 
-def _pose_vit_part(tensors, model):
+def _pose_vit_part(tensors, model, prefix=""):
     # the same file holds the head that regresses a body, and its discriminator
-    part = _Part("pose_vit", tensors, ignored=lambda name: not name.startswith("backbone."))
+    part = _Part("pose_vit", tensors, prefix, ignored=lambda name: not name.startswith("backbone."))
     for target, tensor in model.state_dict().items():
         name = target
         for ours, published in _VIT_NAMES.items():
@@ -347,10 +358,22 @@ def _ignored_in_base(name):
     return name.startswith(replaced) or name.endswith((".rotary_emb.inv_freq", ".position_ids"))
 
 
+def _other_base(tensors, config):
+    """Says so where the base is a language model of another size, such as LLaVA 13B."""
+    found = _depth(tensors, r"model\.layers\.(\d+)\."), _size(tensors, 0, ("model.norm.weight", 0))
+    expected = config.num_hidden_layers, config.hidden_size
+    if found == expected:
+        return None
+    return (
+        f"llava={tensors.path} has {found[0]} layers of {found[1]} channels, but {expected[0]} of {expected[1]} are "
+        f"expected, as in {_PARTS['llava']}"
+    )
+
+
 # -- the whole -------------------------------------------------------------------------------------------------------
 
 
-def _plan(paths, clip_heads, pose_vit_heads, dtype):
+def _plan(paths, clip_heads, pose_vit_heads, dtype, max_shard_size):
     """Checks all four parts against each other; returns the function that writes the folder."""
     files = {role: _open(role, path) for role, path in paths.items()}
     folder = Path(paths["unipose"])
@@ -365,7 +388,9 @@ def _plan(paths, clip_heads, pose_vit_heads, dtype):
         dtype = files["llava"].read(norm).dtype if norm in files["llava"] else torch.float32
     with torch.device("meta"):
         model = UniPoseForConditionalGeneration(config).to(dtype)
-    sources = _match(model, files, adapter)
+    parts = _match(model, files, adapter)
+    problems = [problem for part in parts for problem in part.problems()]
+    _refuse(problems, _other_base(files["llava"], config.text_config))
     processor = UniPoseProcessor(
         UniPoseImageProcessor(
             general_size=config.vision_config.image_size,
@@ -385,7 +410,7 @@ def _plan(paths, clip_heads, pose_vit_heads, dtype):
     )
 
     def write(made):
-        _write_weights(made, model, sources)
+        _write_weights(made, model, parts, max_shard_size)
         model.config.architectures = [type(model).__name__]
         model.config.dtype = dtype
         model.config.save_pretrained(made)
@@ -483,7 +508,7 @@ def _config(settings, tokenizer, pose_config, files, clip_heads, pose_vit_heads)
 
 
 def _match(model, files, adapter):
-    """For each tensor of the model the function that reads it; refuses the checkpoint where something does not fit."""
+    """The parts, which together have a reader for each tensor of the model."""
     base = _Part("llava", files["llava"], ignored=_ignored_in_base)
     lora = _Part("unipose (adapter_model)", adapter.tensors)
     trained = _Part("unipose (non_lora_trainables)", files["unipose"])
@@ -512,29 +537,32 @@ def _match(model, files, adapter):
                 lora.shapes[f"base_model.model.{module}.lora_B.weight"] = (tensor.shape[0], adapter.rank)
                 merge = partial(adapter.merge, module=module)
             base.take(target, f"model.{rest}", tensor.shape, merge)
-    sources = base.sources | trained.sources
-    parts = [base, lora, trained]
-    for prefix, part in (
-        ("model.pose_tokenizer.", _pose_tokenizer_part(files["pose_vqvae"], model.model.pose_tokenizer)),
-        ("model.pose_vision_tower.", _pose_vit_part(files["pose_vit"], model.model.pose_vision_tower)),
-    ):
-        sources |= {prefix + target: source for target, source in part.sources.items()}
-        parts.append(part)
-    _refuse([problem for part in parts for problem in part.problems()])
-    return sources
+    inner = model.model
+    return [
+        base,
+        lora,
+        trained,
+        _pose_tokenizer_part(files["pose_vqvae"], inner.pose_tokenizer, "model.pose_tokenizer."),
+        _pose_vit_part(files["pose_vit"], inner.pose_vision_tower, "model.pose_vision_tower."),
+    ]
 
 
 def _last_rows(rows, count):
     return rows[-count:].clone()
 
 
-def _write_weights(folder, model, sources):
+def _write_weights(folder, model, parts, max_shard_size):
     """Reads and writes one safetensors file after the other; no more than one of them is in memory at a time."""
     wanted = model.state_dict()  # on the meta device: names, shapes and types
-    split = split_torch_state_dict_into_shards(wanted)
+    split = split_torch_state_dict_into_shards(wanted, max_shard_size=max_shard_size)
     for file, names in split.filename_to_tensors.items():
-        tensors = {name: sources[name]().to(wanted[name].dtype).contiguous() for name in names}
+        tensors = {}
+        for part in parts:
+            for name in filter(part.sources.__contains__, names):
+                tensors[name] = part.sources[name]().to(wanted[name].dtype).contiguous()
+            part.tensors.release()
         save_file(tensors, folder / file, metadata={"format": "pt"})
+        del tensors  # before those of the next file are read
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

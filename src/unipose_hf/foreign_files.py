@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of foreign checkpoints: read as tensors only, one at a time. No object in such a file ever comes to life."""
+"""Tensors of foreign checkpoints: read as tensors only, one at a time. No object in such a file ever comes to life.
+
+What is read of a mapped file counts as memory for as long as the mapping lives. So `.safetensors` files are read
+without mapping, and the mapping of a pickled file is kept only until `ForeignTensors.release`.
+"""
 
 import json
 import zipfile
@@ -23,6 +27,7 @@ class ForeignTensors:
         self.path = path
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._readers: dict[str, Callable[[], torch.Tensor]] = {}
+        self._mapped: dict[Path, dict[str, torch.Tensor]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self.shapes
@@ -30,6 +35,10 @@ class ForeignTensors:
     def read(self, name: str) -> torch.Tensor:
         """The tensor of this name, from the disk."""
         return self._readers[name]()
+
+    def release(self) -> None:
+        """Lets go of the memory of what was read so far; reading on opens the files again."""
+        self._mapped.clear()
 
     def add(self, file: Path) -> "ForeignTensors":
         """Adds the tensors of one more file (`.safetensors`, or anything that `torch.save` has written)."""
@@ -43,7 +52,7 @@ class ForeignTensors:
 
     def _add_safetensors(self, file):
         try:
-            handle = safe_open(file, "pt")
+            handle = safe_open(file, "pt", backend="pread")
         except SafetensorError as error:
             raise ValueError(f"{file} is no safetensors file or is damaged ({error}); download it again.") from error
         for name in handle.keys():
@@ -51,16 +60,24 @@ class ForeignTensors:
             self._readers[name] = lambda name=name: handle.get_tensor(name)
 
     def _add_pickled(self, file):
-        content = _load_tensors_only(file)
-        if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-            content = content["state_dict"]
-        tensors = content if isinstance(content, dict) else {}
-        for name, tensor in tensors.items():
-            if isinstance(name, str) and isinstance(tensor, torch.Tensor):
-                self.shapes[name] = tuple(tensor.shape)
-                self._readers[name] = lambda tensor=tensor: tensor
-        if not self.shapes:
+        tensors = self._map(file)
+        if not tensors:
             raise ValueError(f"{file} holds no tensors by name; expected a checkpoint as PyTorch saves it.")
+        for name, tensor in tensors.items():
+            self.shapes[name] = tuple(tensor.shape)
+            self._readers[name] = lambda name=name: self._map(file)[name]
+
+    def _map(self, file):
+        if file not in self._mapped:
+            content = _load_tensors_only(file)
+            if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+                content = content["state_dict"]
+            self._mapped[file] = {
+                name: tensor
+                for name, tensor in (content.items() if isinstance(content, dict) else ())
+                if isinstance(name, str) and isinstance(tensor, torch.Tensor)
+            }
+        return self._mapped[file]
 
 
 def open_file(path: str | Path) -> ForeignTensors:
@@ -122,14 +139,22 @@ class _Nothing:
         return OrderedDict()
 
 
+def _begins_as_archive(file):
+    with file.open("rb") as stream:
+        return stream.read(4) == b"PK\x03\x04"
+
+
 def _load_tensors_only(file):
     """`torch.load(weights_only=True)`, also of training checkpoints that keep settings beside the weights.
 
     Their settings are objects of libraries that nobody needs here. They become empty dicts: the names of their classes
     are never looked up, so that a file cannot make anything run.
     """
+    is_archive = zipfile.is_zipfile(file)
+    if not is_archive and _begins_as_archive(file):
+        raise ValueError(f"{file} is incomplete: the end of the archive is missing; download it again.")
     try:
-        if not zipfile.is_zipfile(file):
+        if not is_archive:
             return torch.load(file, weights_only=True, map_location="cpu")
         unknown = torch.serialization.get_unsafe_globals_in_checkpoint(file)
         with torch.serialization.safe_globals([(_Nothing, name) for name in unknown]):

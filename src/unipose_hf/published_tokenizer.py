@@ -149,6 +149,12 @@ def _check_added_tokens(folder, settings, first, codebook_size, num_codes):
     else:
         decoder = settings.get("added_tokens_decoder", {})
         found = {token["content"]: int(i) for i, token in decoder.items() if int(i) >= first}
+    codes = sum(name.startswith("<pose_id_") for name in found) - 2  # begin and end are numbered with the codes
+    if codes != codebook_size:
+        raise ValueError(
+            f"The tokenizer in {folder} has tokens for {codes} pose codes, but the pose tokenizer has {codebook_size} "
+            "codes; take both from one release."
+        )
     missing = [name for name in names if name not in found]
     unknown = [name for name in found if name not in wanted]
     moved = [name for name in names if name in found and found[name] != wanted[name]]

@@ -14,6 +14,20 @@ from .blazepose_unipose import BlazePoseConfig
 # Sub-configurations are found by `model_type`, also when this file runs as remote code without the package.
 AutoConfig.register(BlazePoseConfig.model_type, BlazePoseConfig, exist_ok=True)
 
+# Of `config.json`; raised with every setting without which the same weights would compute something else.
+CONFIG_FORMAT = 1
+
+
+def _in_this_format(settings):
+    """The settings of a `config.json`; refuses those of a newer one before anything stumbles over what is new."""
+    found = settings.get("config_format", CONFIG_FORMAT)
+    if found > CONFIG_FORMAT:
+        raise ValueError(
+            f"config.json is of format {found}, but this version of unipose_hf reads format {CONFIG_FORMAT}: it was "
+            "written by a newer version; upgrade unipose-hf."
+        )
+    return {**settings, "config_format": CONFIG_FORMAT}
+
 
 @strict
 class PoseTokenizerConfig(PreTrainedConfig):
@@ -44,6 +58,7 @@ class PoseTokenizerConfig(PreTrainedConfig):
             number `code_dim`.
         codebook_decay (`float`, *optional*, defaults to 0.99): decay of the averaged codebook.
         dead_code_threshold (`float`, *optional*, defaults to 1.0): codes with a smaller running count are re-seeded.
+        config_format (`int`): of `config.json`; a newer one is refused with a `ValueError`.
     """
 
     model_type = "unipose_pose_tokenizer"
@@ -64,6 +79,7 @@ class PoseTokenizerConfig(PreTrainedConfig):
     codebook_decay: float = 0.99
     dead_code_threshold: float = 1.0
     initializer_range: float = 0.02
+    config_format: int = CONFIG_FORMAT
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -91,6 +107,10 @@ class PoseTokenizerConfig(PreTrainedConfig):
     def num_codes(self) -> int:
         """Tokens of one pose."""
         return self.code_positions * self.codes_per_position
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        return super().from_dict(_in_this_format(config_dict), **kwargs)
 
     def to_dict(self):
         output = super().to_dict()
@@ -141,6 +161,7 @@ class UniPoseConfig(PreTrainedConfig):
             reads the distributions over codes unless told otherwise.
         pose_answer_prefix_ids (`list[int]`, *optional*, defaults to none): text tokens that `generate_pose` puts
             between the prompt and `<pose_start>`, for weights that learnt to write a space before a pose.
+        config_format (`int`): of `config.json`; a newer one is refused with a `ValueError`.
     """
 
     model_type = "unipose"
@@ -192,9 +213,11 @@ class UniPoseConfig(PreTrainedConfig):
     pose_answer_prefix_ids: list[int] | tuple[int, ...] = ()
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
+    config_format: int = CONFIG_FORMAT
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
+        config_dict = _in_this_format(config_dict)
         # The package registers its pipelines. Where the key stays, transformers insists on those of the remote folder.
         if not cls.__module__.startswith("transformers_modules."):
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
