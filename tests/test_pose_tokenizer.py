@@ -5,8 +5,14 @@ import pytest
 import roma
 import torch
 
+from unipose_hf.modeling import modeling_pose_tokenizer
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
-from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel, disturb_limbs
+from unipose_hf.modeling.modeling_pose_tokenizer import (
+    PoseTokenizerConvolution,
+    PoseTokenizerModel,
+    disturb_limbs,
+    resampled,
+)
 from unipose_hf.modeling.rotation_unipose import (
     axis_angle_to_matrix,
     matrix_to_axis_angle,
@@ -217,3 +223,32 @@ def test_bad_codes_are_named():
 def test_impossible_sizes_are_refused(change):
     with pytest.raises(ValueError, match="fsq_levels|decoder_lengths"):
         PoseTokenizerConfig(**(JOINT_WISE | change))
+
+
+@pytest.mark.parametrize("lengths", [[8, 16, 40], [40, 20, 10], [22]])
+def test_resampling_computes_only_what_it_keeps_and_keeps_what_interpolation_would(lengths):
+    torch.manual_seed(0)
+    layer = PoseTokenizerConvolution(3, 5, 3, padding=2, dilation=2)
+    plain = torch.nn.Conv1d(3, 5, 3, padding=2, dilation=2)
+    plain.load_state_dict(layer.state_dict())
+    hidden = torch.randn(2, 22, 3)
+    for length in lengths:
+        whole = torch.nn.functional.interpolate(plain(hidden.mT).relu(), size=length, mode="nearest").mT
+        assert torch.allclose(resampled(layer, hidden, length), whole, atol=1e-6)
+
+
+def test_a_large_batch_goes_through_in_parts_that_change_nothing(monkeypatch):
+    model = make(CONVOLUTIONAL)
+    model.quantizer.codebook.normal_()
+    rotations = roma.random_rotmat((7, 22), generator=torch.Generator().manual_seed(0))
+    whole = model.encode(rotations)
+    monkeypatch.setattr(modeling_pose_tokenizer, "POSES_AT_ONCE", 3)
+    parts = model.encode(rotations)
+    assert torch.equal(parts.codes, whole.codes) and torch.allclose(parts.latents, whole.latents, atol=1e-6)
+    assert torch.allclose(model.decode(parts.codes).rotations, model.decode(whole.codes).rotations, atol=1e-5)
+
+
+def test_no_poses_are_no_mistake():
+    model = make(CONVOLUTIONAL)
+    codes = model.encode(torch.zeros(0, 22, 3, 3)).codes
+    assert codes.shape == (0, 80) and model.decode(codes).rotations.shape == (0, 22, 3, 3)

@@ -18,6 +18,9 @@ from transformers.utils import ModelOutput
 from .configuration_unipose import PoseTokenizerConfig
 from .rotation_unipose import matrix_to_rotation_6d, rotation_6d_to_matrix
 
+# Poses that go through the tokenizer at once on a processor: the intermediate results of more leave its cache.
+POSES_AT_ONCE = 32
+
 # Joints that the noise augmentation disturbs together: head, left arm, right arm, left leg, right leg (SMPL indices).
 LIMBS = ((12, 15), (13, 16, 18, 20), (14, 17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
 
@@ -59,8 +62,47 @@ class PoseTokenizerOutput(ModelOutput):
     perplexity: torch.FloatTensor | None = None
 
 
-def _convolution(in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1) -> nn.Conv1d:
-    return nn.Conv1d(in_channels, out_channels, kernel_size, padding=dilation * (kernel_size // 2), dilation=dilation)
+def _convolve(hidden, weight, bias, stride=1, padding=0, dilation=1):
+    """Convolution over the rows of `(batch, length, channels)`.
+
+    Two-dimensional with a height of one, because one-dimensional convolutions know no channels-last memory, in which
+    processors compute them at up to twice the speed and resampling copies whole rows.
+    """
+    picture = hidden.transpose(1, 2).unsqueeze(2)  # (batch, channels, 1, length)
+    result = F.conv2d(picture, weight.unsqueeze(2), bias, (1, stride), (0, padding), (1, dilation))
+    return result.squeeze(2).transpose(1, 2)
+
+
+class PoseTokenizerConvolution(nn.Conv1d):
+    """A `Conv1d` on `(batch, length, channels)`."""
+
+    def forward(self, hidden, rows: torch.LongTensor | None = None):
+        """All rows of the result, or only these."""
+        (stride,), (padding,), (dilation,), (width,) = self.stride, self.padding, self.dilation, self.kernel_size
+        if rows is None:
+            return _convolve(hidden, self.weight, self.bias, stride, padding, dilation)
+        reach = dilation * torch.arange(width, device=rows.device)
+        windows = (stride * rows.unsqueeze(1) + reach).flatten()  # rows of the padded input, `width` for each result
+        padded = F.pad(hidden, (0, 0, padding, padding))
+        return _convolve(padded.index_select(1, windows), self.weight, self.bias, stride=width)
+
+
+def _convolution(in_channels: int, out_channels: int, width: int, dilation: int = 1) -> PoseTokenizerConvolution:
+    padding = dilation * (width // 2)
+    return PoseTokenizerConvolution(in_channels, out_channels, width, padding=padding, dilation=dilation)
+
+
+def _activate(hidden):
+    return F.relu(hidden, inplace=True)  # of a convolution's result, which its gradient does not need
+
+
+def resampled(layer, hidden, length: int):
+    """`relu(layer(hidden))`, resampled to `length` rows by nearest neighbours; rows to be dropped are not computed."""
+    rows = torch.arange(hidden.shape[1], dtype=torch.float32, device=hidden.device)
+    rows = F.interpolate(rows[None, None], size=length, mode="nearest")[0, 0].long()
+    if length < hidden.shape[1]:
+        return _activate(layer(hidden, rows))
+    return _activate(layer(hidden)).index_select(1, rows)
 
 
 class PoseTokenizerResidualBlock(nn.Module):
@@ -69,10 +111,10 @@ class PoseTokenizerResidualBlock(nn.Module):
     def __init__(self, config: PoseTokenizerConfig, dilation: int):
         super().__init__()
         self.conv1 = _convolution(config.hidden_size, config.hidden_size, config.kernel_size, dilation)
-        self.conv2 = nn.Conv1d(config.hidden_size, config.hidden_size, 1)
+        self.conv2 = _convolution(config.hidden_size, config.hidden_size, 1)
 
-    def forward(self, hidden):  # (batch, hidden_size, length), unchanged
-        return hidden + self.conv2(F.relu(self.conv1(F.relu(hidden))))
+    def forward(self, hidden):  # (batch, length, hidden_size), unchanged
+        return hidden + self.conv2(_activate(self.conv1(F.relu(hidden))))
 
 
 def _residual_blocks(config: PoseTokenizerConfig) -> nn.Sequential:
@@ -89,21 +131,20 @@ class PoseTokenizerEncoder(nn.Module):
         self.input_layer = _convolution(6, hidden, config.kernel_size)
         self.upsample_layers = nn.ModuleList(_convolution(hidden, hidden, config.kernel_size) for _ in self.lengths)
         self.downsample_layers = nn.ModuleList(
-            nn.Conv1d(hidden, hidden, 4, stride=2, padding=1) for _ in range(config.num_downsamples)
+            PoseTokenizerConvolution(hidden, hidden, 4, stride=2, padding=1) for _ in range(config.num_downsamples)
         )
         self.residual_blocks = _residual_blocks(config)
         self.output_layer = _convolution(hidden, config.code_dim * config.codes_per_position, config.kernel_size)
 
     def forward(self, rotation_6d):  # (batch, num_joints, 6)
-        hidden = F.relu(self.input_layer(rotation_6d.transpose(1, 2)))
-        for length, layer in zip(self.lengths, self.upsample_layers, strict=True):
-            hidden = F.relu(layer(F.interpolate(hidden, size=length, mode="nearest")))
+        hidden, layer = rotation_6d, self.input_layer
+        for length, next_layer in zip(self.lengths, self.upsample_layers, strict=True):
+            hidden, layer = resampled(layer, hidden, length), next_layer
+        hidden = _activate(layer(hidden))
         for layer in self.downsample_layers:
             hidden = layer(hidden)
-        hidden = self.output_layer(self.residual_blocks(hidden)).transpose(1, 2)  # (batch, positions, channels)
-        return hidden.reshape(
-            hidden.shape[0], hidden.shape[1] * self.codes_per_position, -1
-        )  # (batch, num_codes, code_dim)
+        hidden = self.output_layer(self.residual_blocks(hidden))  # (batch, positions, channels)
+        return hidden.unflatten(2, (self.codes_per_position, -1)).flatten(1, 2)  # (batch, num_codes, code_dim)
 
 
 class PoseTokenizerDecoder(nn.Module):
@@ -119,12 +160,11 @@ class PoseTokenizerDecoder(nn.Module):
         self.output_layer = _convolution(hidden, 6, config.kernel_size)
 
     def forward(self, code_vectors):  # (batch, num_codes, code_dim)
-        hidden = code_vectors.reshape(code_vectors.shape[0], self.positions, -1).transpose(1, 2)
-        hidden = F.relu(self.input_layer(hidden))
-        for length, layer in zip(self.lengths, self.resample_layers, strict=True):
-            hidden = F.relu(layer(F.interpolate(hidden, size=length, mode="nearest")))
-        hidden = self.middle_layer(self.residual_blocks(hidden))
-        return self.output_layer(hidden).transpose(1, 2)  # (batch, num_joints, 6)
+        hidden, layer = code_vectors.unflatten(1, (self.positions, -1)).flatten(2), self.input_layer
+        for length, next_layer in zip(self.lengths, self.resample_layers, strict=True):
+            hidden, layer = resampled(layer, hidden, length), next_layer
+        hidden = _activate(layer(hidden))
+        return self.output_layer(self.middle_layer(self.residual_blocks(hidden)))  # (batch, num_joints, 6)
 
 
 def _several_processes() -> bool:
@@ -163,7 +203,9 @@ class PoseTokenizerVectorQuantizer(nn.Module):
     def nearest(self, latents):
         """Latents (..., code_dim) -> indices of the nearest code vectors (...)."""
         # |latent|^2 is the same for every code and left out
-        return (self.codebook.square().sum(1) - 2 * latents @ self.codebook.T).argmin(-1)
+        flat = latents.reshape(len(latents), math.prod(latents.shape[1:-1]), latents.shape[-1])
+        distances = _convolve(flat, -2 * self.codebook.unsqueeze(2), self.codebook.square().sum(1))
+        return distances.argmin(-1).reshape(latents.shape[:-1])
 
     def _random_rows(self, flat):
         rows = torch.randint(len(flat), (len(self.codebook),), device=flat.device)
@@ -266,8 +308,9 @@ class PoseTokenizerModel(PreTrainedModel):
         """
         leading, flat = self._checked(rotations)
         with self._full_precision(rotations.device):
-            latents = self.encoder(matrix_to_rotation_6d(flat))
-            codes = self.quantizer.nearest(latents)
+            parts = [self.encoder(part) for part in self._parts(matrix_to_rotation_6d(flat))]
+            codes = torch.cat([self.quantizer.nearest(part) for part in parts])
+            latents = torch.cat(parts)
         return PoseTokenizerEncoderOutput(
             codes=codes.reshape(*leading, *codes.shape[1:]), latents=latents.reshape(*leading, *latents.shape[1:])
         )
@@ -324,7 +367,8 @@ class PoseTokenizerModel(PreTrainedModel):
     def _decode_vectors(self, vectors):
         leading = vectors.shape[:-2]
         with self._full_precision(vectors.device):
-            rotations = rotation_6d_to_matrix(self.decoder(vectors.reshape(-1, *vectors.shape[-2:])))
+            parts = self._parts(vectors.reshape(-1, *vectors.shape[-2:]))
+            rotations = rotation_6d_to_matrix(torch.cat([self.decoder(part) for part in parts]))
         return PoseTokenizerDecoderOutput(rotations=rotations.reshape(*leading, *rotations.shape[1:]))
 
     def _checked(self, rotations):
@@ -337,6 +381,10 @@ class PoseTokenizerModel(PreTrainedModel):
         if not torch.isfinite(rotations).all():
             raise ValueError("Rotations must be finite, found NaN or infinity.")
         return rotations.shape[:-3], rotations.float().reshape(-1, *expected)
+
+    @staticmethod
+    def _parts(poses):
+        return poses.split(POSES_AT_ONCE) if poses.device.type == "cpu" else (poses,)
 
     @staticmethod
     def _full_precision(device):
