@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
 from tiny import VITPOSE
 from tiny_chat import tiny_model_and_processor
@@ -41,7 +42,9 @@ def test_labels_are_the_answer_and_its_end(model_and_collator, task):
         codes = batch["labels"][queries].reshape(3, -1) - model.config.pose_code_offset
         assert torch.equal(codes, model.get_pose_codes(batch["answer_pose_values"]))
     else:
-        texts = [collator.processor.tokenizer.decode(row[mark]) for row, mark in zip(batch["labels"], labelled)]
+        texts = [
+            collator.processor.tokenizer.decode(row[mark]) for row, mark in zip(batch["labels"], labelled, strict=True)
+        ]
         assert [text.removesuffix("</s>") for text in texts] == list(WORDS)
     assert ("pose_pixel_values" in batch) == bool(TASKS[task].images)
     assert batch["tasks"] == [task]
@@ -63,8 +66,6 @@ def _by_one(labels):
 
 
 def test_cached_codes_give_the_same_batch(model_and_collator):
-    from datasets import Dataset
-
     _, collator = model_and_collator
     samples = [sample("pose-editing", seed) for seed in range(3)]
     rows = [{**row, "poses": [pose.tolist() for pose in row["poses"]], "images": []} for row in samples]

@@ -46,7 +46,7 @@ def arguments(folder, **changes) -> UniPoseSFTConfig:
 def some_samples(model, count=8, block=2, seed=0, shares=None) -> Dataset:
     """Samples of the open poses for the tasks without pictures."""
     shares = shares or {"text-to-pose": 1, "pose-to-text": 1}
-    return open_samples(count, shares, model.model.pose_tokenizer, block=block, seed=seed)
+    return open_samples(count, shares, model.model.pose_tokenizer, block=block, seed=seed, poses=256)
 
 
 def weights(model) -> dict[str, torch.Tensor]:

@@ -55,6 +55,7 @@ def open_samples(
     block: int = 48,
     seed: int = 0,
     templates: float = 0.0,
+    poses: int = 131_072,
 ) -> Dataset:
     """
     Args:
@@ -67,6 +68,7 @@ def open_samples(
             here than few large ones.
         seed: of everything.
         templates: share of the samples that ask in one of 200 wordings instead of the one of pipelines.
+        poses: how many different ones the samples draw from.
 
     Returns:
         a `datasets.Dataset` that makes its samples when asked: the four keys of every sample, `pose_codes`,
@@ -77,7 +79,7 @@ def open_samples(
     """
     if images is None and any(TASKS[task].images for task in shares):
         raise ValueError("Some tasks have pictures, but there are none; build them with build_image_bank.")
-    blocks = _Blocks(shares, pose_tokenizer, images, block, seed, templates)
+    blocks = _Blocks(shares, pose_tokenizer, images, block, seed, templates, poses)
 
     def make(numbers):
         samples = [blocks[number // block][number % block] for number in numbers["number"]]
@@ -87,9 +89,9 @@ def open_samples(
 
 
 class _Blocks:
-    def __init__(self, shares, pose_tokenizer, images, rows, seed, templates):
+    def __init__(self, shares, pose_tokenizer, images, rows, seed, templates, poses):
         self.tasks, self.shares = list(shares), torch.tensor(list(shares.values()), dtype=torch.float)
-        self.pool = remove_yaw(pose_pool(seed))
+        self.pool = remove_yaw(pose_pool(seed, poses))
         self.pose_tokenizer, self.images = pose_tokenizer, images
         self.rows, self.seed, self.templates = rows, seed, templates
         self.block = functools.lru_cache(maxsize=4)(self._make)

@@ -27,7 +27,7 @@ def row_samples(
         seed: with the number of the row it decides the text and the wording.
 
     Returns:
-        a `datasets.Dataset` of samples, one for each row and task.
+        a `datasets.Dataset` of samples, one for each row and task; columns that are mapped on to it join them.
 
     Raises:
         ValueError: no row of the sources teaches any of the tasks.
@@ -49,6 +49,7 @@ def row_samples(
             name = f"{sources[source]} {row}"
             sample = make_sample(task, tables[source][row], name, seed=seed, pretraining=pretraining)
             samples.append({"id": f"{name} {task}", **sample})
-        return {key: [sample[key] for sample in samples] for key in samples[0]}
+        joined = {key: values for key, values in chosen.items() if key not in places}
+        return joined | {key: [sample[key] for sample in samples] for key in samples[0]}
 
     return Dataset.from_dict(places).with_transform(make)

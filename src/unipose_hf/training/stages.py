@@ -15,6 +15,7 @@ from trl import TrlParser
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 from unipose_hf.training.arguments import STAGES, UniPoseSFTConfig
+from unipose_hf.training.collator import add_pose_codes
 from unipose_hf.training.image_bank import load_image_bank
 from unipose_hf.training.open_samples import TASK_SHARES, open_samples
 from unipose_hf.training.row_samples import row_samples
@@ -91,13 +92,14 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
         ValueError: the stage has no pictures to learn from, or the open poses are asked for without `max_steps`.
     """
     if script.data:
-        return row_samples(
+        samples = row_samples(
             script.data,
             tasks=stage_tasks(args.stage),
             reasoning=args.stage == "reasoning",
             pretraining=args.stage in ("alignment", "projector"),
             seed=args.seed,
         )
+        return add_pose_codes(samples, model.model.pose_tokenizer)
     images = load_image_bank(script.image_bank) if script.image_bank else None
     shares = TASK_SHARES.get(args.stage, {})
     if images is None:
