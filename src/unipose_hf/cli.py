@@ -333,6 +333,63 @@ def build_data(
 
 
 @app.command()
+def convert(
+    out: Annotated[Path, typer.Option(help="The new folder; must not exist or be empty.", show_default=False)],
+    unipose: Annotated[Path | None, typer.Option(help="The published folder unipose/.", show_default=False)] = None,
+    llava: Annotated[
+        Path | None, typer.Option(help="Folder of liuhaotian/llava-v1.6-mistral-7b.", show_default=False)
+    ] = None,
+    pose_vqvae: Annotated[
+        Path | None, typer.Option("--pose-vqvae", help="pose_vqvae/best_MPJPE.ckpt.", show_default=False)
+    ] = None,
+    pose_vit: Annotated[
+        Path | None, typer.Option("--pose-vit", help="tokenhmr_model.ckpt, or HMR2's.", show_default=False)
+    ] = None,
+    clip_heads: Annotated[
+        int | None, typer.Option(help="Of a CLIP of another size than the published one.", show_default=False)
+    ] = None,
+    pose_vit_heads: Annotated[
+        int | None, typer.Option(help="Of a pose encoder of another size.", show_default=False)
+    ] = None,
+    max_shard_size: Annotated[str, typer.Option(help="Of a file of weights; memory holds about one.")] = "5GB",
+) -> None:
+    """Turn published weights into a folder for the Hub: all four parts, or --pose-vqvae or --pose-vit alone."""
+    from .conversion import convert as convert_parts
+
+    parts = dict(unipose=unipose, llava=llava, pose_vqvae=pose_vqvae, pose_vit=pose_vit)
+    options = dict(clip_heads=clip_heads, pose_vit_heads=pose_vit_heads, max_shard_size=max_shard_size)
+    try:
+        typer.echo(convert_parts(**parts, **options, out=out))
+    except ValueError as error:
+        sentence, *problems = str(error).split("\n  ")
+        for problem in problems:  # each tensor that does not fit on a line of its own
+            typer.echo(problem, err=True)
+        raise ValueError(sentence.removesuffix(":") + ", see above." if problems else sentence) from error
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The folder; files that it wrote before are replaced.")],
+    model: Model = None,
+    card: Annotated[
+        Path | None, typer.Option(help="The README.md; that of the model by default.", show_default=False)
+    ] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload as USER/NAME.", show_default=False)] = None,
+) -> None:
+    """Write a folder for the Hub: it works there with trust_remote_code=True and without this package."""
+    from . import auto
+    from .hub import export as export_folder
+    from .hub import push
+
+    own_card = (model or auto.BUNDLED_CHECKPOINT) / "README.md"
+    if card is None and own_card.is_file():
+        card = own_card
+    typer.echo(export_folder(*_load_any(model), out, card))
+    if push_to_hub is not None:
+        typer.echo(push(out, push_to_hub))
+
+
+@app.command()
 def doctor(
     data: Annotated[
         Path | None, typer.Option(help="Folder of data sets; tells which are there.", show_default=False)
@@ -349,10 +406,8 @@ def doctor(
 
 def _load(folder: Path | None):
     """The model and processor of a folder, the bundled ones by default."""
-    from safetensors import SafetensorError
-    from transformers.utils import logging
-
     from . import auto
+    from .hub import check_fit, edited_code
     from .modeling.modeling_unipose import UniPoseForConditionalGeneration
     from .modeling.processing_unipose import UniPoseProcessor
 
@@ -361,21 +416,47 @@ def _load(folder: Path | None):
     else:
         mend = "give --model a folder that save_pretrained or `hf download NAME --local-dir FOLDER` made"
     _check_model_folder(folder, mend)
+    if edited := edited_code(folder):
+        raise ValueError(
+            f"{edited[0]} in {folder} was edited by hand, but this command runs the code of the installed package; "
+            "take the edit back, or load the folder by trust_remote_code=True where the package is not installed."
+        )
+    model = _load_weights(UniPoseForConditionalGeneration, folder, mend)
+    try:
+        processor = UniPoseProcessor.from_pretrained(folder)
+    except Exception as error:  # among them the bare Exception of the tokenizers library
+        raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {mend}.") from error
+    check_fit(model.config, processor)
+    return model, processor
+
+
+def _load_weights(model_class, folder: Path, mend: str):
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     told = logging.get_verbosity()
     logging.set_verbosity_error()  # the library's report on weights would stand before the sentence
     try:
-        model = UniPoseForConditionalGeneration.from_pretrained(folder).eval()
+        return model_class.from_pretrained(folder).eval()
     except SafetensorError as error:
         raise ValueError(f"The weights in {folder} are damaged ({error}); {mend}.") from error
     except RuntimeError as error:  # tensors of other shapes
         raise ValueError(f"The weights in {folder} do not fit its config.json ({error}); {mend}.") from error
     finally:
         logging.set_verbosity(told)
-    try:
-        return model, UniPoseProcessor.from_pretrained(folder)
-    except Exception as error:  # among them the bare Exception of the tokenizers library
-        raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {mend}.") from error
+
+
+def _load_any(folder: Path | None):
+    """Like `_load`, for every model that the package has; where there is no processor, `None` or a tokenizer."""
+    if folder is None or (folder / "processor_config.json").is_file():
+        return _load(folder)
+    from transformers import AutoModel, AutoTokenizer
+
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"There is no config.json in the folder {folder}; give the folder of a model.")
+    model = _load_weights(AutoModel, folder, "download or save it again")
+    return model, AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None
 
 
 def _check_model_folder(folder: Path, mend: str) -> None:

@@ -79,7 +79,7 @@ def export(model, processor, folder, card=None):
     if name not in _AUTO_MAPS:
         raise ValueError(f"A {name} cannot be exported; the models that can are {', '.join(_AUTO_MAPS)}.")
     if processor is not None and name == "UniPoseForConditionalGeneration":
-        _check_fit(model.config, processor)
+        check_fit(model.config, processor)
     folder = Path(folder)
     _check_folder(folder)
     if card is None:
@@ -191,7 +191,17 @@ def _check_folder(folder):
         raise ValueError(f"{edited[0]} in {folder} was edited by hand and would be lost; move it away first.")
 
 
-def _check_fit(config, processor):
+def check_fit(config, processor):
+    """
+    That a processor was made for a model.
+
+    Args:
+        config (`UniPoseConfig`): of the model.
+        processor (`UniPoseProcessor`): what goes with it.
+
+    Raises:
+        ValueError: token ids, codes or image tokens differ.
+    """
     of_model = {name: getattr(config, name) for name in processor.token_ids()}
     of_model |= {"num_codes": config.pose_config.num_codes, "codebook_size": config.pose_config.codebook_size}
     of_processor = processor.token_ids()
