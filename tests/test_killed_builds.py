@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds that are killed outright, again and again at random moments, end with the same bytes as one left in peace."""
+
+import multiprocessing
+import random
+import time
+
+import pytest
+
+pytest.importorskip("datasets")
+
+from unipose_hf.data import imagescript, shards
+from unipose_hf.data.build import build_data
+
+SIZE, KILLS = 40, 5
+OPTIONS = dict(size=SIZE, picture_size=64, progress=False)
+
+
+class SlowWriter:
+    """A language model that takes its time and notes every call in a file."""
+
+    name = "writer"
+
+    def __init__(self, notes):
+        self.notes = notes
+
+    def __call__(self, messages):
+        time.sleep(0.05)
+        with self.notes.open("a") as file:
+            file.write("call\n")
+        return "The person keeps still."
+
+
+def build(out, processes):
+    for module in (shards, imagescript):
+        module.ROWS = 5  # so that there are many shards
+    build_data("imagescript", out, ask=SlowWriter(out.with_suffix(".calls")), processes=processes, **OPTIONS)
+
+
+def contents(out):
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and "work" not in path.relative_to(out).parts
+    }
+
+
+def test_kills_at_random_moments_lose_nothing(tmp_path):
+    # a server that has imported everything makes new processes in no time, and they have no threads yet
+    fresh = multiprocessing.get_context("forkserver")
+    fresh.set_forkserver_preload(["unipose_hf.data.build", "datasets", "unipose_hf.data.rendering"])
+
+    def run(out, processes, seconds=None):
+        child = fresh.Process(target=build, args=(out, processes))
+        child.start()
+        child.join(seconds)
+        child.kill()
+        child.join()
+        return child.exitcode
+
+    run(tmp_path / "first", 1, 0.1)  # starts the server
+    began = time.monotonic()
+    assert run(tmp_path / "whole", 1) == 0
+    lasted = time.monotonic() - began
+    whole = contents(tmp_path / "whole")
+    requests = len((tmp_path / "whole.calls").read_text().split())
+    assert len(whole) >= SIZE // 5 + 4 and requests >= 5
+    out, moments = tmp_path / "killed", random.Random()
+    killed = sum(run(out, 1, moments.uniform(0.1, 0.5) * lasted) != 0 for _ in range(KILLS))
+    done = {name: content for name, content in contents(out).items() if not name.endswith(".part")}
+    assert killed and done.items() <= whole.items()  # whole files only
+    assert run(out, 2) == 0  # and by two processes in the end
+    assert contents(out) == whole
+    # an answer is lost only where a kill came between it and its note in the journal
+    assert len((tmp_path / "killed.calls").read_text().split()) <= requests + 4 * killed
