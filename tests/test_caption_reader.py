@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 
+from unipose_hf.body import mirror_pose
 from unipose_hf.captions import (
     caption_poses,
     codes_true,
@@ -17,7 +18,7 @@ from unipose_hf.captions import (
     turn_between,
 )
 from unipose_hf.captions.imperatives import INSTRUCTIONS
-from unipose_hf.captions.read_lexicon import commands
+from unipose_hf.captions.read_lexicon import caption_states, commands, tokens
 from unipose_hf.captions.wording import ALONE, WITH_OBJECT
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation.text_truth import caption_truth, instruction_truth
@@ -112,8 +113,6 @@ def test_turns_count_where_they_are_known(pairs):
 
 def test_flipped_texts_read_as_flipped_codes(poses, pairs):
     """A flipped text is true of the mirrored pose, and flipped codes are as many as before."""
-    from unipose_hf.body import mirror_pose
-
     captions = [flip_text(text) for text in caption_poses(poses)]
     changes = [flip_text(text) for text in instruct_pairs(*pairs)]
     mirrored = mirror_pose(poses)
@@ -189,7 +188,7 @@ def test_words_of_several_meanings_give_all_of_them():
     assert all(("higher" in dict((code[1], 0) for code in codes)) for codes in raised) and len(raised) == 3
 
 
-def test_joined_parts_may_go_less_far(poses):
+def test_joined_parts_may_go_less_far():
     """ "Raise the left arm": the hand high, the elbow a little."""
     down, up = torch.zeros(2, 1, 22, 3)
     down[0, 16] = torch.tensor([0.0, 0.0, -1.2])
@@ -198,10 +197,21 @@ def test_joined_parts_may_go_less_far(poses):
     assert paircodes_true(["Lower the left arm."], down, up).true.item() == 0
 
 
-def test_every_wording_can_be_read(poses):
-    """No phrase is lost on the way from the tables to the reader."""
-    from unipose_hf.captions.read_lexicon import caption_states, tokens
+def test_another_wording_is_read_as_soon_as_it_is_written(monkeypatch):
+    assert read_caption("The left leg is ramrod straight.").unread == 1
+    monkeypatch.setitem(ALONE, ("angle", "straight"), ("is ramrod straight",))
+    caption_states.cache_clear()
+    try:
+        assert read_caption("The left leg is ramrod straight.").codes == [
+            ("angle/left_hip|left_knee|left_ankle", "straight")
+        ]
+        assert read_caption("The left leg is fully extended.").unread == 1
+    finally:
+        caption_states.cache_clear()
 
+
+def test_every_wording_can_be_read():
+    """No phrase is lost on the way from the tables to the reader."""
     phrases = caption_states().phrases
     for phrase in itertools.chain(*ALONE.values(), *WITH_OBJECT.values()):
         assert " ".join(tokens(phrase.removesuffix(" {o}").replace("{d}", "her"))) in phrases

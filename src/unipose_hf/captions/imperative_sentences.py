@@ -202,6 +202,7 @@ def _should(goals, subject, present, voice):
 
 
 def of_several(words):
+    """Words about one part, said of several: "as far as they go"."""
     return words.replace(" it goes", " they go")
 
 
