@@ -9,7 +9,7 @@ The defaults are SmolLM2-135M with CLIP ViT-L/14-336 and ViTPose-B; `--language_
 
 import argparse
 
-from transformers import AutoBackbone, AutoModelForCausalLM, AutoTokenizer, CLIPVisionModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, CLIPVisionModel, VitPoseForPoseEstimation
 
 from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
@@ -17,7 +17,8 @@ from unipose_hf.training.compose import compose
 
 
 def main(language_model: str, vision: str, pose_vision: str, pose_tokenizer: str, output_dir: str) -> None:
-    general, pose = CLIPVisionModel.from_pretrained(vision), AutoBackbone.from_pretrained(pose_vision)
+    general = CLIPVisionModel.from_pretrained(vision)
+    pose = VitPoseForPoseEstimation.from_pretrained(pose_vision).backbone
     model, processor = compose(
         AutoModelForCausalLM.from_pretrained(language_model),
         AutoTokenizer.from_pretrained(language_model),
