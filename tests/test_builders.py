@@ -12,7 +12,12 @@ from tiny_chat import tiny_processor
 
 pytest.importorskip("datasets")
 
+from transformers import AutoModel
+
+from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.captions import measure_posecodes
+from unipose_hf.data import pair_mining
+from unipose_hf.data.build import build_data
 from unipose_hf.data.image_sources import OPEN, Source, open_sources, paper_sources, share_out
 from unipose_hf.data.imagediff import build_imagediff
 from unipose_hf.data.imagescript import build_imagescript, refined_numbers
@@ -153,6 +158,22 @@ def test_imagediff_pairs_differ_and_keep_their_pictures(diff):
         differing = (codes[0].categories != codes[1].categories).sum() + (codes[0].supers != codes[1].supers).sum()
         assert differing >= AT_LEAST_IMAGES
         assert row["image_a"].getpixel((0, 0)) == (row["frame_a"], 0, 0) and row["box_b"] == [1, 2, 3, 4]
+
+
+def test_pairs_are_mined_by_the_bundled_retrieval_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(pair_mining, "NEIGHBOURS", 20)
+    folder = BUNDLED_CHECKPOINT.with_name("pose-text-retrieval")
+    counts = build_data("imagediff", tmp_path, size=6, picture_size=64, retrieval=folder, progress=False)
+    assert counts["A/train"] >= 3 and "the model pose-text-retrieval" in (tmp_path / "README.md").read_text()
+    pool = PosePool(tmp_path / "work" / f"{OPEN} train")
+    upright = torch.from_numpy(np.array(pool.poses))
+    upright[:, 0] = 0
+    with torch.no_grad():
+        features = AutoModel.from_pretrained(folder).get_pose_features(roma.rotvec_to_rotmat(upright))
+    cosines = torch.nn.functional.normalize(features) @ torch.nn.functional.normalize(features).T
+    for row in rows(tmp_path, "A"):
+        nearest = cosines[row["frame_b"]].argsort(descending=True)[:21].tolist()
+        assert row["frame_a"] in nearest and row["frame_a"] != row["frame_b"]
 
 
 def test_every_task_becomes_a_chat(script, diff):

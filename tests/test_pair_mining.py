@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pair mining beside a twin that looks at every pair."""
 
+import os
+import subprocess
 import sys
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -273,3 +276,41 @@ def test_targets_must_be_indices():
     features, properties, *_ = two_poses()
     with pytest.raises(ValueError, match="targets holds 0 to 2; expected indices of the 2 poses"):
         mine_image_pairs(features, properties, [0, 2])
+
+
+MINE_WITHIN = """
+import resource
+import numpy as np
+from unipose_hf.data.pair_mining import mine_image_pairs
+
+features = np.memmap("features", dtype="f4", mode="r").reshape(-1, 512)
+codes = np.memmap("codes", dtype="i1", mode="r").reshape(len(features), -1)
+mine_image_pairs(features[:200], codes[:200], [0])  # what libraries set up once
+data = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (data + 100_000_000,) * 2)
+print(len(mine_image_pairs(features, codes, [7, 90_000]).pairs))
+try:
+    np.array(features)
+    print("room for all")
+except MemoryError:
+    print("no room for all")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit that is set is Linux's")
+def test_more_poses_are_mined_than_memory_holds(tmp_path):
+    """200 MB of features, half of that in memory."""
+    generator = np.random.default_rng(0)
+    block = generator.standard_normal((10_000, 512), dtype=np.float32)
+    with open(tmp_path / "features", "wb") as features, open(tmp_path / "codes", "wb") as codes:
+        for number in range(10):
+            features.write((block + np.float32(number)).tobytes())
+            codes.write(generator.integers(0, 3, (len(block), 100), dtype=np.int8).tobytes())
+    done = subprocess.run(
+        [sys.executable, "-c", MINE_WITHIN],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == ["2", "no room for all"], done.stderr[-1000:]
