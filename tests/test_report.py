@@ -215,6 +215,7 @@ def test_text_tasks_of_a_perfect_model(tiny, open_set, monkeypatch):
     found = means(result)
     assert found["all references"]["bleu4"] == pytest.approx(100) == found["all references"]["rouge_l"]
     assert found["all references"]["bleu4_of_shifted"] < 80
+    assert found["stated codes"]["codes_true"] > 95 > found["stated codes"]["codes_true_of_shuffled_texts"]
     precision = found[f"R-precision, pools of {len(samples)}"]
     expected = r_precision(vectors(len(samples), 0), vectors(len(samples), 1), pool=len(samples))
     assert precision["top1"] == pytest.approx(expected["top1"]) == precision["top1_of_references"]
@@ -234,7 +235,10 @@ def test_what_is_missing_is_named(tiny, open_set, monkeypatch):
     monkeypatch.setattr("unipose_hf.evaluation.text_protocols.meteor", no_wordnet)
     result = pose_diff(samples, setting(tiny, pair_retrieval=None))
     assert result.missing["METEOR"] == "METEOR needs WordNet"
-    assert "--pair-retrieval" in result.missing["R-precision"] and list(result.figures) == ["all references"]
+    assert "--pair-retrieval" in result.missing["R-precision"] and list(result.figures) == [
+        "all references",
+        "stated codes",
+    ]
     result = retrieval(samples, setting(tiny, pair_retrieval=None))
     assert result.task == "pair-retrieval" and not result.figures and "--pair-retrieval" in result.missing["Recall"]
     with pytest.raises(ValueError, match="pose-to-text cannot be measured on a sample of 'pose-diff'"):

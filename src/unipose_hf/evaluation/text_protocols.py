@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks that answer with a text (UniPose, Table 2): R-precision, BLEU-4, ROUGE-L, METEOR.
+"""The tasks that answer with a text (UniPose, Table 2): R-precision, BLEU-4, ROUGE-L, METEOR; and what is true of it.
 
 Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. The text says what the model
 says to the sample's own chat, by greedy decoding, so only the pools of the R-precision depend on the seeds. Beside the
@@ -14,9 +14,11 @@ from .results import Result, Setting, fixed, over_seeds
 from .retrieval_metrics import r_precision
 from .samples import checked, described_poses, question, references
 from .text_metrics import bleu4, meteor, rouge_l, rouge_l_each
+from .text_truth import caption_truth, instruction_truth
 
 POOL = 32
 TEXT_PROTOCOL = "all references"
+TRUTH = "stated codes"
 NO_EMBEDDER = "It needs a retrieval model: give one by --{} FOLDER, or as an Embedder in the Setting."
 
 
@@ -58,23 +60,31 @@ def _text_task(task, samples, setting):
         missing["METEOR"] = str(error)
     shifted = human[1:] + human[:1]
     figures |= {"bleu4_of_shifted": bleu4(answers, shifted), "rouge_l_of_shifted": rouge_l(answers, shifted)}
-    found = {TEXT_PROTOCOL: fixed(figures)}
+    found, shown = {TEXT_PROTOCOL: fixed(figures)}, described_poses(samples)
+    if len(samples) < 2:
+        missing["Pools and shuffled texts"] = "They need two samples or more."
+    else:
+        found[TRUTH] = over_seeds(lambda seed: _truth(answers, shown, seed), setting.seeds)
     if embedder is None:
         missing["R-precision"] = NO_EMBEDDER.format("pair-retrieval" if pairs else "retrieval")
         errors, error_name = 100 - torch.tensor(rouge_l_each(answers, human)), "100 - ROUGE-L"
     else:
-        poses = embedder.poses(*described_poses(samples))
+        poses = embedder.poses(*shown)
         said, wanted = embedder.texts(answers), embedder.texts([texts[0] for texts in human])
         # Of two true texts either may leave out what the other says, so ROUGE does not tell a good answer from a bad.
         errors, error_name = 1 - (said * poses).sum(1), "distance from the pose (1 - cosine)"
-        if len(samples) < 2:
-            missing["R-precision"] = "It needs two samples or more."
-        else:
+        if len(samples) > 1:
             pool = min(POOL, len(samples))
             found[pool_protocol(pool)] = over_seeds(
                 lambda seed: _precision(said, wanted, poses, pool, seed), setting.seeds
             )
     return Result(task, setting.data, setting.body_name, len(samples), found, missing, answers, errors, error_name)
+
+
+def _truth(answers, shown, seed):
+    """How much of the answers is true, as far as they speak as the caption engine does."""
+    found = (caption_truth if len(shown) == 1 else instruction_truth)(answers, *shown, seed=seed)
+    return {name: value if name == "codes_per_text" else 100 * value for name, value in found.items()}
 
 
 def _precision(said, wanted, poses, pool, seed):
