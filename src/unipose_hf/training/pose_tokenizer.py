@@ -1,35 +1,227 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the pose tokenizer: rotation and joint losses over an endless stream of poses (supplement B.1)."""
+"""Training of the pose tokenizer on `transformers.Trainer`, as in UniPose's supplement B.1."""
 
 import functools
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import torch
+from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from unipose_hf.body import forward_kinematics, load_body
+from unipose_hf.body import load_body
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.sampling import PoseSampler, random_global_turn
+from unipose_hf.data.sampling import PoseSampler, random_turns
+from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
-from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.loop import LoopArguments, train_loop
+from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.pose_rows import PoseRows
+from unipose_hf.training.resuming import SafeCheckpoints
 
-ROTATION_WEIGHT, JOINT_WEIGHT = 20.0, 100.0
+
+@dataclass
+class PoseTokenizerTrainingArguments(TrainingArguments):
+    """Arguments of [`PoseTokenizerTrainer`]: those of `transformers.TrainingArguments`, with the published values."""
+
+    learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate of AdamW."})
+    per_device_train_batch_size: int = field(default=256, metadata={"help": "Poses in a batch of one process."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Poses in a batch of evaluation."})
+    num_train_epochs: float = field(default=240, metadata={"help": "Rounds over the training poses."})
+    adam_beta2: float = field(default=0.99, metadata={"help": "Second beta of AdamW."})
+    weight_decay: float = field(default=1e-5, metadata={"help": "Of AdamW."})
+    warmup_steps: float = field(default=500, metadata={"help": "Steps (or share, below 1) of the linear warm-up."})
+    lr_scheduler_type: str = field(
+        default="constant_with_warmup",
+        metadata={"help": "Schedule; with the default one the rate falls at `learning_rate_drops`."},
+    )
+    learning_rate_drops: list[float] = field(
+        default_factory=lambda: [2 / 3, 11 / 12],
+        metadata={"help": "Shares of the run after which the learning rate falls to a tenth: epochs 160, 220 of 240."},
+    )
+    rotation_weight: float = field(default=20.0, metadata={"help": "Of the squared error of rotation matrices."})
+    vertex_weight: float = field(default=100.0, metadata={"help": "Of that of vertices in metres; 0 skips the mesh."})
+    joint_weight: float = field(default=100.0, metadata={"help": "Of that of joints in metres."})
+    commitment_weight: float = field(default=1.0, metadata={"help": "Of the distance of latents from their codes."})
+    orientation_noise: bool = field(
+        default=True,
+        metadata={"help": "Turn bodies at random, 45 degrees about the vertical and 20 about x and z (Table 5)."},
+    )
+    full_yaw_share: float = field(
+        default=0.0, metadata={"help": "Share of a batch that is turned about the vertical by any angle instead."}
+    )
+    joint_noise: list[float] = field(
+        default_factory=lambda: [0.01, 0.05, 0.1, 0.1, 0.5],
+        metadata={"help": "Size of the noise on the 6D rotations of a limb, for each `joint_noise_every` steps."},
+    )
+    joint_noise_every: int = field(default=5000, metadata={"help": "Steps after which the noise on joints grows."})
+    body: str | None = field(
+        default=None, metadata={"help": "SMPL-family file for vertices and joints; the bundled small body by default."}
+    )
+    num_open_poses: int = field(
+        default=131_072, metadata={"help": "Poses drawn from the open clips where no training poses are given."}
+    )
+
+    eval_strategy: str = field(default="epoch", metadata={"help": "When to measure: no, steps or epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "When to save: no, steps, epoch or best."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep; the best one is kept."})
+    metric_for_best_model: str | None = field(default="mpjpe_mm", metadata={"help": "What makes a checkpoint best."})
+    greater_is_better: bool | None = field(default=False, metadata={"help": "Whether more of it is better."})
+    logging_steps: float = field(default=100, metadata={"help": "Steps between two lines of the log."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Such a loss stops the run."})
+    dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches are small."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Batches hold what the trainer needs."})
 
 
-def reconstruction_losses(decoded: torch.Tensor, target: torch.Tensor, rest_joints: torch.Tensor) -> dict:
-    """Losses between rotation matrices (..., 22, 3, 3): mean squared matrix entries and joints, and MPJPE in mm.
-
-    Joints are in metres, the pelvis at the origin. Weighted 20 and 100 as published.
+class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
     """
-    joints = forward_kinematics(target, rest_joints)[0]
-    decoded_joints = forward_kinematics(decoded, rest_joints)[0]
+    Trains a [`PoseTokenizerModel`] to reconstruct poses.
+
+    The log holds the unweighted losses, MPJPE of the (augmented) training poses, and of the codes since the last line
+    which share of the codebook was used (`codebook_use`) and its perplexity. Evaluation gives MPJPE and PA-MPJPE in mm
+    and the same of the codes. The averages behind an EMA codebook are buffers of the model, so checkpoints hold them.
+    All randomness is that of torch's own generator, whose state is in the checkpoints too: a resumed run ends with the
+    same weights as an unbroken one.
+
+    Args:
+        model: the tokenizer.
+        args: [`PoseTokenizerTrainingArguments`].
+        train_dataset: poses as [`PoseRows`] takes them; by default recombined poses of the open training clips.
+        eval_dataset: the same; by default the open held-out poses.
+        kwargs: further arguments of `transformers.Trainer`.
+
+    Raises:
+        FloatingPointError: a loss is not finite; the message names the training poses of the batch.
+        OSError: a checkpoint cannot be written; the ones before stay as they are.
+        ValueError: poses that [`PoseRows`] refuses.
+    """
+
+    def __init__(
+        self,
+        model: PoseTokenizerModel,
+        args: PoseTokenizerTrainingArguments,
+        train_dataset=None,
+        eval_dataset=None,
+        **kwargs,
+    ):
+        train = pose_pool(args.seed, args.num_open_poses) if train_dataset is None else train_dataset
+        evaluation = load_open_poses("test").axis_angle if eval_dataset is None else eval_dataset
+        super().__init__(
+            model,
+            args,
+            data_collator=lambda batch: batch,
+            train_dataset=PoseRows(train),
+            eval_dataset=PoseRows(evaluation),
+            compute_metrics=self._measure,
+            **kwargs,
+        )
+        self.body = (load_body(size="small") if args.body is None else load_body(args.body)).to(args.device)
+        self.add_callback(SaveOnInterrupt())
+        self._forget()
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None):
+        args = self.args
+        if self.lr_scheduler is None and args.lr_scheduler_type == "constant_with_warmup":
+            warmup = max(1, args.get_warmup_steps(num_training_steps))
+            drops = [share * num_training_steps for share in args.learning_rate_drops]
+
+            def factor(step):
+                return min(1.0, (step + 1) / warmup) * 0.1 ** sum(step >= drop for drop in drops)
+
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, factor)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        rotations, noise_scale = inputs["rotations"], 0.0
+        if model.training:
+            rotations, noise_scale = self._turned(rotations), self._noise_scale()
+        output = model(rotations, noise_scale=noise_scale)
+        losses = reconstruction_losses(
+            output.rotations, rotations, self.body, with_vertices=self.args.vertex_weight > 0
+        )
+        losses["commitment"] = output.commitment_loss
+        weights = {name: getattr(self.args, f"{name}_weight") for name in losses if name != "mpjpe_mm"}
+        loss = sum(weight * losses[name] for name, weight in weights.items())
+        if model.training:
+            if not torch.isfinite(loss):
+                raise FloatingPointError(
+                    f"The loss of step {self.state.global_step} is not finite, on the training poses "
+                    f"{inputs['rows'].tolist()}; resume with a lower learning rate."
+                )
+            self._remember(losses, output.codes)
+        return (loss, output) if return_outputs else loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        with torch.no_grad():
+            inputs = self._prepare_inputs(inputs)
+            loss, output = self.compute_loss(model, inputs, return_outputs=True)
+            joints = self.body.joints(inputs["rotations"])
+        return loss, (self.body.joints(output.rotations), output.codes), joints
+
+    def log(self, logs, start_time=None):
+        if "loss" in logs and self._steps:
+            means = self.accelerator.reduce(self._sums, reduction="mean")
+            logs |= {name: (value / self._steps).item() for name, value in means.items()}
+            logs |= codebook_figures(self.accelerator.reduce(self._code_counts))
+            self._forget()
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs) -> int:
+        return 0  # transformers would count them as those of a language model
+
+    def _turned(self, rotations):
+        """(b, 22, 3, 3) -> the same poses, turned at random as wholes."""
+        if not self.args.orientation_noise:
+            return rotations
+        full = round(self.args.full_yaw_share * len(rotations))
+        turns = torch.cat([random_turns(full, full_yaw=True), random_turns(len(rotations) - full)]).to(rotations)
+        return torch.cat([(turns @ rotations[:, 0])[:, None], rotations[:, 1:]], 1)
+
+    def _noise_scale(self) -> float:
+        sizes = self.args.joint_noise
+        return sizes[min(len(sizes) - 1, self.state.global_step // self.args.joint_noise_every)]
+
+    def _measure(self, prediction: EvalPrediction) -> dict[str, float]:
+        decoded, codes = prediction.predictions
+        counts = torch.bincount(torch.from_numpy(codes).flatten(), minlength=self.model.config.codebook_size)
+        errors = {"mpjpe_mm": mpjpe, "pa_mpjpe_mm": pa_mpjpe}
+        errors = {name: 1000 * error(decoded, prediction.label_ids).mean().item() for name, error in errors.items()}
+        return errors | codebook_figures(counts)
+
+    def _remember(self, losses, codes):
+        for name, value in losses.items():
+            name = name if name == "mpjpe_mm" else f"{name}_loss"
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
+        self._code_counts += torch.bincount(codes.flatten(), minlength=len(self._code_counts))
+        self._steps += 1
+
+    def _forget(self):
+        self._sums, self._steps = {}, 0
+        self._code_counts = torch.zeros(self.model.config.codebook_size, dtype=torch.long, device=self.args.device)
+
+
+def reconstruction_losses(decoded: torch.Tensor, target: torch.Tensor, body, with_vertices: bool = True) -> dict:
+    """Mean squared errors between rotation matrices `(b, 22, 3, 3)`, their joints and vertices on `body`; MPJPE in mm.
+
+    Joints and vertices are in metres, the pelvis at the origin. The supplement writes plain norms, the published code
+    has these; the weights are made for these.
+    """
     rotation = (decoded - target).square().mean()
-    joint = (decoded_joints - joints).square().mean()
-    return {
-        "loss": ROTATION_WEIGHT * rotation + JOINT_WEIGHT * joint,
-        "rotation": rotation.detach(),
-        "mpjpe_mm": 1000 * (decoded_joints - joints).norm(dim=-1).mean().detach(),
-    }
+    if with_vertices:
+        with torch.no_grad():
+            joints, vertices = body(target)
+        decoded_joints, decoded_vertices = body(decoded)
+        losses = {"rotation": rotation, "vertex": (decoded_vertices - vertices).square().mean()}
+    else:
+        joints, decoded_joints = body.joints(target), body.joints(decoded)
+        losses = {"rotation": rotation}
+    errors = decoded_joints - joints
+    return losses | {"joint": errors.square().mean(), "mpjpe_mm": 1000 * errors.detach().norm(dim=-1).mean()}
+
+
+def codebook_figures(counts: torch.Tensor) -> dict[str, float]:
+    """How often each code was used `(codebook_size,)` -> the share used at all, and the perplexity of their use."""
+    share = counts / counts.sum()
+    perplexity = torch.special.entr(share).sum().exp().item()
+    return {"codebook_use": (counts > 0).float().mean().item(), "perplexity": perplexity}
 
 
 @functools.lru_cache(maxsize=1)
@@ -37,41 +229,3 @@ def pose_pool(seed: int, count: int = 131_072) -> torch.Tensor:
     """Poses `(count, 22, 3)` drawn at once from the open training clips: many are cheaper than few at a time."""
     poses = load_open_poses("train")
     return PoseSampler(poses.axis_angle, poses.clip_id).sample(count, torch.Generator().manual_seed(seed))
-
-
-def train_pose_tokenizer(
-    model: PoseTokenizerModel,
-    arguments: LoopArguments,
-    folder: str | Path,
-    batch_size: int = 256,
-    noise_every: int = 5000,
-    name: str = "pose_tokenizer",
-    stop_at: int | None = None,
-) -> None:
-    """Trains `model` on recombined poses of the open training clips, half with the paper's turns, half with full yaw.
-
-    The limb noise grows by steps of `noise_every`: 0.01, 0.05, 0.1, 0.1, then 0.5 of the 6D range (supplement B.1)
-    scaled down to a tenth, since here it really reaches the input.
-    """
-    pool = pose_pool(arguments.seed)
-    rest_joints = load_body(size="small").rest_joints
-    model.train()
-
-    def step_losses(step, generator):
-        batch = pool[torch.randint(len(pool), (batch_size,), generator=generator)]
-        half = batch_size // 2
-        batch = torch.cat(
-            [
-                random_global_turn(batch[:half], generator, full_yaw=False),
-                random_global_turn(batch[half:], generator, full_yaw=True),
-            ]
-        )
-        target = axis_angle_to_matrix(batch)
-        noise_scale = 0.1 * (0.01, 0.05, 0.1, 0.1, 0.5)[min(4, step // noise_every)]
-        output = model(target, noise_scale=noise_scale)
-        losses = reconstruction_losses(output.rotations, target, rest_joints)
-        losses["loss"] = losses["loss"] + output.commitment_loss
-        return losses | {"perplexity": output.perplexity}
-
-    train_loop(name, model, step_losses, arguments, folder, stop_at=stop_at)
-    model.eval()
