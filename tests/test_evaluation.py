@@ -92,7 +92,7 @@ def made_up_figures():
         "image-to-pose": ("mpjpe_mm", "pa_mpjpe_mm", "mpjpe_of_mean_pose_mm", "pa_mpjpe_of_mean_pose_mm"),
     }
     for task in ("pose-to-text", "pose-diff", "image-to-pose-text", "image-diff"):
-        names[task] = ("bleu4", "bleu4_of_shuffled_references")
+        names[task] = ("bleu4", "bleu4_of_shuffled_references", "codes_true", "codes_true_of_shuffled_texts")
     numbers = iter(range(100, 1000))
     figures = {task: {name: next(numbers) for name in keys} for task, keys in names.items()}
     satisfied = ("codes_satisfied", "codes_of_shuffled_captions_satisfied", "mpjpe_mm")
@@ -119,6 +119,15 @@ def test_the_table_puts_each_figure_beside_its_baseline():
     assert found["pose-editing", "MPJPE, mm"][1].endswith("(source pose copied)")
     assert found["image-diff", "BLEU-4, rendered people"][1].endswith("(shuffled references)")
     assert found["tokenizer", "MPJPE, mm"] == (str(figures["tokenizer"]["mpjpe_mm"]), "")
+
+
+def test_runs_of_the_last_stage_give_mean_and_variance():
+    figures = made_up_figures()
+    first, second = (figures | {"tokenizer": {"mpjpe_mm": error, "pa_mpjpe_mm": 6.0}} for error in (8.0, 4.0))
+    lines = figures_table(first | {"runs": [first, second]}).splitlines()
+    assert lines[0] == "| task | figure | model | mean / variance of 2 runs | baseline |"
+    assert lines[2] == "| tokenizer | MPJPE, mm | 8.0 | 6 / 8 |  |"
+    assert all(line.count("|") == 6 for line in lines)
 
 
 def test_cards_are_filled_and_unknown_placeholders_refused(tmp_path):

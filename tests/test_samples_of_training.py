@@ -138,7 +138,7 @@ def test_built_rows_become_batches(built, model_and_processor):
         assert len(samples[number]["pose_codes"]) == len(samples[number]["poses"])
         batch = collator([samples[number]])
         assert abs(batch["attention_mask"].sum() - length) < 12, samples[number]["task"]
-    fixed = row_samples([str(built / "script")], ("pose-to-text",), pretraining=True)
+    fixed = row_samples([f"{built / 'script'}:default"], ("pose-to-text",), pretraining=True)
     assert {str(row["messages"][0]["content"][-1]["text"]) for row in fixed} == {TASKS["pose-to-text"].prompt}
 
 

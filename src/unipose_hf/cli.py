@@ -332,6 +332,21 @@ def build_data(
         typer.echo(push_dataset(out, push_to_hub))
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def train(
+    context: typer.Context,
+    stage: Annotated[str, typer.Argument(help="alignment, projector, instruction or reasoning.")],
+) -> None:
+    """Train one stage of the language model: `unipose train STAGE --help` lists its arguments."""
+    from .training.arguments import STAGES
+
+    if stage not in STAGES:
+        raise ValueError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    from .training.stages import run_stage
+
+    run_stage(stage, context.args)
+
+
 @app.command()
 def convert(
     out: Annotated[Path, typer.Option(help="The new folder; must not exist or be empty.", show_default=False)],

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measured figures into a table and into a model card, so that no figure is ever typed by hand."""
 
+import functools
 import json
+import operator
+import statistics
 from pathlib import Path
 
 from unipose_hf.modeling.pose_unipose import write_file
@@ -16,6 +19,10 @@ ROWS = (
     ("pose-editing", ("mpjpe_mm",), "MPJPE, mm", "source pose copied"),
     ("image-to-pose", ("mpjpe_mm",), "MPJPE, mm, rendered people", "mean pose"),
     ("image-to-pose", ("pa_mpjpe_mm",), "PA-MPJPE, mm, rendered people", "mean pose"),
+    ("pose-to-text", ("codes_true",), "stated codes true of the pose", "texts of other poses"),
+    ("pose-diff", ("codes_true",), "stated codes true of the pair", "texts of other pairs"),
+    ("image-to-pose-text", ("codes_true",), "stated codes true, rendered people", "texts of other pictures"),
+    ("image-diff", ("codes_true",), "stated codes true, rendered people", "texts of other pictures"),
     ("pose-to-text", ("bleu4",), "BLEU-4", "shuffled references"),
     ("pose-diff", ("bleu4",), "BLEU-4", "shuffled references"),
     ("image-to-pose-text", ("bleu4",), "BLEU-4, rendered people", "shuffled references"),
@@ -24,6 +31,7 @@ ROWS = (
 BASELINES = {
     "codes_satisfied": "codes_of_shuffled_captions_satisfied",
     "bleu4": "bleu4_of_shuffled_references",
+    "codes_true": "codes_true_of_shuffled_texts",
     ("pose-editing", "mpjpe_mm"): "mpjpe_of_copied_source_mm",
     ("image-to-pose", "mpjpe_mm"): "mpjpe_of_mean_pose_mm",
     ("image-to-pose", "pa_mpjpe_mm"): "pa_mpjpe_of_mean_pose_mm",
@@ -31,19 +39,34 @@ BASELINES = {
 
 
 def figures_table(figures: dict) -> str:
-    """A Markdown table of what `evaluate_held_out` returned, each figure beside its baseline."""
-    lines = ["| task | figure | model | baseline |", "| --- | --- | --- | --- |"]
+    """A Markdown table of what `evaluate_held_out` returned, each figure beside its baseline.
+
+    Under `"runs"` there may be the figures of several runs of the model's last stage, itself among them; their mean
+    and variance get a column, as in supplement tables 6 and 7.
+    """
+    runs = figures.get("runs", ())
+    names = ["task", "figure", "model", *([f"mean / variance of {len(runs)} runs"] if runs else []), "baseline"]
+    lines = [_line(names), _line(["---"] * len(names))]
     for task, path, label, baseline_label in ROWS:
         *groups, key = path
-        values = figures[task]
-        for group in groups:
-            values = values[group]
+
+        def of(run, task=task, groups=groups):
+            return functools.reduce(operator.getitem, groups, run[task])
+
+        spread = []
+        if runs:
+            values = [of(run)[key] for run in runs]
+            spread = [f"{statistics.mean(values):.4g} / {statistics.variance(values):.2g}"]
         baseline = ""
         if baseline_label:
             name = BASELINES.get((task, key)) or BASELINES[key]
-            baseline = f"{values[name]} ({baseline_label})"
-        lines.append(f"| {task} | {label} | {values[key]} | {baseline} |")
+            baseline = f"{of(figures)[name]} ({baseline_label})"
+        lines.append(_line([task, label, of(figures)[key], *spread, baseline]))
     return "\n".join(lines)
+
+
+def _line(cells):
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
@@ -58,7 +81,8 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
     if not template.is_file():
         raise FileNotFoundError(f"The card template {template} does not exist.")
     text = template.read_text(encoding="utf-8")
-    filled = {"figures": figures_table(figures), "poses": str(figures["poses"]), "clips": ", ".join(figures["clips"])}
+    filled = {"figures": figures_table(figures), "poses": str(figures["poses"])}
+    filled["clips"] = ", ".join(figures["clips"])
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     if "{{" in text:

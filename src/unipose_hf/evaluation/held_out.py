@@ -20,6 +20,7 @@ from unipose_hf.modeling.processing_unipose import task_messages
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
 
 from .metrics import mpjpe, pa_mpjpe
+from .text_truth import caption_truth, instruction_truth
 
 CLAUSES = 9  # statements of a caption or an instruction: everything at once may run to 180 words
 REFERENCES = 3  # captions of one pose that a generated one is compared with, as the paper's sets have
@@ -171,7 +172,11 @@ class _HeldOut:
             else:
                 references.append(caption_poses(targets, seed=self.seed + k, max_clauses=CLAUSES))
         shuffled = [[texts[i] for i in self.order] for texts in references]
-        return {
+        if task in ("pose-diff", "image-diff"):
+            truth = instruction_truth(answers, targets[self.sources], targets, seed=self.seed)
+        else:
+            truth = caption_truth(answers, targets, seed=self.seed)
+        return {name: round(value, 3) for name, value in truth.items()} | {
             "bleu4": round(corpus_bleu(answers, references).score, 2),
             "bleu4_of_shuffled_references": round(corpus_bleu(answers, shuffled).score, 2),
             "distinct_answers": len(set(answers)),

@@ -19,7 +19,8 @@ def row_samples(
 ) -> Dataset:
     """
     Args:
-        sources: folders or Hub names of data sets whose rows are those of ImageScript, ImageDiff or of several people.
+        sources: folders or Hub names of data sets whose rows are those of ImageScript, ImageDiff or of several people;
+            `NAME:CONFIGURATION` where one has several, as ImageScript's `A` and `R`.
         tasks: to be taught; each row teaches those of them that its columns allow.
         split: of the data sets.
         reasoning: take sets of several people, and only these.
@@ -33,7 +34,10 @@ def row_samples(
         ValueError: no row of the sources teaches any of the tasks.
     """
     tasks, places = tuple(tasks), {"source": [], "row": [], "task": []}
-    tables = [load_dataset(source, split=split) for source in sources]
+    tables = []
+    for source in sources:
+        name, _, configuration = source.partition(":")
+        tables.append(load_dataset(name, configuration or None, split=split))
     for number, table in enumerate(tables):
         for task in tasks:
             if task in teachable_tasks(table.column_names, reasoning=reasoning):

@@ -30,8 +30,8 @@ class StageArguments:
     """
     Args:
         model: folder or Hub name of the model to go on from; the bundled one by default.
-        data: folders or Hub names of data sets that `unipose build-data` has made. Without any, the open poses, from
-            which samples are drawn without end.
+        data: folders or Hub names of data sets that `unipose build-data` has made, `runs/imagescript:A` for its
+            configuration `A`. Without any, the open poses, from which samples are drawn without end.
         image_bank: folder of rendered people for the open poses (`build_image_bank`); without it they teach no task
             that has pictures.
         templates: share of the open samples that ask in one of 200 wordings; built sets ask in these in all stages

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered people with their poses, seen once by the bundled pose encoder: pictures for the stages on open poses.
+
+    python examples/build_image_bank.py --output_dir runs/tiny/images --count 24576 --processes 2
+
+12 pictures a second and process. Kill it and start it again: it goes on where it stopped.
+"""
+
+import argparse
+from pathlib import Path
+
+from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone
+from unipose_hf.training.image_bank import build_image_bank
+
+BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-full"
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--count", type=int, default=24576)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    backbone = BlazePoseBackbone.from_pretrained(BLAZEPOSE)
+    build_image_bank(backbone, options.output_dir, options.count, processes=options.processes)

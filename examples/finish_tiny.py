@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures runs of the last stage on the held-out clips and makes the first of them a model folder with its card.
+
+    python examples/finish_tiny.py runs/tiny/last_1 runs/tiny/last_2 --logs runs/tiny/stage3 runs/tiny/last_1 \\
+        --output_dir runs/tiny/unipose-tiny
+
+The card gets the figures of the first run, mean and variance over all, and the loss curves of `--logs`, the folders
+of all stages in order. Measured figures are kept beside each run and not measured again.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from transformers.trainer_utils import get_last_checkpoint
+
+from unipose_hf.evaluation.card import write_card
+from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.pose_unipose import write_file
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+
+CARD = Path(__file__).parents[1] / "hub_cards/unipose-tiny.md"
+CURVES = ("pose-to-text/cross_entropy", "pose-diff/cross_entropy", "text-to-pose/stated", "image-to-pose/mpjpe_mm")
+
+
+def figures_of(folder: Path, count: int | None) -> dict:
+    file = folder / "figures.json"
+    if not file.exists():
+        model = UniPoseForConditionalGeneration.from_pretrained(folder)
+        figures = evaluate_held_out(model, UniPoseProcessor.from_pretrained(folder), count=count)
+        write_file(file, (json.dumps(figures, indent=1) + "\n").encode())
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def log_of(folder: Path) -> list[dict]:
+    """What the trainer logged in a stage, as its last checkpoint tells."""
+    state = json.loads((Path(get_last_checkpoint(str(folder))) / "trainer_state.json").read_text(encoding="utf-8"))
+    return [line for line in state["log_history"] if "loss" in line]
+
+
+def draw_curves(stages: dict[str, list[dict]], file: Path) -> None:
+    """One panel for each of `CURVES`, the stages one after the other."""
+    figure, panels = plt.subplots(2, 2, figsize=(9, 5.4), layout="constrained")
+    for panel, key in zip(panels.flat, CURVES, strict=True):
+        start = 0
+        for name, lines in stages.items():
+            logged = [line for line in lines if key in line]
+            panel.plot([start + line["step"] for line in logged], [float(line[key]) for line in logged], label=name)
+            start += lines[-1]["step"]
+        panel.set(title=key, xlabel="step")
+    panels[0, 0].legend()
+    figure.savefig(file, dpi=80)
+
+
+def main(runs: list[Path], logs: list[Path], output_dir: Path, count: int | None) -> None:
+    figures = [figures_of(run, count) for run in runs]
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for file in runs[0].iterdir():
+        if file.is_file() and file.name not in ("README.md", "training_args.bin", "figures.json"):
+            shutil.copy(file, output_dir / file.name)
+    stages = {folder.name: log_of(folder) for folder in logs}
+    (output_dir / "training").mkdir(exist_ok=True)
+    for name, lines in stages.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_file(output_dir / "training" / f"{name}.jsonl", text.encode())
+    if stages:
+        draw_curves(stages, output_dir / "training" / "losses.png")
+    write_card(CARD, figures[0] | ({"runs": figures} if len(figures) > 1 else {}), output_dir)
+    print(f"The model is in {output_dir}.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", help="what train_stage3.py has left; the first is published")
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of the stages, for the loss curves")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    main(**vars(parser.parse_args()))

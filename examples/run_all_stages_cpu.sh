@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The whole of unipose-tiny from nothing on a processor: pose tokenizer, new model, pictures, three stages, three runs
+# of the last one, figures and card. About four hours on two cores; SCALE=0.002 runs all of it in miniature, in minutes.
+#
+#     bash examples/run_all_stages_cpu.sh [FOLDER]
+#
+# Kill it and start it again: every step goes on from its last checkpoint, and a finished one is passed over.
+set -euo pipefail
+RUN=${1:-runs/tiny}
+SCALE=${SCALE:-1}
+HERE=$(dirname "$0")
+scaled() { python -c "import sys; print(max(2, round(float(sys.argv[1]) * $SCALE)))" "$1"; }
+COUNT=$([ "$SCALE" = 1 ] && echo "" || echo "--count 8")
+
+# What teaches a small model most: Muon, losses on whole poses, steps of one task (the open samples come in such).
+TINY="--use_lora false --use_muon true --use_cpu true --gradient_checkpointing false --report_to none --disable_tqdm true
+      --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 50 --save_steps 250
+      --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2"
+stage() { # number of the script, output folder, further arguments
+    [ -e "$RUN/$2/model.safetensors" ] || python "$HERE/train_stage$1.py" --output_dir "$RUN/$2" $TINY "${@:3}"
+}
+
+[ -e "$RUN/pose_tokenizer/model.safetensors" ] || python "$HERE/train_pose_tokenizer.py" \
+    --config "$HERE/configs/pose_tokenizer_tiny.yaml" --max_steps "$(scaled 30000)" --output_dir "$RUN/pose_tokenizer"
+[ -e "$RUN/new_model/model.safetensors" ] || python "$HERE/new_tiny_model.py" \
+    --pose_tokenizer "$RUN/pose_tokenizer" --output_dir "$RUN/new_model"
+stage 1 stage1 --model "$RUN/new_model" --max_steps "$(scaled 1000)" --per_device_train_batch_size 48 \
+    --learning_rate 2e-3 --warmup_steps 100
+python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 24576)"
+stage 2 stage2 --model "$RUN/stage1" --max_steps "$(scaled 200)" --per_device_train_batch_size 48 \
+    --image_bank "$RUN/images" --learning_rate 1e-3 --warmup_steps 20
+stage 3 stage3 --model "$RUN/stage2" --max_steps "$(scaled 6000)" --per_device_train_batch_size 48 \
+    --image_bank "$RUN/images" --learning_rate 2e-3 --warmup_steps 100 \
+    --lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs '{"min_lr_rate": 0.15}'
+for seed in 1 2 3; do # the rate falls to nothing, and a quarter of the samples ask in one of 200 wordings
+    stage 3 "last_$seed" --model "$RUN/stage3" --max_steps "$(scaled 600)" --per_device_train_batch_size 48 \
+        --image_bank "$RUN/images" --learning_rate 3e-4 --warmup_steps 0 --lr_scheduler_type linear \
+        --templates 0.25 --seed "$seed"
+done
+python "$HERE/finish_tiny.py" "$RUN"/last_{1,2,3} --logs "$RUN"/stage{1,2,3} "$RUN/last_1" \
+    --output_dir "$RUN/unipose-tiny" $COUNT
