@@ -218,9 +218,12 @@ def check_fit(config, processor):
 
 
 def _licence():
-    text = metadata.distribution("unipose-hf").read_text("licenses/LICENSE")
+    try:
+        text = metadata.distribution("unipose-hf").read_text("licenses/LICENSE")
+    except metadata.PackageNotFoundError:
+        text = None
     if text is None:
-        raise FileNotFoundError("The installed package has lost its licence file; reinstall unipose-hf.")
+        raise FileNotFoundError("The licence that belongs to the code was not found; install unipose-hf by pip.")
     return text
 
 
