@@ -11,7 +11,7 @@ import torch
 import unipose_hf.evaluation
 from unipose_hf.evaluation import fid, geodesic_error, mpjpe, pa_mpjpe, pve, r_precision, retrieval_recall
 from unipose_hf.evaluation.metrics import errors_over_samples
-from unipose_hf.evaluation.retrieval_metrics import _draw_others, match_ranks, recall, sampled_recall
+from unipose_hf.evaluation.retrieval_metrics import _draw_others, match_ranks, sampled_recall
 
 
 def random(*shape, seed=0):
@@ -72,19 +72,25 @@ def test_errors_over_samples_by_hand():
 # -- recall and R-precision ------------------------------------------------------------------------------------------
 
 
+def recall(queries, gallery, ks=(1, 5, 10)):
+    """One way, by number."""
+    found = retrieval_recall(queries, gallery, ks)
+    return {k: found[f"t2p_r@{k}"] for k in ks}
+
+
 def test_recall_equals_a_plain_sort(monkeypatch):
-    """Also in many small blocks."""
+    """Also in many small tiles."""
     texts, poses = unit(70, 8), unit(70, 8, seed=1)
     texts = texts + 0.4 * poses
     place = [(-(poses @ text)).argsort(stable=True).tolist().index(row) for row, text in enumerate(texts)]
     expected = {k: 100 * sum(p < k for p in place) / 70 for k in (1, 5, 10)}
     assert 0 < expected[1] < expected[10] < 100
-    assert recall(texts, poses) == pytest.approx(expected)
-    monkeypatch.setattr("unipose_hf.evaluation.retrieval_metrics.SCORES_AT_ONCE", 140)
-    assert recall(texts, poses) == pytest.approx(expected)
-    both = retrieval_recall(texts, poses)
-    assert {k: both[f"t2p_r@{k}"] for k in expected} == pytest.approx(expected)
-    assert {k: both[f"p2t_r@{k}"] for k in expected} == pytest.approx(recall(poses, texts))
+    back = [(-(texts @ pose)).argsort(stable=True).tolist().index(row) for row, pose in enumerate(poses)]
+    for tile in (2048, 9):
+        monkeypatch.setattr("unipose_hf.evaluation.retrieval_metrics.TILE", tile)
+        both = retrieval_recall(texts, poses)
+        assert {k: both[f"t2p_r@{k}"] for k in expected} == pytest.approx(expected)
+        assert both["p2t_r@5"] == pytest.approx(100 * sum(p < 5 for p in back) / 70)
     assert both["mrecall"] == pytest.approx(sum(v for k, v in both.items() if k != "mrecall") / 6)
 
 
@@ -103,7 +109,17 @@ def test_embedding_everything_alike_gains_nothing():
     assert found["top1"] == pytest.approx(100 / 32) and found["top3"] == pytest.approx(300 / 32)
     assert found["top3_of_average_rank"] == 0
     closer, level = match_ranks(same, same)
-    assert closer.tolist() == [0] * 64 and level.tolist() == [63] * 64
+    assert closer.tolist() == [[0] * 64] * 2 and level.tolist() == [[63] * 64] * 2
+
+
+def test_rows_that_are_there_twice_share_their_place(monkeypatch):
+    """Wherever they stand: not all products of matrices round alike."""
+    monkeypatch.setattr("unipose_hf.evaluation.retrieval_metrics.TILE", 7)
+    once = unit(30, 64)
+    twice = torch.cat([once, once])
+    for level in match_ranks(twice, twice)[1]:
+        assert level.tolist() == [1] * 60
+    assert recall(twice, twice, ks=(1, 2)) == pytest.approx({1: 50, 2: 100})
 
 
 def test_pools_hold_every_other_row_as_often():

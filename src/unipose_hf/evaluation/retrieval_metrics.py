@@ -2,47 +2,48 @@
 """Does a text find its pose among others? Recall over a whole set, and R-precision over small random pools.
 
 Row `i` of the queries belongs to row `i` of the gallery; similarity is the dot product, which for vectors of unit
-length ranks as the Euclidean distance does. Where others are exactly as similar as the match, its place among them
-counts as drawn at random, so that a model that embeds everything alike gains nothing.
+length ranks as the Euclidean distance does. Where others are as similar as the match, its place among them counts as
+drawn at random, so that a model that embeds everything alike gains nothing.
 """
 
 import torch
 
-SCORES_AT_ONCE = 2**24  # similarities held in memory: 64 MB, whatever the number of items
-NUMBERS_AT_ONCE = 2**24  # the same for the vectors of pools
+TILE = 2048  # rows and columns of the similarities held in memory: 16 MB, whatever the number of items
+NUMBERS_AT_ONCE = 2**24  # of the vectors of pools: 64 MB
+ROUNDING = 1e-6  # of a similarity of unit vectors in float32: what is nearer than this counts as equal
 
 
 def match_ranks(queries, gallery) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each query finds its own row when the whole gallery is sorted.
+    """Where each row finds its own when all of the other side is sorted, both ways by one pass over all similarities.
 
     Args:
         queries, gallery: `(n, d)`.
 
     Returns:
-        Of each query how many others are more similar, and how many exactly as similar as its match, both `(n,)`.
+        How many others are more similar than the match, and how many as similar, both `(2, n)`: first of the queries,
+        which search the gallery, then of the gallery, which searches the queries.
 
     Raises:
         ValueError: the shapes differ, or a value is not finite.
     """
     queries, gallery = _checked(queries, gallery)
-    rows = max(1, SCORES_AT_ONCE // max(1, len(gallery)))
-    closer, level = [], []
-    for start in range(0, len(queries), rows):
-        scores = queries[start : start + rows] @ gallery.T  # (rows, n)
-        own = scores.diagonal(start)[:, None]
-        closer.append((scores > own).sum(1))
-        level.append((scores == own).sum(1) - 1)
-    return torch.cat(closer), torch.cat(level)
-
-
-def recall(queries, gallery, ks=(1, 5, 10)) -> dict[int, float]:
-    """Of each `k`, the percentage of queries that find their own row among the first `k` of the whole gallery."""
-    closer, level = match_ranks(queries, gallery)
-    return {k: _percentage(closer, level, k) for k in ks}
+    slack = ROUNDING * float(queries.norm(dim=1).max() * gallery.norm(dim=1).max())
+    own = (queries * gallery).sum(1)  # (n,)
+    closer, not_farther = torch.zeros(2, 2, len(queries), dtype=torch.int32, device=queries.device)
+    parts = [slice(start, start + TILE) for start in range(0, len(queries), TILE)]
+    for rows in parts:
+        for columns in parts:
+            scores = queries[rows] @ gallery[columns].T  # (rows, columns)
+            for way, part, match in ((0, rows, own[rows, None]), (1, columns, own[None, columns])):
+                # Summed in 32 bits: in 64, as by default, the sums take longer than the product.
+                closer[way, part] += (scores > match + slack).sum(1 - way, dtype=torch.int32)
+                not_farther[way, part] += (scores >= match - slack).sum(1 - way, dtype=torch.int32)
+    return closer, not_farther - closer - 1
 
 
 def sampled_recall(queries, gallery, ks=(5, 10, 20), pool: int = 32, repetitions: int = 10, seed: int = 0):
-    """As `recall`, but each query searches a random pool that holds its own row: "random sampling".
+    """Of each `k`, the percentage of queries that find their own row among the first `k` of a random pool that holds
+    it: "random sampling".
 
     The mean over the repetitions is given. The figures mean nothing without the size of the pool.
     """
@@ -63,8 +64,9 @@ def retrieval_recall(text_embeds, pose_embeds, ks=(1, 5, 10)) -> dict[str, float
     Raises:
         ValueError: the shapes differ, or a value is not finite.
     """
-    found = {f"t2p_r@{k}": value for k, value in recall(text_embeds, pose_embeds, ks).items()}
-    found |= {f"p2t_r@{k}": value for k, value in recall(pose_embeds, text_embeds, ks).items()}
+    closer, level = match_ranks(text_embeds, pose_embeds)
+    ways = zip(("t2p", "p2t"), closer, level, strict=True)
+    found = {f"{way}_r@{k}": _percentage(above, beside, k) for way, above, beside in ways for k in ks}
     return found | {"mrecall": sum(found.values()) / len(found)}
 
 
