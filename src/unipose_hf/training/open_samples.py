@@ -62,8 +62,8 @@ def open_samples(
         count: samples, of which none is like another.
         shares: how often each task is drawn, as in `TASK_SHARES`.
         pose_tokenizer: of the model in training.
-        images: `features` `(n, channels)` and `poses` `(n, 22, 3)` of rendered people (`image_bank`), for the tasks
-            that have pictures.
+        images: `features` `(n, channels)`, or `(n, cells, channels)`, and `poses` `(n, 22, 3)` of rendered people
+            (`image_bank`), for the tasks that have pictures.
         block: samples of one task in a row; the batch size, so that a step has one task: many small steps taught more
             here than few large ones.
         seed: of everything.
@@ -107,7 +107,8 @@ class _Blocks:
         features = None
         if rule.images:
             chosen = torch.randint(len(self.images["poses"]), (rows * count,), generator=generator)
-            features = self.images["features"][chosen].unflatten(0, (rows, count))
+            features = self.images["features"][chosen].float()
+            features = features.reshape(rows, count, -1, features.shape[-1])  # (rows, images, cells, channels)
             poses = self.images["poses"][chosen].unflatten(0, (rows, count))
         elif count == 1:
             poses = self._draw(rows, generator)[:, None]
@@ -128,7 +129,7 @@ class _Blocks:
             messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
             sample = {"id": name, "task": task, **set_aside(messages), "stated": stated[row]}
             sample["pose_codes"] = [next(codes) for _ in kept[row]]
-            sample["vision_features"] = None if features is None else list(features[row].float()[:, None])
+            sample["vision_features"] = None if features is None else list(features[row])
             samples.append(sample)
         return samples
 
