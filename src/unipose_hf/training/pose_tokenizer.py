@@ -88,7 +88,7 @@ class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
         kwargs: further arguments of `transformers.Trainer`.
 
     Raises:
-        FloatingPointError: a loss is not finite; the message names the training poses of the batch.
+        FloatingPointError: the model's output is not finite; the message names the poses of the batch.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
         ValueError: poses that [`PoseRows`] refuses.
     """
@@ -134,18 +134,17 @@ class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
         if model.training:
             rotations, noise_scale = self._turned(rotations), self._noise_scale()
         output = model(rotations, noise_scale=noise_scale)
-        losses = reconstruction_losses(
-            output.rotations, rotations, self.body, with_vertices=self.args.vertex_weight > 0
-        )
+        if not (output.rotations.isfinite().all() and output.commitment_loss.isfinite()):
+            raise FloatingPointError(
+                f"The decoded poses or codes of step {self.state.global_step + 1} are not finite, on the poses of the "
+                f"rows {inputs['rows'].tolist()}; resume from the last checkpoint with a lower learning rate."
+            )
+        losses = reconstruction_losses(output.rotations, rotations, self.body, self.args.vertex_weight > 0)
         losses["commitment"] = output.commitment_loss
-        weights = {name: getattr(self.args, f"{name}_weight") for name in losses if name != "mpjpe_mm"}
-        loss = sum(weight * losses[name] for name, weight in weights.items())
+        loss = sum(
+            getattr(self.args, f"{name}_weight") * value for name, value in losses.items() if name != "mpjpe_mm"
+        )
         if model.training:
-            if not torch.isfinite(loss):
-                raise FloatingPointError(
-                    f"The loss of step {self.state.global_step} is not finite, on the training poses "
-                    f"{inputs['rows'].tolist()}; resume with a lower learning rate."
-                )
             self._remember(losses, output.codes)
         return (loss, output) if return_outputs else loss
 
