@@ -19,8 +19,9 @@ from transformers import TrainerCallback
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import UniPoseCollator
+from unipose_hf.training.resuming import last_whole_checkpoint
 from unipose_hf.training.stages import save_whole_model
-from unipose_hf.training.trainer import UniPoseTrainer, last_whole_checkpoint, set_trainable
+from unipose_hf.training.trainer import UniPoseTrainer, set_trainable
 
 ALL_LOSSES = dict(joint_loss_weight=30.0, rotation_loss_weight=10.0, stated_loss_weight=2.0)
 
@@ -186,7 +187,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         keep(folder)
 
     monkeypatch.setattr(trainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(OSError, match="checkpoint-4 cannot be written .*No space left.*free some space"):
+    with pytest.raises(OSError, match="checkpoint-4 was not written .*No space left.*free some space"):
         trainer.train()
     assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     assert not (tmp_path / "checkpoint-4").exists()

@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """TRL's `SFTTrainer` for the stages of UniPose: what is trained in which, losses on whole poses, safe checkpoints."""
 
-import json
-import shutil
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTTrainer
 
 from unipose_hf.body import forward_kinematics, load_body
@@ -18,6 +13,7 @@ from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 
 LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
@@ -58,7 +54,7 @@ def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) 
     )
 
 
-class UniPoseTrainer(SFTTrainer):
+class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
@@ -171,28 +167,3 @@ class UniPoseTrainer(SFTTrainer):
 
     def _keep(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
-
-    def _save_checkpoint(self, model, trial):
-        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        try:
-            super()._save_checkpoint(model, trial)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise OSError(f"Checkpoint {folder} cannot be written ({error}); free some space and resume.") from error
-
-    def train(self, resume_from_checkpoint=None, **kwargs):
-        """As [`transformers.Trainer.train`]; `True` resumes from the last whole checkpoint, or begins without one."""
-        if resume_from_checkpoint is True:
-            resume_from_checkpoint = last_whole_checkpoint(self.args.output_dir)
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
-
-
-def last_whole_checkpoint(output_dir: str | Path) -> str | None:
-    """The last checkpoint of a folder that was written to its end, or None; half-written ones are removed."""
-    while Path(output_dir).is_dir() and (folder := get_last_checkpoint(str(output_dir))):
-        try:
-            json.loads((Path(folder) / "trainer_state.json").read_text(encoding="utf-8"))  # written last
-            return folder
-        except (OSError, ValueError):
-            shutil.rmtree(folder)
-    return None
