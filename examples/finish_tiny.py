@@ -9,20 +9,25 @@ of all stages in order. Measured figures are kept beside each run and not measur
 """
 
 import argparse
+import datetime
 import json
+import os
+import platform
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-from transformers.trainer_utils import get_last_checkpoint
 
-from unipose_hf.evaluation.card import write_card
+from unipose_hf.evaluation.card import figures_table, write_card
 from unipose_hf.evaluation.held_out import evaluate_held_out
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 
 CARD = Path(__file__).parents[1] / "hub_cards/unipose-tiny.md"
+NOT_PUBLISHED = ("README.md", "training_args.bin", "trainer_state.json", "figures.json")
 CURVES = ("pose-to-text/cross_entropy", "pose-diff/cross_entropy", "text-to-pose/stated", "image-to-pose/mpjpe_mm")
 
 
@@ -36,9 +41,25 @@ def figures_of(folder: Path, count: int | None) -> dict:
 
 
 def log_of(folder: Path) -> list[dict]:
-    """What the trainer logged in a stage, as its last checkpoint tells."""
-    state = json.loads((Path(get_last_checkpoint(str(folder))) / "trainer_state.json").read_text(encoding="utf-8"))
-    return [line for line in state["log_history"] if "loss" in line]
+    """What the trainer logged in a stage."""
+    return json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+
+
+def results(figures: dict, stages: dict[str, list[dict]]) -> str:
+    """A dated section of `examples/RESULTS.md`."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    times = [f"{name} {line['train_runtime'] / 60:.0f}" for name, log in stages.items() for line in log[-1:]]
+    return (
+        f"\n## {datetime.date.today()}: unipose-tiny\n\n"
+        f"Commit `{commit}`, {os.cpu_count()} cores of {processor()}; minutes of each stage, since its last start: "
+        f"{', '.join(times)}.\n`python {' '.join(sys.argv)}`\n\n{figures_table(figures)}\n"
+    )
+
+
+def processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def draw_curves(stages: dict[str, list[dict]], file: Path) -> None:
@@ -55,20 +76,24 @@ def draw_curves(stages: dict[str, list[dict]], file: Path) -> None:
     figure.savefig(file, dpi=80)
 
 
-def main(runs: list[Path], logs: list[Path], output_dir: Path, count: int | None) -> None:
+def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Path | None, count: int | None) -> None:
     figures = [figures_of(run, count) for run in runs]
     output_dir.mkdir(parents=True, exist_ok=True)
     for file in runs[0].iterdir():
-        if file.is_file() and file.name not in ("README.md", "training_args.bin", "figures.json"):
+        if file.is_file() and file.name not in NOT_PUBLISHED:
             shutil.copy(file, output_dir / file.name)
     stages = {folder.name: log_of(folder) for folder in logs}
     (output_dir / "training").mkdir(exist_ok=True)
     for name, lines in stages.items():
-        text = "".join(json.dumps(line) + "\n" for line in lines)
+        text = "".join(json.dumps(line) + "\n" for line in lines if "loss" in line)
         write_file(output_dir / "training" / f"{name}.jsonl", text.encode())
     if stages:
         draw_curves(stages, output_dir / "training" / "losses.png")
-    write_card(CARD, figures[0] | ({"runs": figures} if len(figures) > 1 else {}), output_dir)
+    measured = figures[0] | ({"runs": figures} if len(figures) > 1 else {})
+    write_card(CARD, measured, output_dir)
+    if results_file is not None:
+        with results_file.open("a", encoding="utf-8") as file:
+            file.write(results(measured, stages))
     print(f"The model is in {output_dir}.")
 
 
@@ -77,5 +102,6 @@ if __name__ == "__main__":
     parser.add_argument("runs", type=Path, nargs="+", help="what train_stage3.py has left; the first is published")
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of the stages, for the loss curves")
     parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--results_file", type=Path, help="to add the figures to, as examples/RESULTS.md")
     parser.add_argument("--count", type=int, help="held-out poses; all by default")
     main(**vars(parser.parse_args()))

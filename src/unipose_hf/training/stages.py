@@ -63,6 +63,7 @@ def run_stage(stage: str, arguments: list[str] | None = None) -> None:
     model, processor = load_model(script)
     trainer = UniPoseTrainer(model, args, stage_samples(script, args, model), processor)
     trainer.train(resume_from_checkpoint=True)
+    trainer.save_state()  # with the log
     save_whole_model(trainer, script.model)
     if args.push_to_hub:
         trainer.push_to_hub()
