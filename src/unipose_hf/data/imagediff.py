@@ -19,6 +19,7 @@ from ..captions import instruct_pairs, turn_between
 from .dataset_card import write_card
 from .image_sources import Source
 from .imagescript import choose_images, described_poses, join_requests, open_pool, write_refined
+from .instructions import draw
 from .pair_mining import low_level_properties, mine_image_pairs
 from .pictures import take_pictures
 from .pose_pool import PosePool
@@ -70,7 +71,7 @@ def build_imagediff(
     chosen = choose_images(sources, out / "work", size, seed, progress)
     pairs = {split: _find_partners(choices, features or joint_features, seed) for split, choices in chosen.items()}
     for split, found in pairs.items():
-        make = functools.partial(_make_rows, seed, picture_size)
+        make = functools.partial(_make_rows, split, seed, picture_size)
         write_shards(
             out / "A", split, found, pair_features, make, processes=processes, on_ray=on_ray, progress=progress
         )
@@ -151,12 +152,13 @@ def _written(sides, seed):
     ]
 
 
-def _make_rows(seed, picture_size, pairs, first):
+def _make_rows(split, seed, picture_size, pairs, first):
     sides = _sides(pairs)
     texts = zip(*(texts for texts, _ in _written(sides, seed)), strict=True)
     rows = [{"texts": list(said), "set": b.set, "licence": b.licence} for said, b in zip(texts, sides[1], strict=True)]
-    for which, records, number in (("a", sides[0], 2 * first), ("b", sides[1], 2 * first + 1)):
-        pictures = take_pictures(records, seed=1_000_003 * seed + number, size=picture_size)
+    for which, records in zip("ab", sides, strict=True):
+        scene = draw(2**62, "ImageDiff", which, split, seed, first)
+        pictures = take_pictures(records, seed=scene, size=picture_size)
         for row, record, picture in zip(rows, records, pictures, strict=True):
             row |= {
                 f"image_{which}": {"bytes": picture.content, "path": None},

@@ -73,7 +73,7 @@ def build_imagescript(
     keep_plan(out, plan | {"sets": [[source.split, source.name] for source in sources]})
     choices = choose_images(sources, out / "work", size, seed, progress)
     for split, chosen in choices.items():
-        make = functools.partial(_make_rows, seed, picture_size)
+        make = functools.partial(_make_rows, split, seed, picture_size)
         write_shards(
             out / "A", split, chosen, image_features, make, processes=processes, on_ray=on_ray, progress=progress
         )
@@ -175,9 +175,10 @@ def _records(choices):
     return [open_pool(choice.pool)[choice.row] for choice in choices]
 
 
-def _make_rows(seed, picture_size, choices, first):
+def _make_rows(split, seed, picture_size, choices, first):
     records = _records(choices)
-    pictures = take_pictures(records, seed=1_000_003 * seed + first, size=picture_size)
+    scene = draw(2**62, "ImageScript", split, seed, first)
+    pictures = take_pictures(records, seed=scene, size=picture_size)
     texts = zip(*(caption_poses(described_poses(records), seed=seed, version=name) for name in VERSIONS), strict=True)
     return [
         {

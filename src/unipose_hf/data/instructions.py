@@ -73,7 +73,7 @@ def choose_template(task: str, sample_id: str, *, seed: int = 0, reasoning: bool
 
 
 def draw(count: int, *key) -> int:
-    """A number from 0 to `count - 1` that depends on the key alone, whatever the process or the machine."""
+    """A number from 0 to `count - 1` that depends on the key alone, whatever the process or machine."""
     digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") % count
 

@@ -9,6 +9,7 @@ import colorsys
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from . import labelled_people
 from .dataset_card import write_card
 from .image_sources import OPEN, Source, open_sources
 from .imagescript import VERSIONS, image_features
+from .instructions import draw
 from .pictures import encode_picture
 from .rendering import random_light
 from .scenery import camera_faults, random_background
@@ -32,6 +34,8 @@ from .shards import count_rows, keep_plan, write_shards
 
 MOST_PEOPLE = 4
 _CLAUSES = 3  # of a hint at a pose
+_WORDINGS = 10  # of it, until one says neither he nor she: the bodies do not
+_GENDERED = re.compile(r"\b(?:s?he|his|hers?|him|(?:wo)?man)\b", re.IGNORECASE)
 _PLACES = {
     "left": ("The leftmost person.", "The person on the far left.", "Nobody in the group is further to the left."),
     "right": ("The rightmost person.", "The person on the far right.", "Nobody in the group is further to the right."),
@@ -172,9 +176,7 @@ def hints_at(chosen: int, poses: np.ndarray, outfits: list[Outfit], rng: np.rand
     clothes = [_clothes(outfit) for outfit in outfits]
     place = str(rng.choice(_PLACES[_place(chosen, len(poses))]))
     dressed = str(rng.choice(_CLOTHES)).format(**clothes[chosen])
-    [posed], [stated] = caption_poses(
-        poses[chosen : chosen + 1], seed=int(rng.integers(2**31)), max_clauses=_CLAUSES, return_codes=True
-    )
+    posed, stated = _posed(poses[chosen], rng)
     alone = [True, clothes.count(clothes[chosen]) == 1, bool(stated)]
     if stated:
         held = codes_satisfied([stated] * len(poses), *pose_geometry(torch.from_numpy(poses)))
@@ -198,6 +200,17 @@ def colour_name(rgb) -> str:
     return ("dark " if high < 0.45 else "light " if saturation < 0.4 and high > 0.7 else "") + name
 
 
+def _posed(pose, rng):
+    """A few words on a pose, and the codes that they state."""
+    for _ in range(_WORDINGS):
+        [text], [codes] = caption_poses(
+            pose[None], seed=int(rng.integers(2**31)), max_clauses=_CLAUSES, return_codes=True
+        )
+        if not _GENDERED.search(text):
+            break
+    return text, codes
+
+
 def _clothes(outfit):
     kind = "trousers" if outfit.hem > 0.6 else "shorts"
     return {"top": colour_name(outfit.top), "trousers": f"{colour_name(outfit.trousers)} {kind}"}
@@ -212,7 +225,7 @@ def _place(chosen, count):
 def _make_rows(seed, picture_size, groups, first):
     rows = []
     for number, group in enumerate(groups, start=first):
-        rng = np.random.default_rng((seed, number))
+        rng = np.random.default_rng(draw(2**62, "several people", group[0].sequence, seed, number))
         group = group[: rng.integers(2, MOST_PEOPLE + 1)]
         poses = np.stack([record.pose for record in group])
         outfits = [

@@ -10,6 +10,7 @@ import numpy as np
 from .dataset_card import write_card
 from .image_sources import open_sources
 from .imagescript import Choice, open_pool
+from .instructions import draw
 from .pictures import encode_picture
 from .pose_pool import gather_pool
 from .shards import count_rows, import_datasets, keep_plan, write_shards
@@ -42,7 +43,7 @@ def build_posest_open(
     for source in open_sources(size, seed, choice=1):
         folder = out / "work" / source.split
         choices = [Choice(folder, row) for row in range(len(gather_pool(source.read(), folder)))]
-        make = functools.partial(_make_rows, seed, picture_size)
+        make = functools.partial(_make_rows, source.split, seed, picture_size)
         write_shards(
             out / "A",
             source.split,
@@ -91,13 +92,12 @@ def posest_features():
     )
 
 
-def _make_rows(seed, picture_size, choices, first):
+def _make_rows(split, seed, picture_size, choices, first):
     from .rendering import render_training_images  # OpenGL
 
     records = [open_pool(choice.pool)[choice.row] for choice in choices]
-    made = render_training_images(
-        np.stack([record.pose for record in records]), seed=1_000_003 * seed + first, size=picture_size
-    )
+    scene = draw(2**62, "PoseEst-Open", split, seed, first)
+    made = render_training_images(np.stack([record.pose for record in records]), seed=scene, size=picture_size)
     return [
         {
             "image": {"bytes": encode_picture(made.images[i]), "path": None},
