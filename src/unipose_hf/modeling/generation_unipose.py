@@ -474,7 +474,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             use_cache=False,
             **model_inputs,
         ).last_hidden_state
-        logits = self.code_logits(self.lm_head(hidden_states[:, -num_codes:]))  # (batch, num_codes, codebook_size)
+        logits = self.head_of_codes(hidden_states[:, -num_codes:])  # (batch, num_codes, codebook_size)
         probabilities = (logits.float() / temperature).softmax(-1)
         if decoding == "sample":
             draws = torch.multinomial(probabilities.flatten(0, 1), num_return_sequences, replacement=True)
@@ -507,7 +507,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         found = ((codes >= 0) & (codes < self.config.pose_config.codebook_size)).all(-1)
         found &= windows[..., 0] == self.config.pose_start_token_id
         found &= windows[..., -1] == self.config.pose_end_token_id
-        rotations = self.model.pose_tokenizer.decode(codes[found].to(self.device)).rotations
+        rotations = self.model.pose_tokenizer.decode(codes[found]).rotations
         for row, pose in zip(found.nonzero()[:, 0].tolist(), rotations, strict=True):
             poses[row].append(pose)
         return poses

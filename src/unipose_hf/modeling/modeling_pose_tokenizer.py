@@ -329,15 +329,17 @@ class PoseTokenizerModel(PreTrainedModel):
             raise ValueError(
                 f"Codes must lie in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."
             )
-        return self._decode_vectors(F.embedding(codes, self.quantizer.codebook))
+        codebook = self.quantizer.codebook
+        return self._decode_vectors(F.embedding(codes.to(codebook.device), codebook))
 
     def decode_expected(self, probabilities: torch.Tensor) -> PoseTokenizerDecoderOutput:
         """Distributions over the codebook `(..., num_codes, codebook_size)` -> rotations of the expected code vectors.
 
         Differentiable: a loss on the decoded pose reaches the distributions.
         """
-        with self._full_precision(probabilities.device):
-            vectors = probabilities.float() @ self.quantizer.codebook
+        codebook = self.quantizer.codebook
+        with self._full_precision(codebook.device):
+            vectors = probabilities.to(codebook.device, torch.float32) @ codebook
         return self._decode_vectors(vectors)
 
     def forward(self, rotations: torch.Tensor, noise_scale: float = 0.0, **kwargs) -> PoseTokenizerOutput:

@@ -6,6 +6,7 @@ language model. A pose is `num_codes` tokens of the pose tokenizer between `<pos
 be predicted is that many learned queries, which see each other in both directions and are answered in one pass.
 """
 
+import copy
 import itertools
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from transformers.masking_utils import create_masks_for_generate
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
+from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import ModelOutput, TransformersKwargs
 from transformers.utils.generic import can_return_tuple, is_flash_attention_requested
 
@@ -26,7 +28,6 @@ from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .configuration_unipose import UniPoseConfig
 from .generation_unipose import NO_PLACEHOLDERS, PoseDecodingState, UniPoseGenerationMixin
 from .modeling_pose_tokenizer import PoseTokenizerModel
-
 
 NO_ENCODER = (
     "Images were given, but this model has no vision encoder; load a model whose configuration has a vision_config or "
@@ -162,7 +163,22 @@ class UniPoseMultiModalProjector(nn.Module):
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
         """(images, cells, channels) -> (images, cells * image_tokens_per_cell, hidden_size)"""
         rows = self.linear_2(self.act(self.linear_1(cells)))
-        return rows.reshape(len(rows), -1, self.hidden_size)
+        return rows.unflatten(2, (-1, self.hidden_size)).flatten(1, 2)
+
+
+# Patterns of module names. A pose moves by centimetres where its encoder or a code's logits are off by a percent.
+_NOT_QUANTISED = ["lm_head", ".*vision_tower", ".*multi_modal_projector", ".*pose_tokenizer"]
+
+
+def _of_language_model_only(quantization_config):
+    """The configuration with `_NOT_QUANTISED` where it names no modules; libraries differ in what they call them."""
+    if isinstance(quantization_config, dict):
+        quantization_config = AutoQuantizationConfig.from_dict(quantization_config)
+    quantization_config = copy.copy(quantization_config)
+    for name in ("modules_to_not_convert", "llm_int8_skip_modules"):
+        if getattr(quantization_config, name, _NOT_QUANTISED) is None:
+            setattr(quantization_config, name, list(_NOT_QUANTISED))
+    return quantization_config
 
 
 class UniPosePreTrainedModel(PreTrainedModel):
@@ -179,6 +195,15 @@ class UniPosePreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+
+    @classmethod
+    def from_pretrained(cls, *args, quantization_config=None, **kwargs):
+        """The library's method; a `quantization_config` that does not say which modules to leave alone quantises the
+        language model only, and not its head.
+        """
+        if quantization_config is not None:
+            kwargs["quantization_config"] = _of_language_model_only(quantization_config)
+        return super().from_pretrained(*args, **kwargs)
 
 
 class UniPoseModel(UniPosePreTrainedModel):
@@ -278,7 +303,7 @@ class UniPoseModel(UniPosePreTrainedModel):
                 feature_map, outputs = self._encode(tower, pixels, **kwargs)  # (images, C, rows, columns)
                 first_outputs = first_outputs or outputs
                 cells.append(self._to_grid(feature_map).flatten(2).transpose(1, 2))  # (images, cells, C)
-        outputs = self._project(torch.cat(cells, -1))
+        outputs = self._project(torch.cat([part.to(cells[0].device) for part in cells], -1))
         outputs.hidden_states, outputs.attentions = first_outputs.hidden_states, first_outputs.attentions
         return outputs
 
@@ -357,12 +382,13 @@ class UniPoseModel(UniPosePreTrainedModel):
         inputs_embeds = self.get_input_embeddings()(input_ids)
         if input_ids.shape[1] == 1:  # a decoding step: queries never come alone
             return inputs_embeds
+        input_ids = input_ids.to(inputs_embeds.device)
         is_query = input_ids == self.config.pose_query_token_id
         first, size = self.config.pose_code_offset, self.config.pose_config.codebook_size
         in_block = is_query | ((input_ids >= first) & (input_ids < first + size))
         # every block holds `num_codes` of them, so counting gives the place in the block
         place = (in_block.cumsum(1) - 1).clamp_min(0) % self.config.pose_config.num_codes
-        places = self.pose_query_embeddings(place).to(inputs_embeds.dtype)  # (batch, columns, hidden_size)
+        places = self.pose_query_embeddings(place).to(inputs_embeds)  # (batch, columns, hidden_size)
         if self.config.pose_place_embeddings:
             inputs_embeds = torch.where((in_block & ~is_query).unsqueeze(-1), inputs_embeds + places, inputs_embeds)
         return torch.where(is_query.unsqueeze(-1), places, inputs_embeds)
@@ -417,6 +443,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             if input_ids.shape[1] > 1 or pose_values is not None:
                 input_ids = self.replace_pose_placeholders(input_ids, pose_values)
             inputs_embeds = self._embed(input_ids)
+            input_ids = input_ids.to(inputs_embeds.device)  # with a device map each part may be on its own
         elif pose_values is not None:
             raise ValueError(NO_PLACEHOLDERS)
         image_outputs = (mm_encoder_outputs or {}).get("image")
@@ -490,8 +517,20 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             kwargs: as for `forward`.
         """
         hidden_states = self.model(input_ids=input_ids, **kwargs).last_hidden_state
-        at_queries = hidden_states[input_ids == self.config.pose_query_token_id]
-        return self.code_logits(self.lm_head(at_queries)).unflatten(0, (-1, self.config.pose_config.num_codes))
+        at_queries = hidden_states[input_ids.to(hidden_states.device) == self.config.pose_query_token_id]
+        return self.head_of_codes(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
+
+    def head_of_codes(self, hidden_states: torch.FloatTensor) -> torch.FloatTensor:
+        """Hidden states `(..., hidden_size)` -> logits over the codes `(..., codebook_size)`.
+
+        The head's rows for text are most of it and are not computed, unless only its own `forward` knows its weight:
+        where it is adapted, quantised, offloaded or sharded.
+        """
+        head, weight = self.lm_head, self.lm_head.weight
+        whole = type(head) is nn.Linear and type(weight) is nn.Parameter and len(weight) == head.out_features
+        if not whole or weight.device != hidden_states.device:
+            return self.code_logits(head(hidden_states))
+        return F.linear(hidden_states, self.code_logits(weight.T).T)
 
     def code_logits(self, logits: torch.FloatTensor) -> torch.FloatTensor:
         """Logits over the vocabulary `(..., vocab_size)` -> over the codes `(..., codebook_size)`."""
@@ -569,7 +608,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
                 logits=logits, labels=labels, vocab_size=logits.shape[-1], shift_labels=shift_labels, **kwargs
             )
             if input_ids is not None and logits.shape[:2] == input_ids.shape:
-                at_queries = logits[input_ids == self.config.pose_query_token_id]
+                at_queries = logits[input_ids.to(logits.device) == self.config.pose_query_token_id]
                 pose_logits = self.code_logits(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
         return UniPoseCausalLMOutputWithPast(
             loss=loss,
