@@ -36,7 +36,7 @@ from unipose_hf.training.retrieval import draw_captions, draw_given, draw_instru
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
-SEED, POSES = 11, 65_536
+SEED, SIBLINGS_SEED, POSES = 11, 5, 65_536
 
 # the encoder of a pose tokenizer that sees every joint by itself; the convolutions behind it bring joints together
 POSE_ENCODER = PoseTokenizerConfig(
@@ -87,7 +87,9 @@ def main(folder: Path, scale: float, only: str | None, more: Path | None, stop_a
             name, model, tokenizer, functools.partial(draw, pool), arguments, folder, flip=False, stop_at=stop_at
         )
         if name == "pose-text-retrieval":
-            arguments = LoopArguments(steps=max(2, round(800 * scale)), learning_rate=1.2e-3, seed=SEED + 2)
+            arguments = LoopArguments(
+                steps=max(2, round(400 * scale)), learning_rate=1.2e-3, warmup_steps=10, seed=SIBLINGS_SEED
+            )
             draw = functools.partial(draw_siblings, pool)
             train_retrieval(name + "-siblings", model, tokenizer, draw, arguments, folder, flip=False, stop_at=stop_at)
         if more is not None:

@@ -17,7 +17,7 @@ from unipose_hf.captions.flip import flip_text
 from unipose_hf.modeling.modeling_pose_retrieval import PoseTextRetrievalModel
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.loop import LoopArguments, train_loop
-from unipose_hf.training.stages import LIMB_GROUPS, PROMPT_CLAUSES
+from unipose_hf.training.open_samples import LIMB_GROUPS, PROMPT_CLAUSES
 
 # What a batch is drawn by: its size and a generator -> poses `(rows, 22, 3)` or pairs `(rows, 2, 22, 3)`, and texts.
 Draw = Callable[[int, torch.Generator], tuple[torch.Tensor, list[str]]]
@@ -44,13 +44,14 @@ def draw_instructions(pool: torch.Tensor, rows: int, generator: torch.Generator)
 
 
 def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
-    """Poses of which every `SIBLINGS` share most of their limbs, and their whole captions: what is hard to tell apart.
+    """Poses of which every `SIBLINGS` have most limbs of one other pose, and their whole captions: hard to tell apart.
 
-    Recall among the poses of one movement needs them: poses drawn independently are soon told apart.
+    Recall among the poses of one movement needs them: poses drawn independently are soon told apart. The other pose
+    is not one of its siblings, since with it among them the model learnt less.
     """
     poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
-    first = poses[::SIBLINGS].repeat_interleave(SIBLINGS, 0)[:rows]
-    poses = _share_limbs(first, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
+    shared = poses[: -(-rows // SIBLINGS)].repeat_interleave(SIBLINGS, 0)[:rows]
+    poses = _share_limbs(shared, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
     return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
 
 
