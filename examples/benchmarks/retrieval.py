@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains the bundled text-pose retrieval model with each of its options for equally many steps and prints the recall
+on the held-out clips, as a markdown table.
+
+    python examples/benchmarks/retrieval.py                       # a quarter of an hour of processor time
+    python examples/benchmarks/retrieval.py --steps 4 --poses 512
+
+All variants start from the same seed and see the same batches. Killed and started again, it goes on where it was.
+"""
+
+import argparse
+import contextlib
+import functools
+import sys
+from pathlib import Path
+
+import torch
+from captions import header  # beside this file
+
+from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
+from unipose_hf.modeling.configuration_pose_retrieval import PoseTextRetrievalConfig
+from unipose_hf.modeling.modeling_pose_retrieval import PoseTextRetrievalModel
+from unipose_hf.training.loop import LoopArguments
+from unipose_hf.training.pose_tokenizer import pose_pool
+from unipose_hf.training.retrieval import draw_captions, train_retrieval
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from train_retrieval import POSE_ENCODER, SEED, SIZES, text_tokenizer  # noqa: E402
+
+VARIANTS = {
+    "one-way BBC (the papers)": {"loss": "one-way"},
+    "symmetric BBC (the default)": {},
+    "symmetric BBC, gated head": {"gated_head": True},
+    "SigLIP": {"loss": "siglip"},
+    "SigLIP, gated head": {"loss": "siglip", "gated_head": True},
+}
+FIGURES = ("t2p_r@1", "t2p_r@5", "t2p_r@10", "p2t_r@1", "p2t_r@5", "p2t_r@10", "mrecall")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--rows", type=int, default=128, help="texts of a step")
+    parser.add_argument("--poses", type=int, default=16_384, help="that batches are drawn from")
+    parser.add_argument("--folder", type=Path, default=Path("runs/retrieval-options"), help="checkpoints and logs")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    pool = pose_pool(SEED, options.poses)
+    tokenizer = text_tokenizer(options.folder / "text_tokenizer", pool)
+    arguments = LoopArguments(steps=options.steps, learning_rate=2e-3, seed=SEED)
+    print(*header(), "", f"| objective | {' | '.join(FIGURES)} |", f"|{' --- |' * (len(FIGURES) + 1)}", sep="\n")
+    for name, changes in VARIANTS.items():
+        torch.manual_seed(SEED)
+        config = PoseTextRetrievalConfig(pose_config=POSE_ENCODER, vocab_size=len(tokenizer), **SIZES, **changes)
+        model = PoseTextRetrievalModel(config)
+        draw = functools.partial(draw_captions, pool)
+        key = "-".join([config.loss, *["gated"] * config.gated_head])
+        with contextlib.redirect_stdout(sys.stderr):  # the loop tells how far it is
+            train_retrieval(key, model, tokenizer, draw, arguments, options.folder, options.rows, flip=False)
+        figures = evaluate_retrieval(model, tokenizer)
+        print(f"| {name} | {' | '.join(f'{figures[figure]:.1f}' for figure in FIGURES)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
