@@ -409,10 +409,19 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option(help="Folder of data sets; tells which are there.", show_default=False)
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="A config.json or a model's folder; tells the memory it needs.", show_default=False),
+    ] = None,
 ) -> None:
     """Tell what is installed, what works, and how to mend the rest. Exit code 0 if the main job works."""
     from .doctor import examine, list_data
 
+    if model is not None:
+        from .memory_plan import available_memory, plan_memory, read_config, say_plan
+
+        say_plan(plan_memory(read_config(model)), available_memory(), typer.echo)
+        typer.echo()
     if data is not None:
         list_data(data, typer.echo)
         typer.echo()
