@@ -23,6 +23,7 @@ from unipose_hf.data import load_posest_open_slice
 from unipose_hf.data.image_sources import read_fits
 from unipose_hf.data.licences import LICENCES
 from unipose_hf.data.picture_files import read_picture
+from unipose_hf.data.samples import make_sample
 from unipose_hf.data.sources import keypoints, lsp, posest_open, smpl_npz, smpl_tar, threedpw
 
 
@@ -231,6 +232,12 @@ def test_joints_of_rendered_people_lie_in_their_boxes():
     """On the bundled slice, which is what the package gives away."""
     rows = load_posest_open_slice("train")
     assert len(rows) + len(load_posest_open_slice("test")) == 200
+    sample = make_sample("image-to-pose", rows[0], "0")
+    assert np.array_equal(sample["poses"][0], rows[0]["pose"]) and sample["messages"][1]["content"] == [
+        {"type": "pose"}
+    ]
+    with pytest.raises(ValueError, match="single pictures do not teach 'pose-to-text'; choose one of image-to-pose"):
+        make_sample("pose-to-text", rows[0], "0")
     for row in rows.select(range(0, len(rows), 20)):
         width, height = row["image"].size
         joints, (left, top, right, bottom) = np.array(row["keypoints"]), row["box"]

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from language_server import Server
 from PIL import Image
+from typer.testing import CliRunner
 
 pytest.importorskip("datasets")
 
+from unipose_hf.cli import app
 from unipose_hf.data.build import build_data
 from unipose_hf.data.image_sources import Source
 from unipose_hf.data.labelled_people import find_fault, labelling_prompt, parse_labels
@@ -151,6 +153,15 @@ def test_what_cannot_be_is_said_before_any_work(tmp_path):
     with pytest.raises(ValueError, match="open poses alone"):
         build_data("posest-open", data=tmp_path, **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_refuses_to_publish_before_it_builds(tmp_path):
+    (tmp_path / "sets/3dpw").mkdir(parents=True)
+    out = tmp_path / "out"
+    command = ["build-data", "imagediff", "--out", str(out), "--data", str(tmp_path / "sets"), "--push-to-hub", "me/x"]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 2 and "Rows of 3DPW may not be uploaded" in told.stderr
+    assert not list(out.iterdir())
 
 
 def test_labels_are_read_in_the_order_of_the_numbers():

@@ -6,9 +6,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from unipose_hf.captions import caption_poses, codes_satisfied, pose_geometry
-from unipose_hf.data.multi_person import build_multi_person, colour_name, hints_at, render_group
+from unipose_hf.cli import app
+from unipose_hf.data.multi_person import colour_name, hints_at, render_group
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.samples import make_sample
 from unipose_hf.visualization.outfit import Outfit
@@ -81,8 +83,10 @@ def test_colours_have_everyday_names(rgb, name):
 
 def test_rows_become_chats_that_ask_for_one_person(tmp_path):
     datasets = pytest.importorskip("datasets")
-    counts = build_multi_person(tmp_path, size=3, picture_size=64, progress=False)
-    assert counts == {"A/test": 1, "A/train": 2}
+    command = ["build-data", "multi-person", "--size", "3", "--picture-size", "64", "--out", str(tmp_path)]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 0
+    assert [line.rsplit("/", 1)[1] for line in told.stdout.splitlines()] == ["test: 1 rows", "train: 2 rows"]
     row = datasets.load_dataset(str(tmp_path), "A", split="train", cache_dir=str(tmp_path / "cache"))[0]
     assert row["hint"] and row["image"].size == (64, 64)
     for task, answer in (("image-to-pose", "pose"), ("image-to-pose-text", "text")):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of ImageScript and ImageDiff as chats: samples `{"task", "messages", "images", "poses"}`.
+"""Rows of the built data sets as chats: samples `{"task", "messages", "images", "poses"}`.
 
 The messages hold places, `{"type": "image"}` and `{"type": "pose"}`, as vision data sets for TRL do; the pictures and
 poses stand beside them in the order of their places, the answer's last.
@@ -23,7 +23,7 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
 
     Args:
         task: one of `IMAGE_ROW_TASKS` for a row of ImageScript, of `PAIR_ROW_TASKS` for one of ImageDiff, of
-            `REASONING_TASKS` for one of several people.
+            `REASONING_TASKS` for one of several people, "image-to-pose" for one of PoseEst-Open.
         row: with `datasets`, pictures decoded or not.
         sample_id: decides, with `seed`, which of the row's texts and which template is taken; give each row its own,
             and each epoch another seed.
@@ -36,15 +36,15 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
         ValueError: the row cannot teach the task.
     """
     pair, reasoning = "pose_a" in row, "hint" in row
-    known = PAIR_ROW_TASKS if pair else REASONING_TASKS if reasoning else IMAGE_ROW_TASKS
-    if task not in teachable_tasks(row, reasoning=reasoning):
+    known = teachable_tasks(row, reasoning=reasoning)
+    if task not in known:
         kind = "pairs" if pair else "several people" if reasoning else "single pictures"
         raise ValueError(f"Rows of {kind} do not teach {task!r}; choose one of {', '.join(known)}.")
     rule = TASKS[task]
     sides = ("_a", "_b") if pair else ("",)
     images = [_boxed(row[f"image{side}"], row.get(f"box{side}")) for side in sides[: rule.images]]
     poses = [np.asarray(row[f"pose{side}"], dtype=np.float32) for side in sides]
-    text = row["texts"][draw(len(row["texts"]), "text", sample_id, seed)]
+    text = row["texts"][draw(len(row["texts"]), "text", sample_id, seed)] if "texts" in row else None
     if pretraining:
         template = pretraining_template(task, reasoning=reasoning)
     else:
@@ -57,7 +57,7 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
 
 
 def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple[str, ...]:
-    """The tasks that rows with these columns can teach: those with pictures only if there are pictures.
+    """The tasks that rows with these columns can teach: those with pictures or texts only if they have them.
 
     Rows with a `hint` at one of several people teach the tasks of `reasoning`, and no others.
     """
@@ -66,6 +66,8 @@ def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple
         return REASONING_TASKS if reasoning and "hint" in columns else ()
     pair = "pose_a" in columns
     known = PAIR_ROW_TASKS if pair else IMAGE_ROW_TASKS
+    if "texts" not in columns:
+        known = [task for task in known if not TASKS[task].text and TASKS[task].answer == "pose"]
     return tuple(task for task in known if not TASKS[task].images or ("image_a" if pair else "image") in columns)
 
 
