@@ -2,8 +2,10 @@
 """The pose tokenizer's trainer: its losses and noises are what is published, and no kill changes where a run ends."""
 
 import json
+import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -175,6 +177,33 @@ def test_batches_in_parts_are_whole_batches(tmp_path):
         trainer.train()
     losses = [[line["loss"] for line in t.state.log_history if "loss" in line] for t in (whole, parts)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def train_as(rank, folder, port):
+    """What each of two processes does: a run whose codes need no codebook, and one whose codebook is averaged."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    for name, pose_config in (("fsq", FSQ), ("ema", None)):
+        trainer = make_trainer(folder, pose_config, max_steps=4, per_device_train_batch_size=4, **QUIET)
+        trainer.train()
+        torch.save((trainer.state.log_history, weights(trainer)), folder / f"{name}{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_learn_what_one_does_and_keep_one_codebook(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(train_as, (tmp_path, port), nprocs=2)
+    one = make_trainer(tmp_path, FSQ, max_steps=4, **QUIET)
+    one.train()
+    lines = torch.load(tmp_path / "fsq0.pt")[0]
+    for name in ("loss", "mpjpe_mm", "codebook_use", "perplexity"):
+        figures = [line[name] for line in one.state.log_history if name in line]
+        assert [line[name] for line in lines if name in line] == pytest.approx(figures, rel=1e-4)
+    first, second = (torch.load(tmp_path / f"ema{rank}.pt")[1] for rank in (0, 1))
+    assert same(first, second) and "quantizer.running_sum" in first
 
 
 def test_a_tokenizer_learns_and_its_codes_are_counted(tmp_path):
