@@ -97,15 +97,22 @@ class PoseDecodingState:
         self.length += columns
         self.skipped += columns if self.kind == "skip" else 0
 
-    def end(self, logits: torch.FloatTensor | None, cache: Cache | None) -> torch.FloatTensor:
-        """Logits of the forward pass (`None` for a skipped one) -> of the next token, `(batch, 1, vocab_size)`."""
+    def end(
+        self,
+        logits: torch.FloatTensor | None,
+        cache: Cache | None,
+        code_logits: torch.FloatTensor | None = None,
+    ) -> torch.FloatTensor:
+        """Logits of the forward pass (`None` for a skipped one) -> of the next token, `(batch, 1, vocab_size)`.
+
+        In a step with queries `logits` are those of the column before them, and `code_logits` theirs over the codes.
+        """
         if self.kind == "skip":
             logits = self.queue.new_full((len(self.places), 1, self.vocab_size), -torch.inf)
-        elif self.kind == "pose":
-            self._take_queries(logits[:, -self.num_codes :, self.codes].clone(), cache)
-            logits = logits[:, -1 - self.num_codes : -self.num_codes].clone()
         else:
             logits = logits[:, -1:].clone()
+        if self.kind == "pose":
+            self._take_queries(code_logits, cache)
         config, self.vocab_size = self.config, logits.shape[-1]
         logits[..., self.codes] = -torch.inf  # these stand in no text
         banned = [config.pose_end_token_id, config.pose_query_token_id, config.pose_token_id, config.image_token_id]
@@ -417,7 +424,6 @@ class UniPoseGenerationMixin(GenerationMixin):
             model_inputs["position_ids"] = torch.cat([position_ids, position_ids[..., -1:] + steps], -1)
         if (attention_mask := model_inputs.get("attention_mask")) is not None:
             model_inputs["attention_mask"] = F.pad(attention_mask, (0, num_codes), value=1)
-        model_inputs["logits_to_keep"] = 1 + num_codes
 
     @torch.no_grad()
     def generate_pose(

@@ -114,7 +114,7 @@ class PoseTokenizerResidualBlock(nn.Module):
         self.conv2 = _convolution(config.hidden_size, config.hidden_size, 1)
 
     def forward(self, hidden):  # (batch, length, hidden_size), unchanged
-        return hidden + self.conv2(_activate(self.conv1(F.relu(hidden))))
+        return self.conv2(_activate(self.conv1(F.relu(hidden)))).add_(hidden)
 
 
 def _residual_blocks(config: PoseTokenizerConfig) -> nn.Sequential:
@@ -288,6 +288,10 @@ class PoseTokenizerModel(PreTrainedModel):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             bound = 1 / math.sqrt(module.weight[0].numel())
             init.uniform_(module.bias, -bound, bound)
+        elif isinstance(module, PoseTokenizerDecoder):
+            # Joints start near rest. From anywhere else the spine settles on a full turn from the pelvis to the
+            # shoulders, which the losses on joints and vertices cannot see.
+            init.copy_(module.output_layer.bias, torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
         elif isinstance(module, PoseTokenizerVectorQuantizer):
             init.zeros_(module.codebook)
             init.zeros_(module.running_sum)

@@ -317,6 +317,8 @@ class UniPoseModel(UniPosePreTrainedModel):
     def _encode(self, tower, pixels, **kwargs):
         if not isinstance(tower, BlazePoseBackbone):  # that one stays in float32 and reads float32
             pixels = pixels.to(tower.dtype)
+        if getattr(tower.config, "num_experts", 1) > 1:  # ViTPose+ has one for each data set; the first is COCO's
+            kwargs["dataset_index"] = torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
         if isinstance(tower, BackboneMixin):
             outputs = tower(pixels, **kwargs)
             features = outputs.feature_maps[-1]
@@ -532,6 +534,13 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             return self.code_logits(head(hidden_states))
         return F.linear(hidden_states, self.code_logits(weight.T).T)
 
+    def _next_logits(self, hidden_states, cache, pose_state):
+        """Hidden states of a step of `generate` `(batch, columns, hidden_size)` -> logits of its next token."""
+        if pose_state.kind == "text":
+            return pose_state.end(self.lm_head(hidden_states[:, -1:]), cache)
+        before, queries = hidden_states[:, : -pose_state.num_codes], hidden_states[:, -pose_state.num_codes :]
+        return pose_state.end(self.lm_head(before[:, -1:]), cache, self.head_of_codes(queries))
+
     def code_logits(self, logits: torch.FloatTensor) -> torch.FloatTensor:
         """Logits over the vocabulary `(..., vocab_size)` -> over the codes `(..., codebook_size)`."""
         first = self.config.pose_code_offset
@@ -597,9 +606,11 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             mm_encoder_outputs=mm_encoder_outputs,
             **kwargs,
         )
-        logits = self.lm_head(slice_logits_to_keep(outputs.last_hidden_state, logits_to_keep))
-        if pose_state is not None:
-            logits = pose_state.end(logits, outputs.past_key_values)
+        hidden_states = outputs.last_hidden_state
+        if pose_state is None:
+            logits = self.lm_head(slice_logits_to_keep(hidden_states, logits_to_keep))
+        else:
+            logits = self._next_logits(hidden_states, outputs.past_key_values, pose_state)
         loss, pose_logits = None, None
         if labels is not None or shift_labels is not None:
             if shift_labels is None and input_ids is not None:
