@@ -3,6 +3,7 @@
 
 import math
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
@@ -145,13 +146,12 @@ def test_words_are_split_as_by_nltks_word_tokenize():
     assert meteor([pair[0]], [[pair[1]]], WordNet()) == pytest.approx(100 * (1 - 0.5 / 8**3))
 
 
-class NoWordNet:
-    def ensure_loaded(self):
-        raise LookupError("a page of text")
+@pytest.mark.parametrize("trouble", [LookupError("a page of text"), OSError("no index.sense")])
+def test_missing_wordnet_and_wrong_lists_are_one_sentence(monkeypatch, trouble):
+    def ensure_loaded():
+        raise trouble
 
-
-def test_missing_wordnet_and_wrong_lists_are_one_sentence(monkeypatch):
-    monkeypatch.setattr("nltk.corpus.wordnet", NoWordNet())
+    monkeypatch.setattr("nltk.corpus.wordnet", SimpleNamespace(ensure_loaded=ensure_loaded))
     with pytest.raises(FileNotFoundError, match="^METEOR needs WordNet.*python -m nltk.downloader wordnet$"):
         meteor(["a"], [["a"]])
     for metric in (bleu4, rouge_l, meteor):

@@ -8,7 +8,7 @@ PoseFix, UniPose). Those load their definitions from the network; these are the 
 import math
 
 MISSING = "{} needs {}: pip install unipose-hf[evaluate]"
-NO_WORDNET = "METEOR needs WordNet, which is not on this machine: python -m nltk.downloader wordnet"
+NO_WORDNET = "METEOR needs WordNet, which nltk does not find whole on this machine: python -m nltk.downloader wordnet"
 
 
 def bleu4(predictions: list[str], references: list[list[str]]) -> float:
@@ -85,7 +85,7 @@ def meteor_each(predictions: list[str], references: list[list[str]], wordnet=Non
         wordnet = found_wordnet
         try:
             wordnet.ensure_loaded()
-        except LookupError as error:
+        except (LookupError, OSError) as error:  # not there, or only parts of it
             raise FileNotFoundError(NO_WORDNET) from error
     sentences, words = PunktSentenceTokenizer(), NLTKWordTokenizer()
 
