@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page with the bundled model: a picture or a sentence becomes a pose, instructions change it.
+
+python app.py
+"""
+
+import functools
+import tempfile
+from pathlib import Path
+
+from transformers import pipeline
+
+import unipose_hf  # noqa: F401  registers the pipelines
+from unipose_hf import Pose
+
+
+@functools.cache
+def run(task):
+    """The pipeline of a task; all of them share one model."""
+    if task == "image-to-pose":
+        return pipeline(task)
+    first = run("image-to-pose")
+    return pipeline(task, model=first.model, processor=first.processor)
+
+
+def shown(pose):
+    """What the page holds of a pose: the pose, a mesh to turn about, a description."""
+    file = Path(tempfile.mkdtemp()) / "pose.glb"
+    pose.save(file)
+    return pose.axis_angle.tolist(), str(file), run("pose-to-text")(pose)["text"]
+
+
+def from_picture(picture):
+    [person] = run("image-to-pose")(picture)
+    return shown(person["pose"])
+
+
+def from_text(text):
+    return shown(run("text-to-pose")(text)["pose"])
+
+
+def edited(rotations, instruction):
+    return shown(run("pose-editing")({"pose": Pose(rotations), "text": instruction})["pose"])
+
+
+def page():
+    import gradio as gr
+
+    def answer(function):
+        @functools.wraps(function)
+        def safe(*given):
+            if any(value is None for value in given):
+                raise gr.Error("Begin with a picture or a sentence.")
+            try:
+                return function(*given)
+            except ValueError as error:  # a user's mistake, told in one sentence
+                raise gr.Error(str(error)) from error
+
+        return safe
+
+    with gr.Blocks(title="UniPose") as blocks:
+        gr.Markdown("# UniPose\n3D human poses from pictures and words, and back.")
+        held = gr.State()
+        with gr.Row():
+            with gr.Column():
+                picture = gr.Image(type="pil", label="A picture of one person")
+                text = gr.Textbox(label="or a sentence, then Enter", placeholder="The left knee is bent.")
+                change = gr.Textbox(label="Change the pose", placeholder="Raise the left arm above the head.")
+            with gr.Column():
+                mesh = gr.Model3D(label="Pose")
+                words = gr.Textbox(label="Description")
+        results = [held, mesh, words]
+        picture.input(answer(from_picture), picture, results)
+        text.submit(answer(from_text), text, results)
+        change.submit(answer(edited), [held, change], results)
+    return blocks
+
+
+if __name__ == "__main__":
+    page().launch()
