@@ -313,3 +313,15 @@ def test_poses_that_are_none_are_refused():
         PoseRows(torch.zeros(4, 24, 3))
     with pytest.raises(ValueError, match=r"rows \[1, 3\]"):
         PoseRows(torch.zeros(4, 22, 3).index_fill_(0, torch.tensor([1, 3]), float("nan")))
+
+
+def test_training_starts_near_rest_and_loading_keeps_what_was_learnt(tmp_path):
+    torch.manual_seed(0)
+    model = PoseTokenizerModel(tiny_pose_config()).eval()
+    rest = torch.eye(3).expand(1, 22, 3, 3)
+    angle = torch.rad2deg(roma.rotmat_geodesic_distance(model.decode(torch.zeros(1, 8).long()).rotations, rest))
+    assert angle.max() < 45
+    assert PoseTokenizerModel(tiny_pose_config()).decoder.output_layer.bias.tolist() == [1, 0, 0, 0, 1, 0]
+    model.decoder.output_layer.bias.data.fill_(0.3)
+    model.save_pretrained(tmp_path)
+    assert (PoseTokenizerModel.from_pretrained(tmp_path).decoder.output_layer.bias == 0.3).all()

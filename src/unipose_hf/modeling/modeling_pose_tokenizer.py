@@ -288,10 +288,10 @@ class PoseTokenizerModel(PreTrainedModel):
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             bound = 1 / math.sqrt(module.weight[0].numel())
             init.uniform_(module.bias, -bound, bound)
-        elif isinstance(module, PoseTokenizerDecoder):
-            # Joints start near rest. From anywhere else the spine settles on a full turn from the pelvis to the
-            # shoulders, which the losses on joints and vertices cannot see.
-            init.copy_(module.output_layer.bias, torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+            if module is self.decoder.output_layer:
+                # Joints start near rest. From anywhere else the spine settles on a full turn from the pelvis to the
+                # shoulders, which the losses on joints and vertices cannot see.
+                init.copy_(module.bias, module.bias.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
         elif isinstance(module, PoseTokenizerVectorQuantizer):
             init.zeros_(module.codebook)
             init.zeros_(module.running_sum)
