@@ -36,9 +36,10 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
             answered = Cell(answer or "(nothing)", "answer"), Cell(references(sample)[0], "reference")
         else:
             truth = sample["poses"][-1]
-            given = _shown(sample, [truth] if result.task == "tokenizer" else sample["poses"][:-1])
-            if sample.get("text") and result.task != "tokenizer":
-                given += (Cell(sample["text"], "text"),)
+            given = ()  # the tokenizer is given the truth
+            if result.task != "tokenizer":
+                given = _shown(sample, sample["poses"][:-1])
+                given += (Cell(sample["text"], "text"),) if sample.get("text") else ()
             answered = _drawn(answer, "answer"), _drawn(truth, "truth")
         rows.append([Panel(title, given, answered)])
     panel = rows[0][0]

@@ -27,7 +27,7 @@ def report_text(
     lines = [
         f"# {title}",
         "",
-        "Errors in mm or degrees, FID as it is, times in seconds, everything else in per cent; in brackets the "
+        "Errors in mm or degrees, FID and counts as they are, times in seconds, the rest in per cent; in brackets the "
         "variance over several runs, where there were any. Figures stand in one table only if task, data, protocol "
         "and body are the same: others do not compare.",
         *_times(results),

@@ -46,7 +46,7 @@ MEASUREMENTS = {
     "pair-retrieval": ("pose-diff", retrieval),
 }
 FIGURES, REPORT = "figures.json", "report.md"
-JPEG_SIDE, JPEG_QUALITY = 1000, 70  # small, since a report is to be kept beside the code
+JPEG_SIDE, JPEG_QUALITY = 1000, 60  # small, since a report is to be kept beside the code
 
 
 class Measurement(NamedTuple):
