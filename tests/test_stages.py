@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stages from the command line: each begins with the whole model that the one before has left."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -57,6 +59,7 @@ def test_each_stage_goes_on_from_the_one_before(begun):
     language = {"language_model", "pose_query_embeddings", "weight"}
     assert changed["alignment"] == language and changed["projector"] == {"multi_modal_projector"}
     assert changed["instruction"] >= language
+    assert "use_cache" not in json.loads((after / "config.json").read_text())
 
 
 def test_a_finished_stage_is_not_trained_again(begun):
