@@ -4,6 +4,7 @@
 import functools
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -103,8 +104,9 @@ def test_ray_changes_no_byte(tmp_path):
     write(tmp_path / "ray")
     for name in sorted(whole)[1:]:  # as if killed after the first
         (tmp_path / "ray" / "A" / name).unlink()
+    here = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}  # where the workers find `rows_and_worker`
     try:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=here)
     except Exception as error:  # some places forbid the sockets and the shared memory that it needs
         pytest.skip(f"Ray does not start here ({error})")
     try:
