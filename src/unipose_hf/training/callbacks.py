@@ -4,6 +4,7 @@
 import signal
 import threading
 
+import torch
 from transformers import TrainerCallback
 
 
@@ -23,9 +24,17 @@ class SaveOnInterrupt(TrainerCallback):
         print("\nThe training ends after this step, with a checkpoint; Ctrl-C again ends it at once.", flush=True)
 
     def on_step_end(self, args, state, control, **kwargs):
-        if self.interrupted:
+        if self._anyone(args):
             control.should_save = control.should_training_stop = True
         return control
+
+    def _anyone(self, args):
+        """Whether any process was interrupted: one that left while the others go on would keep them waiting."""
+        if args.world_size == 1:
+            return self.interrupted
+        told = torch.tensor(int(self.interrupted), device=args.device)
+        torch.distributed.all_reduce(told)
+        return bool(told)
 
     def on_train_end(self, args, state, control, **kwargs):
         if self._before is not None:

@@ -75,12 +75,10 @@ def load_model(script: StageArguments) -> tuple[UniPoseForConditionalGeneration,
     if script.load_in_4bit:
         from transformers import BitsAndBytesConfig
 
-        skipped = ["lm_head", "pose_query_embeddings", "multi_modal_projector", "pose_tokenizer"]
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=torch.bfloat16,
-            llm_int8_skip_modules=[*skipped, "vision_tower", "pose_vision_tower"],
         )
     model = UniPoseForConditionalGeneration.from_pretrained(script.model, **options)
     return model, UniPoseProcessor.from_pretrained(script.model)
@@ -132,21 +130,23 @@ def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
     """Write model and processor to the trainer's output folder, adapters merged: what the next stage begins with.
 
     Args:
-        base: where the model came from. One in 4 bits is read again in full and the adapter merged into that.
+        base: where the model came from. Where it is in 4 bits or split over processes it is read again in full, and
+            the adapter, which stays in `adapter/`, is merged into that.
     """
-    folder = trainer.args.output_dir
+    folder, first = Path(trainer.args.output_dir), trainer.args.should_save
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if isinstance(model, PeftModel):
-        if getattr(model, "is_loaded_in_4bit", False):
-            trainer.save_model(str(Path(folder) / "adapter"))
+    vars(trainer.model.config).pop("use_cache", None)  # the trainer's wish, which no answer should go by
+    split = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if isinstance(model, PeftModel) and (split or getattr(model, "is_loaded_in_4bit", False)):
+        trainer.save_model(str(folder / "adapter"))  # by all processes: each gives its part
+        if first:
             whole = UniPoseForConditionalGeneration.from_pretrained(base)
-            model = PeftModel.from_pretrained(whole, Path(folder) / "adapter")
-        model = model.merge_and_unload()
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        trainer.save_model(folder)
-    elif trainer.args.should_save:
-        model.save_pretrained(folder)
-    if trainer.args.should_save:
+            PeftModel.from_pretrained(whole, folder / "adapter").merge_and_unload().save_pretrained(folder)
+    elif split:
+        trainer.save_model(str(folder))
+    elif first:
+        (model.merge_and_unload() if isinstance(model, PeftModel) else model).save_pretrained(folder)
+    if first:
         trainer.processing_class.save_pretrained(folder)
 
 

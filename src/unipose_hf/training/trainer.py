@@ -58,8 +58,9 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
-    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. With such weights
-    the log has the mean cross-entropy and `mpjpe_mm` of the expected poses, by task where a batch has but one.
+    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. With such weights,
+    and under FSDP, the log has the mean cross-entropy and `mpjpe_mm` of the expected poses, by task where a batch has
+    but one.
 
     Args:
         model: in full or a `PeftModel`; the stage decides what of it is trained.
@@ -84,7 +85,7 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
             and args.length_column_name not in train_dataset.column_names
         ):
             train_dataset = add_lengths(train_dataset, processing_class, args.length_column_name)
-        pose_tokenizer = model.model.pose_tokenizer
+        pose_tokenizer, inner = model.model.pose_tokenizer, model.model
         collator = data_collator or UniPoseCollator(processing_class, pose_tokenizer, pose_targets=args.pose_losses)
         super().__init__(
             model,
@@ -96,8 +97,23 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
             **kwargs,
         )
         self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
+        projector = inner.multi_modal_projector if self.accelerator.num_processes > 1 else None
+        self._joined_channels = projector.linear_1.in_features if projector and args.stage != "alignment" else 0
+        if self.is_fsdp_enabled:
+            self._shard_language_model(inner)
         self.rest_joints = load_body(size="small").rest_joints.to(self.args.device)
         self.add_callback(SaveOnInterrupt())
+
+    def _shard_language_model(self, inner):
+        """FSDP gathers a shard when it is used, from all ranks: only what all of them use in every step may be one.
+
+        The frozen encoders, which a rank without pictures does not use, stay whole, and so does the pose tokenizer,
+        which must not be cast to bfloat16 and is used outside `forward`.
+        """
+        plugin = self.accelerator.state.fsdp_plugin
+        plugin.transformer_cls_names_to_wrap = list(inner.language_model._no_split_modules)
+        frozen = (inner.pose_tokenizer, inner.vision_tower, inner.pose_vision_tower)
+        plugin.ignored_modules = [part.to(self.args.device) for part in frozen if part is not None]
 
     def _get_train_sampler(self, train_dataset=None):
         if self.args.train_sampling_strategy != "group_by_length":
@@ -108,6 +124,11 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
 
     def create_optimizer(self, model=None):
         if self.optimizer is None and self.args.use_muon:
+            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+                raise ValueError(
+                    "Muon needs whole matrices, and FSDP and DeepSpeed split them; leave out use_muon, or train with "
+                    "all of the model on every GPU (DDP)."
+                )
             groups = muon_groups(self.model if model is None else model, self.args.weight_decay)
             betas = (self.args.adam_beta1, self.args.adam_beta2)
             self.optimizer = MuonWithAdamW(groups, self.args.learning_rate, betas)
@@ -117,7 +138,10 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
         self._prefix = f"{tasks[0]}/" if len(tasks) == 1 else ""
         target, bounds = inputs.pop("answer_pose_values", None), inputs.pop("stated_bounds", None)
-        if self.args.pose_losses and not return_outputs:
+        if self._joined_channels:
+            self._join_projector(inputs)
+        # TRL's own loss gathers the shards of the head without adding up their gradients over the ranks
+        if (self.args.pose_losses or self.is_fsdp_enabled) and not return_outputs:
             loss = self._losses(model, inputs, target, bounds, num_items_in_batch)
         else:
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -128,29 +152,49 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
             )
         return loss
 
+    def _join_projector(self, inputs):
+        """No pictures, as many as that, for a rank that has none while others have: the gradients of the projector are
+        a sum over all ranks, and those that have some would wait for it.
+        """
+        has = any(name in inputs for name in ("pixel_values", "pose_pixel_values", "vision_features"))
+        if self._sum_over_ranks([has])[0] and not has:
+            inputs["vision_features"] = torch.zeros(0, 1, self._joined_channels, device=self.args.device)
+
+    def _sum_over_ranks(self, counts):
+        """To be called by every rank, or the others wait."""
+        return self.accelerator.reduce(torch.tensor(counts, device=self.args.device).long(), "sum").tolist()
+
     def _losses(self, model, inputs, target, bounds, num_items_in_batch):
-        """Cross-entropy as TRL's, and the losses on the expected poses, each a mean over the answers of all ranks."""
+        """Cross-entropy as TRL's, and the losses on the expected poses: means over the answers, and over the
+        statements, of all ranks.
+        """
         labels = inputs.pop("shift_labels")
         inputs.pop("labels")
         labelled = labels != -100
         logits = model(**inputs, use_cache=False, logits_to_keep=labelled).logits.float()  # (labelled, vocabulary)
         tokens = F.cross_entropy(logits, labels[labelled], reduction="sum")
-        count = len(logits) if num_items_in_batch is None else num_items_in_batch
-        processes = self.accelerator.num_processes
-        loss = tokens * (processes if num_items_in_batch is not None else 1) / torch.as_tensor(count).clamp(min=1)
         self._keep("cross_entropy", tokens.detach() / max(1, len(logits)))
-        own = 0 if target is None else len(target)
-        answers = self.accelerator.reduce(torch.tensor(own, device=logits.device), "sum")  # by every rank, or all wait
-        if own:
+        processes = self.accelerator.num_processes
+        if num_items_in_batch is None:
+            loss, steps = tokens / max(1, len(logits)), 1
+        else:  # of all ranks, whose gradients are averaged
+            steps = self.current_gradient_accumulation_steps
+            loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
+        own = [0 if found is None else len(found) for found in (target, bounds)]
+        everyones = self._sum_over_ranks(own)
+        if own[0]:
             at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
             with torch.autocast(logits.device.type, enabled=False):
-                pose_loss = self._pose_losses(logits[at_queries], target, bounds)
-            steps = self.current_gradient_accumulation_steps if num_items_in_batch is not None else 1
-            loss = loss + pose_loss * (own * processes / answers / steps)
+                on_poses, on_statements = self._pose_losses(logits[at_queries], target, bounds)
+            scale = processes / steps
+            loss = loss + on_poses * scale * own[0] / everyones[0]
+            loss = loss + on_statements * scale * own[1] / max(1, everyones[1])
         return loss
 
     def _pose_losses(self, logits, target, bounds):
-        """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3) -> scalar."""
+        """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3), statements
+        (bounds, 5) -> the mean loss over the answers, that over the statements.
+        """
         first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
         codes = logits[:, first : first + size].unflatten(0, (len(target), -1)).softmax(-1)
         expected = self.pose_tokenizer.decode_expected(codes).rotations
@@ -159,11 +203,11 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         self._keep("mpjpe_mm", 1000 * errors.detach())
         loss = self.args.joint_loss_weight * errors
         loss = loss + self.args.rotation_loss_weight * (expected - target).square().mean()
-        if self.args.stated_loss_weight and bounds is not None and len(bounds):
-            stated = stated_code_loss(expected, joints, bounds)
-            self._keep("stated", stated.detach())
-            loss = loss + self.args.stated_loss_weight * stated
-        return loss
+        if not self.args.stated_loss_weight or bounds is None or not len(bounds):
+            return loss, 0.0
+        stated = stated_code_loss(expected, joints, bounds)
+        self._keep("stated", stated.detach())
+        return loss, self.args.stated_loss_weight * stated
 
     def _keep(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
