@@ -49,7 +49,10 @@ class PoseTokenizerTrainingArguments(TrainingArguments):
     )
     joint_noise: list[float] = field(
         default_factory=lambda: [0.01, 0.05, 0.1, 0.1, 0.5],
-        metadata={"help": "Size of the noise on the 6D rotations of a limb, for each `joint_noise_every` steps."},
+        metadata={
+            "help": "Size of the noise on the 6D rotations of a limb, for each `joint_noise_every` steps; 0 for none. "
+            "The sizes are the published code's, which drew such noise without adding it."
+        },
     )
     joint_noise_every: int = field(default=5000, metadata={"help": "Steps after which the noise on joints grows."})
     body: str | None = field(
