@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import torch
-from tiny import CLIP, CODEBOOK, VITPOSE, tiny_pose_config
+from tiny import CLIP, CODEBOOK, VITPOSE, tiny_model, tiny_pose_config
 from tiny_chat import tiny_model_and_processor, tiny_tokenizer
 from transformers import (
     AutoBackbone,
@@ -128,3 +128,19 @@ def test_similar_codes_start_with_similar_rows():
     alike = torch.nn.functional.cosine_similarity(rows, rows[near.argmin(1)]).mean()
     apart = torch.nn.functional.cosine_similarity(rows, rows[near.masked_fill(near > 1e8, -1).argmax(1)]).mean()
     assert alike > apart + 0.2 and 0.5 < rows.std() / words.std() < 2
+
+
+@torch.no_grad()
+def test_an_encoder_with_experts_for_data_sets_uses_that_of_coco():
+    model = tiny_model(pose_vision=VITPOSE | {"num_experts": 2, "part_features": 8})
+    pictures = torch.randn(2, 3, *VITPOSE["image_size"], generator=torch.Generator().manual_seed(0))
+    experts = model.model.pose_vision_tower.encoder.layer[0].mlp.experts
+
+    def features():
+        return model.get_image_features(pose_pixel_values=pictures).last_hidden_state
+
+    before = features()
+    experts[1].weight.zero_()
+    assert torch.equal(features(), before)
+    experts[0].weight.zero_()
+    assert not torch.equal(features(), before)
