@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that training takes on a GPU, worked out without one, as a markdown table.
+
+    python examples/benchmarks/training_memory.py
+
+Counted: the weights of every part, from the configuration; what is trained, with gradients and states of AdamW.
+Measured, on this processor: what one decoder layer of the true size keeps of each token for the backward pass.
+Worked out from these: the rest. All weights are in float32 but those that QLoRA has in 4 bits; the model computes in
+bfloat16.
+"""
+
+import re
+from pathlib import Path
+
+import torch
+from captions import header
+from torch import nn
+from transformers import AutoModel, CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
+
+from unipose_hf.memory_plan import plan_memory, read_config
+from unipose_hf.modeling.configuration_unipose import UniPoseConfig
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.training.trainer import LINEAR_LAYERS
+
+PUBLISHED_SIZE = Path(__file__).parents[2] / "hub_cards" / "unipose-7b"
+NEW_ROWS = 2048 + 5  # codes and marks
+WEIGHT, STATES, STATES_8_BIT = (
+    4,
+    8,
+    2,
+)  # bytes of a trained value, of both its states in AdamW; the gradient is as large
+ROW_COLUMNS = 1400  # of a row with two pictures of 576 tokens, the longest there are
+LABELLED = 100
+
+
+def middle() -> UniPoseConfig:
+    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B: what examples/new_model.py makes."""
+    sizes = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9)
+    clip = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16)
+    return UniPoseConfig(
+        text_config=LlamaConfig(vocab_size=49152 + NEW_ROWS, num_key_value_heads=3, **sizes),
+        vision_config=CLIPVisionConfig(image_size=336, patch_size=14, **clip),
+        pose_vision_config=VitPoseBackboneConfig(image_size=[256, 192], patch_size=[16, 16]),
+    )
+
+
+def kept_by_a_layer(config, columns=64) -> float:
+    """Bytes that a decoder layer in bfloat16 keeps of each token until the backward pass."""
+    one = type(config).from_dict(config.to_dict() | {"num_hidden_layers": 1, "vocab_size": 8, "pad_token_id": 0})
+    model = AutoModel.from_config(one, dtype=torch.bfloat16)
+    weights = {parameter.data_ptr() for parameter in model.parameters()}
+    kept = {}
+
+    def note(tensor):
+        if tensor.data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    embedded = torch.randn(1, columns, config.hidden_size, dtype=torch.bfloat16, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = model(inputs_embeds=embedded, use_cache=False).last_hidden_state  # its graph keeps all of it
+    size = sum(kept.values()) / columns
+    del output
+    return size
+
+
+def adapter_values(model, r) -> int:
+    """Values of LoRA on the language model."""
+    found = [m for name, m in model.named_modules() if re.fullmatch(LINEAR_LAYERS, name) and isinstance(m, nn.Linear)]
+    return sum(r * (m.in_features + m.out_features) for m in found)
+
+
+def gigabytes(config, rows, *, lora_r=64, four_bits=False, processes=1, kept=0.0) -> list[float]:
+    """For each GPU: weights; gradients, states of AdamW and PEFT's copies; activations; all of them."""
+    text, plan = config.text_config, plan_memory(config)
+    parts = {part.name: part for part in plan.parts}
+    with torch.device("meta"):
+        model = UniPoseForConditionalGeneration(config)
+    split = parts["language model"].size["4-bit" if four_bits else "float32"] + parts["lm head"].size["float32"]
+    whole = sum(p.size["float32"] for p in plan.parts if p.name not in ("language model", "lm head"))
+    trained = sum(parts[name].values for name in ("lm head", "multi modal projector", "pose query embeddings"))
+    if lora_r:
+        trained += adapter_values(model, lora_r) + NEW_ROWS * text.hidden_size
+        copies = 4 * trained  # PEFT trains copies and keeps what they began with
+    else:
+        trained, copies = trained + parts["language model"].values, 0
+    states = trained * (4 + (STATES_8_BIT if four_bits else STATES)) + copies
+    columns = rows * ROW_COLUMNS
+    checkpoints = text.num_hidden_layers * columns * text.hidden_size * 2
+    logits = 3 * rows * LABELLED * text.vocab_size * 4  # themselves, their softmax, their gradient
+    layers_in_bfloat16 = 2 * parts["language model"].size["bfloat16"] / text.num_hidden_layers  # in use, and the next
+    activations = checkpoints + 2 * kept * columns + logits + layers_in_bfloat16  # one layer's, and their gradients
+    sizes = [whole + split / processes, states / processes, activations]
+    return [size / 1e9 for size in (*sizes, sum(sizes))]
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    print("<!-- SPDX-License-Identifier: Apache-2.0 -->", "", *header(), sep="\n")
+    small, large = middle(), read_config(PUBLISHED_SIZE)
+    kept = {}
+    for name, config in (("SmolLM2-135M", small), ("Mistral-7B", large)):
+        kept[name] = kept_by_a_layer(config.text_config)
+        print(f"\nA decoder layer of {name} keeps {kept[name] / 1e3:.1f} kB of each token (measured).")
+    print(f"\nGB on each GPU, for rows of {ROW_COLUMNS} tokens (two pictures), with gradient checkpointing:\n")
+    print("| model | how | rows on a GPU | weights | gradients and states | activations | together |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, config, how, rows, settings in (
+        ("SmolLM2-135M", small, "all weights", 8, dict(lora_r=0)),
+        ("SmolLM2-135M", small, "LoRA", 8, {}),
+        ("Mistral-7B", large, "LoRA, one GPU", 8, {}),
+        ("Mistral-7B", large, "QLoRA, one GPU", 1, dict(four_bits=True)),
+        ("Mistral-7B", large, "LoRA, FSDP2 on eight", 1, dict(processes=8)),
+        ("Mistral-7B", large, "all weights, FSDP2 on eight", 1, dict(processes=8, lora_r=0)),
+    ):
+        sizes = gigabytes(config, rows, kept=kept[name], **settings)
+        print(f"| {name} | {how} | {rows} | " + " | ".join(f"{size:.1f}" for size in sizes) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
