@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import unipose_hf
+from unipose_hf.modeling import blazepose_unipose
 from unipose_hf.modeling.blazepose_unipose import (
     BlazePoseBackbone,
     BlazePoseConfig,
@@ -124,9 +125,11 @@ def test_features_do_not_depend_on_place_or_size():
     torch.testing.assert_close(after[:, -4], before[:, -4] - 1)  # half as large
 
 
+@pytest.mark.parametrize("at_once", [2, 4])
 @torch.inference_mode()
-def test_a_batch_is_its_pictures_one_by_one(backbone, photo):
-    """Also when only some of them must be searched."""
+def test_a_batch_is_its_pictures_one_by_one(backbone, photo, at_once, monkeypatch):
+    """Also when only some of them must be searched, and when they do not all go through the network at once."""
+    monkeypatch.setattr(blazepose_unipose, "PICTURES_AT_ONCE", at_once)
     pictures = torch.cat((photo, _place(220, 280, 20), torch.zeros_like(photo)))
     together = backbone(pictures)
     for i in range(len(pictures)):

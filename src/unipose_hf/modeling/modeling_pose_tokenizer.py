@@ -18,8 +18,8 @@ from transformers.utils import ModelOutput
 from .configuration_unipose import PoseTokenizerConfig
 from .rotation_unipose import matrix_to_rotation_6d, rotation_6d_to_matrix
 
-# Poses that go through the tokenizer at once on a processor: the intermediate results of more leave its cache.
-POSES_AT_ONCE = 32
+# Poses that are encoded and decoded at once on a processor: the intermediate results of more leave its cache.
+ENCODED_AT_ONCE, DECODED_AT_ONCE = 32, 64
 
 # Joints that the noise augmentation disturbs together: head, left arm, right arm, left leg, right leg (SMPL indices).
 LIMBS = ((12, 15), (13, 16, 18, 20), (14, 17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
@@ -312,7 +312,7 @@ class PoseTokenizerModel(PreTrainedModel):
         """
         leading, flat = self._checked(rotations)
         with self._full_precision(rotations.device):
-            parts = [self.encoder(part) for part in self._parts(matrix_to_rotation_6d(flat))]
+            parts = [self.encoder(part) for part in _parts(matrix_to_rotation_6d(flat), ENCODED_AT_ONCE)]
             codes = torch.cat([self.quantizer.nearest(part) for part in parts])
             latents = torch.cat(parts)
         return PoseTokenizerEncoderOutput(
@@ -373,7 +373,7 @@ class PoseTokenizerModel(PreTrainedModel):
     def _decode_vectors(self, vectors):
         leading = vectors.shape[:-2]
         with self._full_precision(vectors.device):
-            parts = self._parts(vectors.reshape(-1, *vectors.shape[-2:]))
+            parts = _parts(vectors.reshape(-1, *vectors.shape[-2:]), DECODED_AT_ONCE)
             rotations = rotation_6d_to_matrix(torch.cat([self.decoder(part) for part in parts]))
         return PoseTokenizerDecoderOutput(rotations=rotations.reshape(*leading, *rotations.shape[1:]))
 
@@ -389,12 +389,12 @@ class PoseTokenizerModel(PreTrainedModel):
         return rotations.shape[:-3], rotations.float().reshape(-1, *expected)
 
     @staticmethod
-    def _parts(poses):
-        return poses.split(POSES_AT_ONCE) if poses.device.type == "cpu" else (poses,)
-
-    @staticmethod
     def _full_precision(device):
         return torch.autocast(device_type=device.type, enabled=False)
+
+
+def _parts(poses, at_once: int):
+    return poses.split(at_once) if poses.device.type == "cpu" else (poses,)
 
 
 def disturb_limbs(rotation_6d: torch.Tensor, scale: float) -> torch.Tensor:
