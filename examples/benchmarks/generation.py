@@ -123,7 +123,9 @@ def answers(batches):
             for way, module, work in ways(model, plain, batch):
                 operations, runs = counted(work, module)
                 spent = seconds(work, rounds(batch))
-                limit = f"{runs} forwards, {operations / batch:.1f} GFLOP a sample at {operations / spent:.0f} GFLOP/s"
+                limit = (
+                    f"{forwards(runs)}, {operations / batch:.1f} GFLOP a sample at {operations / spent:.0f} GFLOP/s"
+                )
                 if module is plain.model:
                     limit += f", weights read at {runs * size / spent:.1f} GB/s"
                 what = f"text-to-pose, {name(dtype)}, batch {batch}, {way}"
@@ -144,6 +146,10 @@ def ways(model, plain, batch):
     yield "the pose alone, `generate_pose`", ours, lambda: model.generate_pose(ids)
     yield "`generate`, the pose in one step", ours, lambda: model.generate(ids, **whole)
     yield "token by token", plain.model, lambda: plain.generate(ids, min_new_tokens=ANSWER, **whole)
+
+
+def forwards(runs):
+    return f"{runs} forward{'s' * (runs > 1)}"
 
 
 def rounds(batch):
@@ -171,7 +177,7 @@ def images(batches):
             job = functools.partial(work, batch)
             operations, runs = counted(job, model_of_way.model.language_model)
             spent = seconds(job, rounds(batch))
-            limit = f"{runs} forward, {operations / batch:.1f} GFLOP a picture at {operations / spent:.0f} GFLOP/s"
+            limit = f"{forwards(runs)}, {operations / batch:.1f} GFLOP a picture at {operations / spent:.0f} GFLOP/s"
             yield f"image-to-pose, batch {batch}, {way}", f"{batch / spent:.1f} images/s", limit
 
 
