@@ -58,7 +58,18 @@ def test_figures_are_the_measured_ones():
 def test_files_and_commands_that_the_readme_names_exist():
     for link in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
         assert (ROOT / link).is_file(), link
-    for command in ("demo", "describe", "estimate", "edit", "diff", "evaluate", "train", "convert", "export", "doctor"):
+    for command in (
+        "demo",
+        "describe",
+        "estimate",
+        "edit",
+        "diff",
+        "evaluate",
+        "train",
+        "convert",
+        "export",
+        "doctor",
+    ):
         assert f"def {command}(" in (ROOT / "src/unipose_hf/cli.py").read_text(encoding="utf-8")
     for path in re.findall(r"`((?:examples|src)/[\w/.-]+)`", README):
         assert (ROOT / path).exists(), path
