@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import torch
-from captions import header
+from captions import header, seconds
 from datasets import concatenate_datasets, load_dataset
 from PIL import Image
 from tokenizers import Tokenizer
@@ -97,16 +97,6 @@ def samples_of(stage, model, processor, rows):
     return add_lengths(add_pose_codes(samples, model.model.pose_tokenizer), processor)
 
 
-def seconds(work, rounds=1):
-    """The shortest processor time of several rounds; whatever disturbs one only adds."""
-    times = []
-    for _ in range(rounds):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return min(times)
-
-
 def trainer_of(stage, model, processor, samples, folder, batch, **settings):
     quiet = dict(report_to="none", disable_tqdm=True, save_strategy="no", logging_strategy="no")
     plain = dict(use_cpu=True, bf16=False, gradient_checkpointing=False)
@@ -182,7 +172,7 @@ def choice_rows(make, batch):
     yield (
         "absent pictures not encoded, against two dummies a sample",
         step,
-        step + seconds(encode(model, processor, 2 * batch)),
+        step + seconds(encode(model, processor, 2 * batch), 1),
     )
     yield "logits of labelled columns alone", step, seconds(lambda: learn(model, texts, labelled_only=False), 2)
 

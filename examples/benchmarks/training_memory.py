@@ -81,7 +81,7 @@ def gigabytes(config, rows, *, lora_r=64, four_bits=False, processes=1, kept=0.0
     trained = sum(parts[name].values for name in ("lm head", "multi modal projector", "pose query embeddings"))
     if lora_r:
         trained += adapter_values(model, lora_r) + NEW_ROWS * text.hidden_size
-        copies = 4 * trained  # PEFT trains copies and keeps what they began with
+        copies = 4 * trained  # the adapters themselves, and copies of what is trained in full beside the originals
     else:
         trained, copies = trained + parts["language model"].values, 0
     states = trained * (4 + (STATES_8_BIT if four_bits else STATES)) + copies
