@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, Features, Image, List, Value, load_dataset
 from PIL import Image as Picture
 from tiny_chat import tiny_model_and_processor
 from tiny_training import sample
@@ -140,6 +140,17 @@ def test_built_rows_become_batches(built, model_and_processor):
         assert abs(batch["attention_mask"].sum() - length) < 12, samples[number]["task"]
     fixed = row_samples([f"{built / 'script'}:default"], ("pose-to-text",), pretraining=True)
     assert {str(row["messages"][0]["content"][-1]["text"]) for row in fixed} == {TASKS["pose-to-text"].prompt}
+
+
+def test_a_broken_picture_of_a_built_set_is_named_and_left_out(built, tmp_path, model_and_processor, caplog):
+    model, processor = model_and_processor
+    rows = load_dataset(str(built / "script"), split="train").cast_column("image", Image(decode=False)).to_list()
+    rows[1]["image"] = {"bytes": b"no picture", "path": None}
+    features = load_dataset(str(built / "script"), split="train").features
+    Dataset.from_list(rows, features=features).to_parquet(tmp_path / "train-0.parquet")
+    samples = add_lengths(row_samples([str(tmp_path)], ("image-to-pose",)), processor)  # decodes no picture
+    batch = UniPoseCollator(processor, model.model.pose_tokenizer)([samples[n] for n in range(3)])
+    assert len(batch["input_ids"]) == 2 and f"{tmp_path} 1 image-to-pose" in caplog.text
 
 
 def test_lengths_are_counted_to_a_few_tokens(model_and_processor):

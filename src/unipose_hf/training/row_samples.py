@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples from built data sets, made when they are asked for: a picture is read by the worker that needs it."""
+"""Samples from built data sets, made when they are asked for.
+
+A picture stays in its file's bytes until the collator reads it: a pass over the texts decodes none, and a broken one
+is the collator's to name and leave out.
+"""
 
 from collections.abc import Iterable
 
-from datasets import Dataset, load_dataset
+from datasets import Dataset, Image, load_dataset
 
 from unipose_hf.data.samples import make_sample, teachable_tasks
 
@@ -37,7 +41,11 @@ def row_samples(
     tables = []
     for source in sources:
         name, _, configuration = source.partition(":")
-        tables.append(load_dataset(name, configuration or None, split=split))
+        table = load_dataset(name, configuration or None, split=split)
+        for column, feature in table.features.items():
+            if isinstance(feature, Image):
+                table = table.cast_column(column, Image(decode=False))
+        tables.append(table)
     for number, table in enumerate(tables):
         for task in tasks:
             if task in teachable_tasks(table.column_names, reasoning=reasoning):
@@ -51,9 +59,15 @@ def row_samples(
         samples = []
         for source, row, task in zip(chosen["source"], chosen["row"], chosen["task"], strict=True):
             name = f"{sources[source]} {row}"
-            sample = make_sample(task, tables[source][row], name, seed=seed, pretraining=pretraining)
+            columns = {key: _file(value) for key, value in tables[source][row].items()}
+            sample = make_sample(task, columns, name, seed=seed, pretraining=pretraining)
             samples.append({"id": f"{name} {task}", **sample})
         joined = {key: values for key, values in chosen.items() if key not in places}
         return joined | {key: [sample[key] for sample in samples] for key in samples[0]}
 
     return Dataset.from_dict(places).with_transform(make)
+
+
+def _file(value):
+    """A picture as the processor takes it, its bytes or its path; anything else as it is."""
+    return (value["bytes"] or value["path"]) if isinstance(value, dict) else value
