@@ -169,6 +169,17 @@ def test_a_run_killed_at_any_moment_goes_on(tmp_path):
     assert all(torch.equal(whole[key], ended[key]) for key in whole)
 
 
+def test_the_order_is_known_without_making_samples(tmp_path):
+    model, processor = text_model_and_processor()
+    samples = some_samples(model)
+    made = []
+    dataset = samples.with_format(None).add_column("length", [5] * 8)
+    dataset = dataset.with_transform(lambda rows: made.append(rows) or samples[: len(rows["number"])])
+    trainer = UniPoseTrainer(model, arguments(tmp_path), dataset, processor)
+    made.clear()
+    assert sorted(trainer._get_train_sampler()) == list(range(8)) and not made
+
+
 def test_a_loss_that_is_not_finite_names_the_samples(tmp_path):
     trainer = trainer_of(tmp_path)
     with torch.no_grad():

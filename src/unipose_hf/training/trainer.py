@@ -118,7 +118,9 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     def _get_train_sampler(self, train_dataset=None):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
-        lengths = (train_dataset or self.train_dataset)[self.args.length_column_name]
+        samples = self.train_dataset if train_dataset is None else train_dataset
+        # without its format, or each sample would be made for the sake of its length
+        lengths = samples.with_format(None)[self.args.length_column_name]
         together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LikeLengthSampler(lengths, together, self.args.seed)
 
