@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The whole of unipose-tiny from nothing on a processor: pose tokenizer, new model, pictures, three stages, three runs
-# of the last one, figures and card. About four hours on two cores; SCALE=0.002 runs all of it in miniature, in minutes.
+# of the last one, figures and card: hours on two cores. SCALE=0.002 runs all of it in miniature, in minutes.
 #
 #     bash examples/run_all_stages_cpu.sh [FOLDER]
 #

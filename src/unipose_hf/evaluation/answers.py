@@ -18,11 +18,11 @@ def answer_poses(setting, chats, **options) -> torch.Tensor:
 
 
 @torch.no_grad()
-def answer_texts(setting, chats) -> list[str]:
+def answer_texts(setting, chats, max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
     """One text for each chat, by greedy decoding."""
 
     def answer(given):
-        output = setting.model.generate(**given, do_sample=False, max_new_tokens=MAX_NEW_TOKENS)
+        output = setting.model.generate(**given, do_sample=False, max_new_tokens=max_new_tokens)
         return output[:, given["input_ids"].shape[1] :]
 
     rows = _answered(setting, chats, "texts", answer)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 
 import torch
-from tqdm.auto import tqdm
 
 from unipose_hf.body import forward_kinematics, load_body, remove_yaw
 from unipose_hf.captions import caption_poses, codes_satisfied, instruct_pairs, pose_geometry
@@ -20,10 +19,12 @@ from unipose_hf.data.sampling import random_global_turn
 from unipose_hf.modeling.processing_unipose import task_messages
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
 
+from .answers import answer_poses, answer_texts
 from .metrics import mpjpe, pa_mpjpe
 from .text_truth import caption_truth, instruction_truth
 
 CLAUSES = 9  # statements of a caption or an instruction: everything at once may run to 180 words
+MAX_NEW_TOKENS = 160  # of a text of so many statements
 REFERENCES = 3  # captions of one pose that a generated one is compared with, as the paper's sets have
 
 
@@ -84,6 +85,7 @@ def other_of_clip(clips: torch.Tensor, generator: torch.Generator) -> torch.Tens
 class _HeldOut:
     def __init__(self, model, processor, poses, clips, batch_size, seed):
         self.model, self.processor, self.batch_size, self.seed = model, processor, batch_size, seed
+        self.generation_seconds = 0.0  # `answers` keeps this account
         self.poses = poses  # (n, 22, 3)
         self.body = load_body(size="small")
         generator = torch.Generator().manual_seed(seed)
@@ -118,7 +120,7 @@ class _HeldOut:
         shuffled = [stated[i] for i in self.order]
         figures = {}
         for decoding in ("expected", "argmax"):
-            rotations = self._answer_poses(messages, decoding=decoding)
+            rotations = answer_poses(self, messages, decoding=decoding)
             joints = pose_geometry(matrix_to_axis_angle(rotations))
             figures[decoding] = {
                 "codes_satisfied": _share(codes_satisfied(stated, *joints)),
@@ -133,7 +135,7 @@ class _HeldOut:
         messages = [
             task_messages("pose-editing", text=text, poses=[pose]) for text, pose in zip(texts, sources, strict=True)
         ]
-        joints = self._joints(self._answer_poses(messages))
+        joints = self._joints(answer_poses(self, messages))
         target, copied = (self._joints(axis_angle_to_matrix(poses)) for poses in (self.poses, sources))
         edited, unedited = mpjpe(joints, target).mean(), mpjpe(copied, target).mean()
         return {
@@ -144,7 +146,7 @@ class _HeldOut:
 
     def image_to_pose(self):
         messages = [task_messages("image-to-pose", images=[image]) for image in self.pictures.images]
-        joints = self._joints(self._answer_poses(messages))
+        joints = self._joints(answer_poses(self, messages))
         target = self._joints(axis_angle_to_matrix(torch.from_numpy(self.pictures.axis_angle)))
         train = load_open_poses("train").axis_angle
         generator = torch.Generator().manual_seed(self.seed)
@@ -167,7 +169,7 @@ class _HeldOut:
         messages = [
             task_messages(task, images=images[i] if images else (), poses=poses[i] if poses else ()) for i in rows
         ]
-        answers = self._answer_texts(messages)
+        answers = answer_texts(self, messages, MAX_NEW_TOKENS)
         targets = self.poses if poses else remove_yaw(torch.from_numpy(self.pictures.axis_angle))
         references = []
         for k in range(REFERENCES):
@@ -195,35 +197,6 @@ class _HeldOut:
 
     def _joints(self, rotations):
         return forward_kinematics(rotations, self.body.rest_joints)[0]
-
-    def _inputs(self, messages):
-        return self.processor.apply_chat_template(
-            messages,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=True,
-            processor_kwargs={"padding": True, "return_tensors": "pt"},
-        )
-
-    def _batches(self, messages, task):
-        starts = range(0, len(messages), self.batch_size)
-        for start in tqdm(starts, desc=task, leave=False):
-            yield self._inputs(messages[start : start + self.batch_size])
-
-    @torch.no_grad()
-    def _answer_poses(self, messages, **options):
-        rotations = [
-            self.model.generate_pose(**inputs, **options).rotations for inputs in self._batches(messages, "poses")
-        ]
-        return torch.cat(rotations)
-
-    @torch.no_grad()
-    def _answer_texts(self, messages):
-        answers = []
-        for inputs in self._batches(messages, "texts"):
-            output = self.model.generate(**inputs, do_sample=False, max_new_tokens=160)
-            answers += self.processor.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [answer.strip() for answer in answers]
 
 
 def _mm(metres) -> float:

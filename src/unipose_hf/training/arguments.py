@@ -38,8 +38,6 @@ class UniPoseSFTConfig(SFTConfig):
         ValueError: no such stage.
     """
 
-    _VALID_DICT_FIELDS = SFTConfig._VALID_DICT_FIELDS
-
     stage: str = field(default="instruction", metadata={"help": "What to train.", "choices": list(STAGES)})
     per_device_train_batch_size: int | None = field(default=None, metadata={"help": "Unset: 24 or 8, as the paper's."})
     learning_rate: float | None = field(default=None, metadata={"help": "Unset: 1.5e-4 or 5e-5, as the paper's."})

@@ -44,6 +44,7 @@ LIMB_GROUPS = (
     [1, 4, 7, 10],
     [2, 5, 8, 11],
 )
+SHARED_LIMB = 0.6  # how often the two poses of a related pair share a limb
 
 
 def open_samples(
@@ -111,9 +112,9 @@ class _Blocks:
             features = features.reshape(rows, count, -1, features.shape[-1])  # (rows, images, cells, channels)
             poses = self.images["poses"][chosen].unflatten(0, (rows, count))
         elif count == 1:
-            poses = self._draw(rows, generator)[:, None]
+            poses = self.pool[torch.randint(len(self.pool), (rows,), generator=generator)][:, None]
         else:
-            poses = self._pairs(rows, generator)
+            poses = related_pairs(self.pool, rows, generator)
         texts, stated = self._texts(task, poses, generator)
         kept = poses[:, [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]]  # (rows, poses, 22, 3)
         codes = iter(pose_codes(self.pose_tokenizer, list(kept.flatten(0, 1))))
@@ -146,18 +147,23 @@ class _Blocks:
         texts, stated = caption_poses(poses[:, 0], seed=seed, max_clauses=clauses, return_codes=True)
         return texts, stated if rule.answer == "pose" else nothing
 
-    def _draw(self, rows, generator):
-        return self.pool[torch.randint(len(self.pool), (rows,), generator=generator)]
 
-    def _pairs(self, rows, generator):
-        """Two poses `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as neighbours in a clip do."""
-        first, second = self._draw(rows, generator), self._draw(rows, generator)
-        kept = torch.zeros(rows, 22, dtype=torch.bool)
-        related = torch.rand(rows, generator=generator) < 0.5
-        for limb in LIMB_GROUPS:
-            keep = (torch.rand(rows, generator=generator) < 0.6) & related
-            kept[:, limb] = keep[:, None]
-        return torch.stack([first, torch.where(kept[..., None], first, second)], 1)
+def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> torch.Tensor:
+    """Two poses of the pool `(n, 22, 3)` each, `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as
+    neighbours in a movement do.
+    """
+    first, second = (pool[torch.randint(len(pool), (rows,), generator=generator)] for _ in range(2))
+    related = torch.rand(rows, generator=generator) < 0.5
+    return torch.stack([first, share_limbs(first, second, related, SHARED_LIMB, generator)], 1)
+
+
+def share_limbs(first, second, related, share: float, generator: torch.Generator) -> torch.Tensor:
+    """`second` with each of its limbs taken from `first` in a share of the rows that are related, `(rows, 22, 3)`."""
+    second = second.clone()
+    for limb in LIMB_GROUPS:
+        shared = related & (torch.rand(len(second), generator=generator) < share)
+        second[:, limb] = torch.where(shared[:, None, None], first[:, limb], second[:, limb])
+    return second
 
 
 def _text(text):

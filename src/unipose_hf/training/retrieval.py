@@ -17,12 +17,11 @@ from unipose_hf.captions.flip import flip_text
 from unipose_hf.modeling.modeling_pose_retrieval import PoseTextRetrievalModel
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.loop import LoopArguments, train_loop
-from unipose_hf.training.open_samples import LIMB_GROUPS, PROMPT_CLAUSES
+from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
 
 # What a batch is drawn by: its size and a generator -> poses `(rows, 22, 3)` or pairs `(rows, 2, 22, 3)`, and texts.
 Draw = Callable[[int, torch.Generator], tuple[torch.Tensor, list[str]]]
 
-SHARED_LIMB = 0.6  # how often the two poses of a related pair share a limb
 SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
 
 
@@ -37,10 +36,8 @@ def draw_instructions(pool: torch.Tensor, rows: int, generator: torch.Generator)
 
     Half of the pairs are unrelated, half share some of the limbs, as neighbours in a movement do.
     """
-    first, second = (pool[torch.randint(len(pool), (rows,), generator=generator)] for _ in range(2))
-    related = torch.rand(rows, generator=generator) < 0.5
-    second = _share_limbs(first, second, related, SHARED_LIMB, generator)
-    return torch.stack([first, second], 1), instruct_pairs(first, second, **_wording(generator))
+    pairs = related_pairs(pool, rows, generator)
+    return pairs, instruct_pairs(pairs[:, 0], pairs[:, 1], **_wording(generator))
 
 
 def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
@@ -51,17 +48,8 @@ def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
     """
     poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
     shared = poses[: -(-rows // SIBLINGS)].repeat_interleave(SIBLINGS, 0)[:rows]
-    poses = _share_limbs(shared, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
+    poses = share_limbs(shared, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
     return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
-
-
-def _share_limbs(first, second, related, share, generator):
-    """`second` with each of its limbs taken from `first` in a share of the rows that are related, `(rows, 22, 3)`."""
-    second = second.clone()
-    for limb in LIMB_GROUPS:
-        shared = related & (torch.rand(len(second), generator=generator) < share)
-        second[:, limb] = torch.where(shared[:, None, None], first[:, limb], second[:, limb])
-    return second
 
 
 def _wording(generator):

@@ -12,9 +12,10 @@ import torch
 from peft import PeftModel
 from trl import TrlParser
 
+from unipose_hf.data.instructions import REASONING_TASKS
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
-from unipose_hf.modeling.processing_unipose import UniPoseProcessor
-from unipose_hf.training.arguments import STAGES, UniPoseSFTConfig
+from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
+from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import add_pose_codes
 from unipose_hf.training.image_bank import load_image_bank
 from unipose_hf.training.open_samples import TASK_SHARES, open_samples
@@ -22,7 +23,6 @@ from unipose_hf.training.row_samples import row_samples
 from unipose_hf.training.trainer import UniPoseTrainer
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints" / "unipose-tiny"
-IMAGE_TASKS = ("image-to-pose", "image-to-pose-text", "image-diff")
 
 
 @dataclass
@@ -50,7 +50,7 @@ def run_stage(stage: str, arguments: list[str] | None = None) -> None:
     """Train a stage into `--output_dir`, resuming from the last checkpoint there.
 
     Args:
-        stage: one of `STAGES`.
+        stage: one of `unipose_hf.training.arguments.STAGES`.
         arguments: of the command line, those of [`StageArguments`] and [`UniPoseSFTConfig`], or `--config FILE.yaml`
             with the same names; those of this process by default.
 
@@ -102,7 +102,7 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
     images = load_image_bank(script.image_bank) if script.image_bank else None
     shares = TASK_SHARES.get(args.stage, {})
     if images is None:
-        shares = {task: share for task, share in shares.items() if task not in IMAGE_TASKS}
+        shares = {task: share for task, share in shares.items() if not TASKS[task].images}
     if not shares:
         remedy = "--data with a built set" + " or --image_bank" * (args.stage != "reasoning")
         raise ValueError(f"The stage {args.stage!r} learns from pictures, and there are none; give {remedy}.")
@@ -123,7 +123,7 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
 
 def stage_tasks(stage: str) -> tuple[str, ...]:
     """The tasks of a stage (supplement table 1)."""
-    return ("image-to-pose", "image-to-pose-text") if stage == "reasoning" else tuple(TASK_SHARES[stage])
+    return REASONING_TASKS if stage == "reasoning" else tuple(TASK_SHARES[stage])
 
 
 def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
@@ -148,6 +148,3 @@ def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
         (model.merge_and_unload() if isinstance(model, PeftModel) else model).save_pretrained(folder)
     if first:
         trainer.processing_class.save_pretrained(folder)
-
-
-__all__ = ["STAGES", "StageArguments", "run_stage", "save_whole_model", "stage_samples"]
