@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pose tokenizer: shapes, round trips, the two quantisers, saving, errors."""
 
+import itertools
+
 import pytest
 import roma
 import torch
@@ -218,11 +220,32 @@ def test_bad_codes_are_named():
 
 @pytest.mark.parametrize(
     "change",
-    [{"fsq_levels": [4, 4]}, {"fsq_levels": None}, {"decoder_lengths": [30]}, {"num_downsamples": 1}],
+    [
+        {"fsq_levels": [4, 4]},
+        {"fsq_levels": None},
+        {"decoder_lengths": [30]},
+        {"num_downsamples": 1},
+        {"search_rounds": 1, "kernel_size": 3},
+    ],
 )
 def test_impossible_sizes_are_refused(change):
-    with pytest.raises(ValueError, match="fsq_levels|decoder_lengths"):
+    with pytest.raises(ValueError, match="fsq_levels|decoder_lengths|search_rounds"):
         PoseTokenizerConfig(**(JOINT_WISE | change))
+
+
+def test_a_search_of_neighbouring_levels_only_ever_brings_joints_nearer(rotations):
+    plain = make(JOINT_WISE)
+    errors = []
+    for rounds in (0, 1, 2, 20, 21):
+        model = make(JOINT_WISE | {"search_rounds": rounds})
+        model.load_state_dict(plain.state_dict())
+        codes = model.encode(rotations).codes
+        errors.append((model.decode(codes).rotations - rotations).square().sum((-1, -2)))  # of every joint
+    for before, after in itertools.pairwise(errors):
+        assert (after <= before + 1e-6).all()
+    assert errors[1].mean() < 0.95 * errors[0].mean()
+    assert torch.equal(errors[3], errors[4])  # no level that is one step away is better
+    assert model.encode(rotations[:0]).codes.shape == (0, 5, 44)
 
 
 @pytest.mark.parametrize("lengths", [[8, 16, 40], [40, 20, 10], [22]])

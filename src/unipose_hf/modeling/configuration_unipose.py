@@ -15,7 +15,7 @@ from .blazepose_unipose import BlazePoseConfig
 AutoConfig.register(BlazePoseConfig.model_type, BlazePoseConfig, exist_ok=True)
 
 # Of `config.json`; raised with every setting without which the same weights would compute something else.
-CONFIG_FORMAT = 1
+CONFIG_FORMAT = 2
 
 
 def _in_this_format(settings):
@@ -56,6 +56,10 @@ class PoseTokenizerConfig(PreTrainedConfig):
             published, or a finite scalar quantiser (Mentzer et al., ICLR 2024) on `fsq_levels`.
         fsq_levels (`list[int]`, *optional*): levels of each code dimension; their product is `codebook_size`, their
             number `code_dim`.
+        search_rounds (`int`, *optional*, defaults to 0): times that `encode` moves each level of each code by one, up
+            and down, and keeps what decodes nearer to the pose. Rounding finds the level that is nearest in the
+            encoder's terms, which is not always the best. Needs `"fsq"` and a decoder that decodes each joint by
+            itself: `kernel_size=1`, no `decoder_lengths`.
         codebook_decay (`float`, *optional*, defaults to 0.99): decay of the averaged codebook.
         dead_code_threshold (`float`, *optional*, defaults to 1.0): codes with a smaller running count are re-seeded.
         config_format (`int`): of `config.json`; a newer one is refused with a `ValueError`.
@@ -76,6 +80,7 @@ class PoseTokenizerConfig(PreTrainedConfig):
     codes_per_position: int = 1
     quantizer: Literal["ema", "fsq"] = "ema"
     fsq_levels: list[int] | tuple[int, ...] | None = None
+    search_rounds: int = 0
     codebook_decay: float = 0.99
     dead_code_threshold: float = 1.0
     initializer_range: float = 0.02
@@ -90,6 +95,11 @@ class PoseTokenizerConfig(PreTrainedConfig):
                     f"fsq_levels {levels} must hold code_dim={self.code_dim} numbers whose product is "
                     f"codebook_size={self.codebook_size}."
                 )
+        if self.search_rounds and (self.quantizer != "fsq" or self.kernel_size != 1 or self.decoder_lengths):
+            raise ValueError(
+                f"search_rounds is {self.search_rounds}, which needs quantizer='fsq', kernel_size=1 and no "
+                "decoder_lengths, so that joints are decoded by themselves; leave it 0."
+            )
         if (self.decoder_lengths or [self.num_joints])[-1] != self.num_joints:
             raise ValueError(f"decoder_lengths {self.decoder_lengths} must end with num_joints={self.num_joints}.")
         if not self.decoder_lengths and self.code_positions != self.num_joints:

@@ -5,6 +5,7 @@ UniPose (CVPR 2025), section 3.2 and supplement B.1. All of it runs in float32, 
 bfloat16 would flip 2-10 % of the codes.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -251,7 +252,11 @@ class PoseTokenizerScalarQuantizer(nn.Module):
 
     def nearest(self, latents):
         """Latents (..., code_dim) -> code indices (...)."""
-        digits = torch.round((torch.tanh(latents) + 1) / 2 * (self.levels - 1))
+        return self.numbers(torch.tanh(latents))
+
+    def numbers(self, vectors):
+        """Vectors (..., code_dim) in [-1, 1] -> indices of the codes at the nearest levels (...)."""
+        digits = torch.round((vectors + 1) / 2 * (self.levels - 1))
         return (digits.long() * self.basis).sum(-1)
 
 
@@ -315,6 +320,8 @@ class PoseTokenizerModel(PreTrainedModel):
             parts = [self.encoder(part) for part in _parts(matrix_to_rotation_6d(flat), ENCODED_AT_ONCE)]
             codes = torch.cat([self.quantizer.nearest(part) for part in parts])
             latents = torch.cat(parts)
+            if self.config.search_rounds:
+                codes = self._search(codes, flat)
         return PoseTokenizerEncoderOutput(
             codes=codes.reshape(*leading, *codes.shape[1:]), latents=latents.reshape(*leading, *latents.shape[1:])
         )
@@ -369,6 +376,31 @@ class PoseTokenizerModel(PreTrainedModel):
             commitment_loss=commitment,
             perplexity=torch.special.entr(share).sum().exp(),
         )
+
+    @torch.no_grad()
+    def _search(self, codes, rotations):
+        """Codes (batch, num_codes) that decode nearer to rotations (batch, num_joints, 3, 3), if one level away.
+
+        Each joint has codes of its own, so that all joints are searched at once.
+        """
+        quantizer = self.quantizer
+        steps = 2 / (quantizer.levels - 1)  # between levels, (code_dim,)
+
+        def tried(vectors):
+            decoded = self._decode_vectors(vectors.reshape(*codes.shape, self.config.code_dim)).rotations
+            return (decoded - rotations).square().sum((-1, -2))  # (batch, num_joints)
+
+        vectors = F.embedding(codes, quantizer.codebook)
+        vectors = vectors.unflatten(1, (rotations.shape[1], -1)).flatten(2)  # (batch, num_joints, levels of a joint)
+        steps = steps.repeat(vectors.shape[-1] // len(steps))
+        best = tried(vectors)
+        for _, place, way in itertools.product(range(self.config.search_rounds), range(len(steps)), (-1, 1)):
+            moved = vectors.clone()
+            moved[..., place] = (moved[..., place] + way * steps[place]).clamp(-1, 1)
+            error = tried(moved)
+            vectors = torch.where((error < best)[..., None], moved, vectors)
+            best = torch.minimum(error, best)
+        return quantizer.numbers(vectors.reshape(*codes.shape, self.config.code_dim))
 
     def _decode_vectors(self, vectors):
         leading = vectors.shape[:-2]
