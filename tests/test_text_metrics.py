@@ -3,7 +3,6 @@
 
 import math
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 
@@ -146,14 +145,7 @@ def test_words_are_split_as_by_nltks_word_tokenize():
     assert meteor([pair[0]], [[pair[1]]], WordNet()) == pytest.approx(100 * (1 - 0.5 / 8**3))
 
 
-@pytest.mark.parametrize("trouble", [LookupError("a page of text"), OSError("no index.sense")])
-def test_missing_wordnet_and_wrong_lists_are_one_sentence(monkeypatch, trouble):
-    def ensure_loaded():
-        raise trouble
-
-    monkeypatch.setattr("nltk.corpus.wordnet", SimpleNamespace(ensure_loaded=ensure_loaded))
-    with pytest.raises(FileNotFoundError, match="^METEOR needs WordNet.*python -m nltk.downloader wordnet$"):
-        meteor(["a"], [["a"]])
+def test_wrong_lists_are_one_sentence():
     for metric in (bleu4, rouge_l, meteor):
         with pytest.raises(ValueError, match="2 texts and references for 1"):
             metric(["a", "b"], [["a"]])

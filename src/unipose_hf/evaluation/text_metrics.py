@@ -7,8 +7,9 @@ PoseFix, UniPose). Those load their definitions from the network; these are the 
 
 import math
 
+from .wordnet import find_wordnet
+
 MISSING = "{} needs {}: pip install unipose-hf[evaluate]"
-NO_WORDNET = "METEOR needs WordNet, which nltk does not find whole on this machine: python -m nltk.downloader wordnet"
 
 
 def bleu4(predictions: list[str], references: list[list[str]]) -> float:
@@ -63,11 +64,13 @@ def rouge_l(predictions: list[str], references: list[list[str]]) -> float:
 def meteor_each(predictions: list[str], references: list[list[str]], wordnet=None) -> list[float]:
     """METEOR of each text with its best reference: stems and WordNet synonyms, alpha 0.9, beta 3, gamma 0.5.
 
+    nltk looks for synonyms of the stems of words, so that it misses those of "raised". The field's figures share this.
+
     Sentences are told apart by Punkt without its list of English abbreviations, so that no download beyond WordNet is
     needed; only texts with abbreviations could tell the difference.
 
     Args:
-        wordnet: a WordNet reader of nltk; the one that nltk finds by default.
+        wordnet: a WordNet reader of nltk; the one that `find_wordnet` finds by default.
 
     Raises:
         ValueError: the lists do not fit.
@@ -76,17 +79,11 @@ def meteor_each(predictions: list[str], references: list[list[str]], wordnet=Non
     """
     _check(predictions, references)
     try:
-        from nltk.corpus import wordnet as found_wordnet
         from nltk.tokenize import NLTKWordTokenizer, PunktSentenceTokenizer
         from nltk.translate.meteor_score import meteor_score
     except ImportError as error:
         raise ImportError(MISSING.format("METEOR", "nltk")) from error
-    if wordnet is None:
-        wordnet = found_wordnet
-        try:
-            wordnet.ensure_loaded()
-        except (LookupError, OSError) as error:  # not there, or only parts of it
-            raise FileNotFoundError(NO_WORDNET) from error
+    wordnet = find_wordnet() if wordnet is None else wordnet
     sentences, words = PunktSentenceTokenizer(), NLTKWordTokenizer()
 
     def split(text):
