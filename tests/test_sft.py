@@ -21,7 +21,7 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.resuming import last_whole_checkpoint
 from unipose_hf.training.stages import save_whole_model
-from unipose_hf.training.trainer import UniPoseTrainer, set_trainable
+from unipose_hf.training.trainer import POSES, UniPoseTrainer, set_trainable
 
 ALL_LOSSES = dict(joint_loss_weight=30.0, rotation_loss_weight=10.0, stated_loss_weight=2.0)
 
@@ -47,7 +47,7 @@ def test_the_loss_is_the_models_own(tmp_path, losses):
         own = trainer.model(**inputs).loss
         trainer.args.joint_loss_weight = trainer.args.rotation_loss_weight = trainer.args.stated_loss_weight = 0.0
         trls = trainer.compute_loss(trainer.model, dict(batch))
-        tokens = trainer._losses(trainer.model, dict(batch), None, None, None)
+        tokens = trainer._losses(trainer.model, inputs | {"labels": batch["labels"]}, dict.fromkeys(POSES), None)
     assert trls == pytest.approx(float(own), abs=1e-5) and tokens == pytest.approx(float(own), abs=1e-5)
 
 

@@ -33,6 +33,9 @@ class UniPoseSFTConfig(SFTConfig):
             predicted codes, beside the paper's cross-entropy: for each metre of mean joint error, for the mean squared
             matrix entry, and for what the text states of the pose (`unipose_hf.training.code_loss`). 0, the paper's
             choice, leaves a loss out.
+        reading_loss_weight: weight of a loss on how well the language model knows, within, where the joints of the
+            prompt's poses are (`unipose_hf.training.reading_loss`), for each metre. Needs a pose tokenizer whose
+            joints have codes of their own, as the bundled one. 0, the paper's choice, leaves it out.
 
     Raises:
         ValueError: no such stage.
@@ -52,6 +55,7 @@ class UniPoseSFTConfig(SFTConfig):
     joint_loss_weight: float = field(default=0.0, metadata={"help": "For each metre of mean joint error."})
     rotation_loss_weight: float = field(default=0.0, metadata={"help": "For the mean squared entry of rotations."})
     stated_loss_weight: float = field(default=0.0, metadata={"help": "For what the text states of the pose."})
+    reading_loss_weight: float = field(default=0.0, metadata={"help": "For each metre that read joints are off."})
     # what the collator needs: samples as they are, all columns, whole sequences
     remove_unused_columns: bool = field(default=False, metadata={"help": "Samples need all their columns."})
     max_length: int | None = field(default=None, metadata={"help": "Poses and images must not be cut."})
@@ -80,4 +84,5 @@ class UniPoseSFTConfig(SFTConfig):
     @property
     def pose_losses(self) -> bool:
         """Whether any loss on whole poses is asked for."""
-        return max(self.joint_loss_weight, self.rotation_loss_weight, self.stated_loss_weight) > 0
+        answers = self.joint_loss_weight, self.rotation_loss_weight, self.stated_loss_weight
+        return max(*answers, self.reading_loss_weight) > 0

@@ -9,6 +9,7 @@ import logging
 
 import torch
 
+from unipose_hf.body import remove_yaw
 from unipose_hf.data.samples import filled_messages
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.modeling_unipose import make_shift_labels
@@ -30,8 +31,10 @@ class UniPoseCollator:
     Args:
         processor: of the model in training.
         pose_tokenizer: of the same model.
-        pose_targets: give the batch what the losses on whole poses need: `answer_pose_values`
-            `(answers, 22, 3, 3)` and, for the samples that have `stated`, `stated_bounds` `(bounds, 5)`.
+        pose_targets: give the batch what the losses on whole poses need: of the answers `answer_pose_values`
+            `(answers, 22, 3, 3)` and, for the samples that have `stated`, `stated_bounds` `(bounds, 5)`; of the
+            prompts `prompt_pose_values` `(poses, 22, 3, 3)`, yaw removed, and `prompt_pose_follows` `(poses,)`,
+            whether the pose before is of the same prompt.
 
     Returns, when called with a list of samples:
         `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, columns)`, padded on the right,
@@ -82,7 +85,7 @@ class UniPoseCollator:
             labels = labels.masked_scatter(queries, codes.flatten() + self.processor.pose_code_offset)
         batch.pop("mm_token_type_ids", None)  # the model does not use them
         batch = dict(batch) | {"labels": labels, "shift_labels": make_shift_labels(labels, input_ids, self.processor)}
-        if self.pose_targets and codes is not None:
+        if self.pose_targets:
             batch |= self._targets(samples)
         tasks = {sample["task"] for sample in samples}
         names = {"sample_ids": [sample_id(sample) for sample in samples], "tasks": sorted(tasks)}
@@ -93,10 +96,23 @@ class UniPoseCollator:
         return {**sample, "poses": pose_codes(self.pose_tokenizer, sample["poses"]) if codes is None else codes}
 
     def _targets(self, samples):
-        answers = [sample for sample in samples if sample["messages"][-1]["content"][-1]["type"] == "pose"]
-        poses = torch.stack([torch.as_tensor(sample["poses"][-1], dtype=torch.float32) for sample in answers])
-        stated = [sample.get("stated") or [] for sample in answers]
-        return {"answer_pose_values": axis_angle_to_matrix(poses), "stated_bounds": stated_bounds(stated)}
+        """True poses: those of the answers, with what their texts state, and those of the prompts."""
+        answers, stated, read, follows = [], [], [], []
+        for sample in samples:
+            poses = [torch.as_tensor(pose, dtype=torch.float32) for pose in sample["poses"]]
+            if sample["messages"][-1]["content"][-1]["type"] == "pose":
+                answers.append(poses.pop())
+                stated.append(sample.get("stated") or [])
+            read += poses
+            follows += [place > 0 for place in range(len(poses))]
+        targets = {}
+        if answers:
+            targets["answer_pose_values"] = axis_angle_to_matrix(torch.stack(answers))
+            targets["stated_bounds"] = stated_bounds(stated)
+        if read:
+            targets["prompt_pose_values"] = axis_angle_to_matrix(remove_yaw(torch.stack(read)))
+            targets["prompt_pose_follows"] = torch.tensor(follows)
+        return targets
 
 
 def sample_id(sample: dict) -> str:

@@ -13,11 +13,14 @@ from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 
 LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 NEW_ROWS = ["lm_head", "pose_query_embeddings"]
+# what `UniPoseCollator` tells of the poses in a batch, for the losses on whole poses
+POSES = ("answer_pose_values", "stated_bounds", "prompt_pose_values", "prompt_pose_follows")
 
 
 def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
@@ -139,12 +142,12 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
         self._prefix = f"{tasks[0]}/" if len(tasks) == 1 else ""
-        target, bounds = inputs.pop("answer_pose_values", None), inputs.pop("stated_bounds", None)
+        poses = {name: inputs.pop(name, None) for name in POSES}
         if self._joined_channels:
             self._join_projector(inputs)
         # TRL's own loss gathers the shards of the head without adding up their gradients over the ranks
         if (self.args.pose_losses or self.is_fsdp_enabled) and not return_outputs:
-            loss = self._losses(model, inputs, target, bounds, num_items_in_batch)
+            loss = self._losses(model, inputs, poses, num_items_in_batch)
         else:
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if not torch.isfinite(loss[0] if return_outputs else loss):
@@ -166,14 +169,15 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         """To be called by every rank, or the others wait."""
         return self.accelerator.reduce(torch.tensor(counts, device=self.args.device).long(), "sum").tolist()
 
-    def _losses(self, model, inputs, target, bounds, num_items_in_batch):
-        """Cross-entropy as TRL's, and the losses on the expected poses: means over the answers, and over the
-        statements, of all ranks.
+    def _losses(self, model, inputs, poses, num_items_in_batch):
+        """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements and over
+        the poses of prompts, of all ranks.
         """
-        labels = inputs.pop("shift_labels")
+        labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
         labelled = labels != -100
-        logits = model(**inputs, use_cache=False, logits_to_keep=labelled).logits.float()  # (labelled, vocabulary)
+        output = model(**inputs, use_cache=False, logits_to_keep=labelled, output_hidden_states=reading)
+        logits = output.logits.float()  # (labelled, vocabulary)
         tokens = F.cross_entropy(logits, labels[labelled], reduction="sum")
         self._keep("cross_entropy", tokens.detach() / max(1, len(logits)))
         processes = self.accelerator.num_processes
@@ -182,15 +186,19 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         else:  # of all ranks, whose gradients are averaged
             steps = self.current_gradient_accumulation_steps
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        own = [0 if found is None else len(found) for found in (target, bounds)]
+        target, bounds, prompts, follows = (poses[name] for name in POSES)
+        own = [0 if found is None else len(found) for found in (target, bounds, prompts)]
         everyones = self._sum_over_ranks(own)
-        if own[0]:
-            at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
-            with torch.autocast(logits.device.type, enabled=False):
+        scales = [processes / steps * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
+        with torch.autocast(logits.device.type, enabled=False):
+            if own[0]:
+                at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
                 on_poses, on_statements = self._pose_losses(logits[at_queries], target, bounds)
-            scale = processes / steps
-            loss = loss + on_poses * scale * own[0] / everyones[0]
-            loss = loss + on_statements * scale * own[1] / max(1, everyones[1])
+                loss = loss + on_poses * scales[0] + on_statements * scales[1]
+            if own[2] and reading:
+                loss = (
+                    loss + self._reading_loss(output.hidden_states, inputs["input_ids"], prompts, follows) * scales[2]
+                )
         return loss
 
     def _pose_losses(self, logits, target, bounds):
@@ -210,6 +218,15 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         stated = stated_code_loss(expected, joints, bounds)
         self._keep("stated", stated.detach())
         return loss, self.args.stated_loss_weight * stated
+
+    def _reading_loss(self, hidden_states, input_ids, prompts, follows):
+        first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
+        is_code = (input_ids >= first) & (input_ids < first + size)
+        joints, ways = reading_errors(hidden_states, is_code, prompts, follows, self.rest_joints)
+        self._keep("read_mm", 1000 * joints.detach().mean())
+        if follows.any():
+            self._keep("read_way_mm", 1000 * ways.detach().sum() / follows.sum())
+        return self.args.reading_loss_weight * (joints + ways).mean()
 
     def _keep(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
