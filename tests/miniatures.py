@@ -141,6 +141,78 @@ def write_sequence(root, split="test", name="walk_00", protocol=2, **changes):
     return path
 
 
+def write_emdb(root, name="07_walk", **changes):
+    """One person, four frames, by the camera of `write_sequence`; unseen in the second, without a box in the third."""
+    frames = 4
+    world_to_camera = np.tile(np.diag([-1.0, -1.0, 1.0, 1.0]), (frames, 1, 1))
+    poses = standing(frames, 72, roma.rotmat_to_rotvec(torch.diag(torch.tensor([-1.0, 1.0, -1.0]))).numpy())
+    boxes = np.tile([10.0, 20.0, 50.0, 90.0], (frames, 1))
+    boxes[2] = 0
+    content = {
+        "gender": "female",
+        "name": f"P3_{name}",
+        "emdb1": np.bool_(True),
+        "emdb2": False,
+        "n_frames": frames,
+        "good_frames_mask": np.array([True, False, True, True]),
+        "camera": {"intrinsics": np.eye(3), "extrinsics": world_to_camera, "width": 8, "height": 8},
+        "smpl": {
+            "poses_root": poses[:, :3],
+            "poses_body": poses[:, 3:],
+            "trans": np.zeros((frames, 3)),
+            "betas": np.arange(10.0),
+        },
+        "kp2d": np.zeros((frames, 24, 2)),
+        "bboxes": {"bboxes": boxes, "invalid_idxs": np.array([1, 2])},
+    } | changes
+    folder = root / "P3" / name
+    for frame in range(frames):
+        write_picture(folder / f"images/{frame:05d}.jpg")
+    (folder / f"P3_{name}_data.pkl").write_bytes(pickle.dumps(content))
+    return folder
+
+
+def write_moyo_pictures(root, **changes):
+    """HSMR's list of two pictures of MOYO."""
+    poses = standing(2, 72, HALF_TURN)
+    smpl = {
+        "global_orient": poses[:, None, :3],
+        "body_pose": poses[:, 3:].reshape(2, 23, 3),
+        "betas": np.ones((2, 10)),
+    }
+    paths = ["Tree_-a/YOGI_Cam_01/Tree_-a_YOGI_Cam_01_0099.jpg", "Tree_-a/YOGI_Cam_02/Tree_-a_YOGI_Cam_02_0099.jpg"]
+    columns = {
+        "names": np.array(["Tree_-a"] * 2),
+        "img_paths": np.array(paths),
+        "centers": np.array([[50.0, 60.0]] * 2),
+        "scales": np.array([[20.0, 40.0]] * 2),
+        "smpl": np.array(smpl, dtype=object),
+    } | changes
+    for path in paths:
+        write_picture(root / "images" / path)
+    np.savez(root / "moyo_v2.npz", **columns)
+
+
+def write_human36m(root, file="h36m_val_p2.npz", column="extra_keypoints_3d", width=19, **changes):
+    """Two pictures with the joints of someone upright, the pelvis a metre beside the origin."""
+    joints = np.zeros((2, width, 4))
+    joints[..., 3] = 1
+    joints[:, [2, 3], 0], joints[:, [9, 8], 0] = [-0.1, 0.1], [0.2, -0.2]  # hips and shoulders, the left at +x
+    joints[:, [0, 1, 2, 3, 4, 5, 12, 18], 1] = [0.8, 0.4, 0, 0, 0.4, 0.8, -0.5, -0.7]  # y down; the arms level
+    joints[:, [6, 7, 8, 9, 10, 11], 1] = -0.4
+    joints[:, [10, 11, 7, 6], 0] = [0.4, 0.6, -0.4, -0.6]
+    joints[..., 0] += 1
+    columns = {
+        "imgname": np.array([b"S9_a.jpg", b"S11_b.jpg"]),
+        "center": np.array([[[50.0, 60.0]], [[20.0, 30.0]]]),
+        "scale": np.array([[0.2], [0.3]]),
+        column: joints,
+    } | changes
+    for name in ("S9_a.jpg", "S11_b.jpg"):
+        write_picture(root / "images" / name)
+    np.savez(root / file, **columns)
+
+
 def write_archive(path, people=None, picture="deep/a.jpg", key="deep/a.data.pyd"):
     """An archive of 4D-Humans: a picture with two people, the second without a fit."""
     entry = {

@@ -11,8 +11,11 @@ from miniatures import (
     assert_upright,
     standing,
     write_archive,
+    write_emdb,
     write_fits,
+    write_human36m,
     write_json,
+    write_moyo_pictures,
     write_picture,
     write_rendered,
     write_sequence,
@@ -24,7 +27,7 @@ from unipose_hf.data.image_sources import read_fits
 from unipose_hf.data.licences import LICENCES
 from unipose_hf.data.picture_files import read_picture
 from unipose_hf.data.samples import make_sample
-from unipose_hf.data.sources import keypoints, lsp, posest_open, smpl_npz, smpl_tar, threedpw
+from unipose_hf.data.sources import emdb, human36m, keypoints, lsp, moyo, posest_open, smpl_npz, smpl_tar, threedpw
 
 
 @pytest.mark.parametrize("name", smpl_npz.SETS)
@@ -173,6 +176,90 @@ def test_threedpw_splits_and_laziness(tmp_path, monkeypatch):
     monkeypatch.setattr(threedpw, "read_pickle", lambda path: opened.append(path.stem) or load(path))
     next(threedpw.read_threedpw(tmp_path, "train"))
     assert opened == ["a"]
+
+
+def test_emdb(tmp_path):
+    write_emdb(tmp_path)
+    write_emdb(tmp_path, "08_way", emdb1=False, emdb2=True)
+    records = list(emdb.read_emdb(tmp_path, "emdb1"))
+    assert [(r.sequence, r.frame) for r in records] == [("P3_07_walk", 0), ("P3_07_walk", 2), ("P3_07_walk", 3)]
+    for record in records:
+        assert_upright(record, lifted=0.1 * record.frame)
+        assert record.image.name == f"{record.frame:05d}.jpg" and record.gender == "female" and record.betas[9] == 9
+    assert records[0].box == (10, 20, 50, 90) and records[1].box is None
+    [other] = emdb.list_emdb(tmp_path, "emdb2")
+    assert other.parent.name == "08_way" and {r.sequence for r in emdb.read_emdb(tmp_path, "emdb2")} == {"P3_08_way"}
+
+
+def test_emdb_that_is_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no sequences \(P\*/\*/\*_data\.pkl\) of EMDB: fill in the form"):
+        emdb.read_emdb(tmp_path, "emdb1")
+    folder = write_emdb(tmp_path)
+    (folder / "images/00003.jpg").unlink()
+    cut = write_emdb(tmp_path, "b") / "P3_b_data.pkl"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    write_emdb(tmp_path, "c", good_frames_mask=np.ones(2, bool))
+    write_emdb(tmp_path, "d", smpl={})
+    with pytest.warns(UserWarning, match=r"^4 of EMDB skipped; the first: There is no picture .*00003\.jpg"):
+        assert len(list(emdb.read_emdb(tmp_path, "emdb1"))) == 2
+    with pytest.warns(UserWarning, match=r"^1 of EMDB skipped; the first: .*P3_b_data\.pkl cannot be read"):
+        assert len(emdb.list_emdb(tmp_path, "emdb1")) == 3
+
+
+def test_moyo_pictures(tmp_path):
+    write_moyo_pictures(tmp_path)
+    records = list(moyo.read_moyo_pictures(tmp_path))
+    assert moyo.count_moyo_pictures(tmp_path) == len(records) == 2
+    for record in records:
+        assert_upright(record, lifted=0.1 * record.frame)
+        assert record.box == (30, 40, 70, 80) and record.gender == "neutral" and record.betas.shape == (10,)
+    assert [r.image.parent.name for r in records] == ["YOGI_Cam_01", "YOGI_Cam_02"] and records[0].set == "MOYO"
+
+
+def test_moyo_pictures_that_are_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no list .*moyo_v2\.npz of MOYO's pictures: register at moyo"):
+        moyo.read_moyo_pictures(tmp_path)
+    poses = standing(2, 72, HALF_TURN)
+    poses[0, 4] = np.nan
+    smpl = {"global_orient": poses[:, :3], "body_pose": poses[:, 3:], "betas": np.ones((2, 10))}
+    write_moyo_pictures(tmp_path, smpl=np.array(smpl, dtype=object))
+    with pytest.warns(UserWarning, match=r"^1 of MOYO skipped; the first: .*NaN or infinite numbers in row 0"):
+        assert [r.frame for r in moyo.read_moyo_pictures(tmp_path)] == [1]
+    write_moyo_pictures(tmp_path, smpl=np.array({"betas": np.ones(10)}, dtype=object))
+    with pytest.raises(ValueError, match="not laid out as HSMR's list"):
+        moyo.read_moyo_pictures(tmp_path)
+    write_moyo_pictures(tmp_path, smpl=np.ones(3))
+    with pytest.raises(ValueError, match="has no object smpl of plain data"):
+        moyo.read_moyo_pictures(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "layout", [{}, {"file": "h36m_valid_protocol2.npz", "column": "S", "width": 24}], ids=["4D-Humans", "SPIN"]
+)
+def test_human36m(tmp_path, layout):
+    write_human36m(tmp_path, **layout)
+    records = list(human36m.read_human36m(tmp_path))
+    assert human36m.count_human36m(tmp_path) == len(records) == 2 and records[1].sequence == "S11_b.jpg"
+    assert records[0].box == (30, 40, 70, 80) and records[0].image.is_file()
+    joints = records[0].joints
+    assert joints.shape == (14, 3) and joints.dtype == np.float32
+    right, left, (neck, head) = joints[[0, 1, 2, 11, 12, 13]], joints[[3, 4, 5, 8, 9, 10]], joints[[6, 7]]
+    np.testing.assert_allclose(left, right * (-1, 1, 1), atol=1e-6)  # each joint beside its other side's
+    assert left[0, 0] == pytest.approx(0.1) and left[3:, 0] == pytest.approx([0.2, 0.4, 0.6])
+    assert left[:3, 1] == pytest.approx([0, -0.4, -0.8]) and (neck[1], head[1]) == pytest.approx((0.5, 0.7))
+
+
+def test_human36m_that_is_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no h36m_val\*2\.npz .*register at vision\.imar\.ro"):
+        human36m.read_human36m(tmp_path)
+    write_human36m(tmp_path)
+    (tmp_path / "images/S9_a.jpg").unlink()
+    with pytest.warns(UserWarning, match=r"^1 of Human3\.6M skipped; the first: There is no picture"):
+        assert [r.frame for r in human36m.read_human36m(tmp_path)] == [1]
+    for changes in (dict(extra_keypoints_3d=np.zeros((2, 9, 4))), dict(scale=np.ones(3)), dict(column="other")):
+        write_human36m(tmp_path, **changes)
+        with pytest.raises(ValueError, match="not laid out as Human3.6M's second protocol"):
+            human36m.read_human36m(tmp_path)
 
 
 def test_archives_of_fits(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from miniatures import write_sequence
 
-from unipose_hf.data.plain_files import read_npz, read_pickle
+from unipose_hf.data.plain_files import read_npz, read_npz_object, read_pickle
 from unipose_hf.data.sources import threedpw
 
 
@@ -57,6 +57,11 @@ def test_an_object_among_good_data_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"x\.npz cannot be read as an \.npz of plain arrays"):
         read_npz(tmp_path / "x.npz", "bad")
     assert read_npz(tmp_path / "x.npz", "good", "none").keys() == {"good"}
+    np.savez(tmp_path / "y.npz", good=np.array({"a": np.arange(3)}), bad=np.array({"a": Evil(evidence)}))
+    assert read_npz_object(tmp_path / "y.npz", "good")["a"].tolist() == [0, 1, 2]
+    for name in ("bad", "none"):
+        with pytest.raises(ValueError, match=f"y\\.npz has no object {name} of plain data"):
+            read_npz_object(tmp_path / "y.npz", name)
     assert not evidence.exists()
 
 

@@ -4,7 +4,17 @@
 import warnings
 
 import pytest
-from miniatures import write_amass, write_archive, write_fits, write_rendered, write_sequence, write_texts
+from miniatures import (
+    write_amass,
+    write_archive,
+    write_emdb,
+    write_fits,
+    write_human36m,
+    write_moyo_pictures,
+    write_rendered,
+    write_sequence,
+    write_texts,
+)
 from typer.testing import CliRunner
 
 from unipose_hf.cli import app
@@ -27,7 +37,7 @@ def test_one_warning_also_when_the_reader_stops_early(tmp_path):
 
 
 def test_every_set_has_its_terms():
-    others = {"AMASS", "MOYO", "PoseScript", "PoseFix", "3DPW", "LSP", "PoseEst-Open"}
+    others = {"AMASS", "MOYO", "PoseScript", "PoseFix", "3DPW", "EMDB", "LSP", "PoseEst-Open"}
     assert others | set(smpl_npz.SETS) == set(LICENCES)
     free = {name for name, licence in LICENCES.items() if licence.redistribution}
     assert free == {"PoseScript", "PoseFix", "PoseEst-Open"}
@@ -40,6 +50,11 @@ def test_stock(tmp_path):
     write_texts(root / "posescript")
     write_fits(root / "coco")
     write_sequence(root / "3dpw")
+    write_emdb(root / "emdb")
+    (root / "moyo").mkdir()
+    write_moyo_pictures(root / "moyo")
+    (root / "human36m").mkdir()
+    write_human36m(root / "human36m")
     write_rendered(root / "posest_open", 3)
     write_archive(root / "mpii/mpii-train/0.tar")
     stock = {row.name: row for row in take_stock(root)}
@@ -50,6 +65,9 @@ def test_stock(tmp_path):
         "PoseScript (auto)": "train 3, val 0, test 1 poses",
         "COCO": "train 3 fits",
         "3DPW": "test 1 sequences",
+        "EMDB": "emdb1 1, emdb2 0 sequences",
+        "MOYO (pictures)": "listed 2 pictures",
+        "Human3.6M (joints)": "test 2 pictures",
         "MPII (archives)": "train 1 pictures with fits",
         "PoseEst-Open": "train 2, test 1 pictures",
     }

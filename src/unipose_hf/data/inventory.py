@@ -9,6 +9,8 @@ from typing import NamedTuple
 from .sources import (
     amass,
     bvh_folder,
+    emdb,
+    human36m,
     keypoints,
     lsp,
     moyo,
@@ -45,6 +47,7 @@ def _rows(root: Path) -> Iterator[tuple[str, str, tuple[str, ...], Callable, str
     """Of each set: name, sub-folder, splits, what counts a split of it, in which unit."""
     yield "AMASS", "amass", tuple(amass.SPLITS), _length(amass.list_amass), "motions"
     yield "MOYO", "moyo", moyo.SPLITS, _length(moyo.list_moyo), "motions"
+    yield "MOYO (pictures)", "moyo", ("listed",), lambda root, _: moyo.count_moyo_pictures(root), "pictures"
     for kind in posescript.KINDS:
         count = _length(partial(posescript.list_posescript, kind=kind))
         yield f"PoseScript ({kind})", "posescript", posescript.SPLITS, count, "poses"
@@ -61,9 +64,11 @@ def _rows(root: Path) -> Iterator[tuple[str, str, tuple[str, ...], Callable, str
         if any((root / folder).rglob("*.tar")):
             count = partial(_packed, name=name)
             yield f"{name} (archives)", folder, ("train", "val"), count, "pictures with fits"
+    yield "Human3.6M (joints)", "human36m", ("test",), lambda root, _: human36m.count_human36m(root), "pictures"
     yield "COCO (boxes)", "coco", keypoints.SPLITS, _length(keypoints.list_coco_people), "people"
     yield "MPII (boxes)", "mpii", keypoints.SPLITS, _length(keypoints.list_mpii_people), "people"
     yield "3DPW", "3dpw", tuple(threedpw.SPLITS), _length(threedpw.list_threedpw), "sequences"
+    yield "EMDB", "emdb", emdb.SPLITS, _length(emdb.list_emdb), "sequences"
     yield "LSP", "lsp", tuple(lsp.SPLITS), _length(lsp.list_lsp), "pictures"
     yield "PoseEst-Open", "posest_open", posest_open.SPLITS, posest_open.count_posest_open, "pictures"
     yield "BVH", "bvh", ("all",), lambda root, _: len(bvh_folder.list_bvh_folder(root)), "motions"

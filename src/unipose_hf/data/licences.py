@@ -40,7 +40,9 @@ LICENCES = {
         False,
         "register at moyo.is.tue.mpg.de, fetch an archive in AMASS format with the script of the repository "
         "sha2nkt/moyo_toolkit on GitHub (download_moyo.sh -a SMPLH_NEUTRAL) and unpack it here, so that there are the "
-        "folders train and val",
+        "folders train and val; for its pictures fetch their archives, too (download_moyo.sh -i), unpack them into "
+        "the folder images here, and put beside it moyo_v2.npz of hsmr_evaluation_data.tar.gz, which the repository "
+        "IsshikiHugh/HSMR on GitHub links",
     ),
     "PoseScript": Licence(
         "texts CC BY-NC-SA 4.0; the poses are AMASS's and not in the set",
@@ -56,7 +58,9 @@ LICENCES = {
     "Human3.6M": Licence(
         "academic use, by agreement with its authors",
         False,
-        "register at vision.imar.ro/human3.6m, and put the frames of the videos into the folder images here" + _FITS,
+        "register at vision.imar.ro/human3.6m, and put the frames of the videos into the folder images here"
+        + _FITS
+        + "; to measure pose estimation put h36m_val_p2.npz of 4D-Humans or h36m_valid_protocol2.npz of SPIN here",
     ),
     "MPI-INF-3DHP": Licence(
         "non-commercial research",
@@ -80,6 +84,12 @@ LICENCES = {
         False,
         "accept the terms at virtualhumans.mpi-inf.mpg.de/3DPW, download sequenceFiles and imageFiles and unpack them "
         "here",
+    ),
+    "EMDB": Licence(
+        "by agreement with its authors (ETH Zurich)",
+        False,
+        "fill in the form at emdb.ait.ethz.ch, download the participants and unpack them here, so that there are the "
+        "folders P0 to P9",
     ),
     "LSP": Licence(
         "none stated; the pictures were gathered from Flickr",

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +26,23 @@ def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
             return {name: archive[name] for name in names if name in archive.files}
     except Exception as error:  # numpy, zipfile and zlib say in many ways that bytes are damaged
         raise ValueError(f"{path} cannot be read as an .npz of plain arrays ({error}); get it again.") from None
+
+
+def read_npz_object(path: Path, name: str) -> object:
+    """The one object, like a dict of arrays, that an .npz archive has where others have an array; see `read_pickle`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, has no such object, or one that is no plain data.
+    """
+    path = _existing(path)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+            np.lib.format.read_magic(file)
+            np.lib.format.read_array_header_1_0(file)
+            return load_pickle(file, path).item()
+    except Exception as error:  # zipfile, zlib and numpy say in many ways that bytes are damaged
+        raise ValueError(f"{path} has no object {name} of plain data ({error}); get it again.") from None
 
 
 def read_json(path: Path, kind: type) -> dict | list:

@@ -117,13 +117,23 @@ def columns_of(found: dict, path: object) -> dict:
     if misfits or arrays["center"].size != 2 * rows:
         wrong = _NAMES[[*misfits, "center"][0]]
         raise ValueError(f"{path} has {rows} rows, but {' or '.join(wrong)} has another shape; get it again.")
-    arrays["image"] = [name.decode() if isinstance(name, bytes) else str(name) for name in arrays["image"]]
+    arrays["image"] = as_text(arrays["image"])
     arrays["known"] = arrays.get("known", np.ones(rows)).reshape(rows, -1)[:, 0] > 0
     if "betas" in arrays:
         arrays["betas"] = arrays["betas"].astype(np.float32)
-    center, scale = arrays.pop("center"), arrays.pop("scale")
+    arrays["box"] = boxes_of(arrays.pop("center"), arrays.pop("scale"))
+    return arrays
+
+
+def as_text(names: np.ndarray) -> list[str]:
+    """Names of pictures, which some of the files hold as bytes."""
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def boxes_of(center: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Square boxes `(n, 4)` from `n` centres and sizes, which are in pixels or in units of 200 pixels."""
+    rows = len(center)
     side = scale.reshape(rows, -1).max(axis=1) if rows else np.zeros(0)
     side = side * 200.0 if rows and np.median(side) < _PIXELS_FROM else side
     center = center.reshape(rows, 2)
-    arrays["box"] = np.concatenate([center - side[:, None] / 2, center + side[:, None] / 2], axis=1)
-    return arrays
+    return np.concatenate([center - side[:, None] / 2, center + side[:, None] / 2], axis=1)
