@@ -8,11 +8,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from miniatures import write_amass, write_sequence, write_texts
+from miniatures import (
+    write_amass,
+    write_emdb,
+    write_human36m,
+    write_moyo_pictures,
+    write_sequence,
+    write_texts,
+)
 from PIL import Image
 from tiny_chat import tiny_model_and_processor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS, load_body, remove_yaw
+from unipose_hf.cli import _gendered
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.records import PairRecord, PoseRecord
 from unipose_hf.evaluation import cases, mpjpe, pa_mpjpe, r_precision, run
@@ -292,22 +300,27 @@ def test_fourteen_joints(tmp_path):
         fourteen_mesh_joints(tmp_path / "wrong.npy")
 
 
-def test_twenty_four_joints_are_smpls(tmp_path):
-    """Against the rigid transforms of the `smplx` package, hands not turned."""
-    lbs = pytest.importorskip("smplx.lbs")
-    random, parents = np.random.default_rng(0), [-1, *PARENTS[1:], 20, 21]
-    weights = random.dirichlet(np.ones(24), 40)
+def write_smpl(path, seed=0):
+    """A body of 40 vertices and SMPL's 24 joints; its arrays."""
+    random, parents = np.random.default_rng(seed), [-1, *PARENTS[1:], 20, 21]
     arrays = dict(
         v_template=random.normal(size=(40, 3)),
         shapedirs=random.normal(size=(40, 3, 10)) * 0.1,
         posedirs=np.zeros((40, 3, 207)),
         J_regressor=random.dirichlet(np.ones(40), 24),
-        weights=weights,
+        weights=random.dirichlet(np.ones(24), 40),
         f=random.integers(0, 40, (20, 3)),
         kintree_table=np.array([parents, range(24)]),
     )
-    np.savez(tmp_path / "smpl.npz", **arrays)
-    body, chosen = load_body(tmp_path / "smpl.npz"), twenty_four_joints(tmp_path / "smpl.npz")
+    np.savez(path, **arrays)
+    return arrays
+
+
+def test_twenty_four_joints_are_smpls(tmp_path):
+    """Against the rigid transforms of the `smplx` package, hands not turned."""
+    lbs = pytest.importorskip("smplx.lbs")
+    arrays = write_smpl(tmp_path / "smpl.npz")
+    body, chosen, parents = load_body(tmp_path / "smpl.npz"), twenty_four_joints(), arrays["kintree_table"][0]
     generator = torch.Generator().manual_seed(0)
     rotations = axis_angle_to_matrix(torch.randn(2, 22, 3, generator=generator))
     betas = torch.randn(2, 10, generator=generator)
@@ -316,12 +329,92 @@ def test_twenty_four_joints_are_smpls(tmp_path):
         vertices = arrays["v_template"] + np.einsum("nk,vck->nvc", given.numpy(), arrays["shapedirs"])
         rest = torch.from_numpy(arrays["J_regressor"] @ vertices).float()
         whole = torch.cat((rotations, torch.eye(3).expand(2, 2, 3, 3)), 1)
-        expected, _ = lbs.batch_rigid_transform(whole, rest, torch.tensor(parents))
+        expected, _ = lbs.batch_rigid_transform(whole, rest, torch.from_numpy(parents))
         found = chosen.joints(body, rotations, shape)
         torch.testing.assert_close(found, expected - expected[:, :1], atol=1e-4, rtol=0)
-    np.savez(tmp_path / "other.npz", **arrays | {"J_regressor": arrays["J_regressor"][:20]})
-    with pytest.raises(ValueError, match="20 joints"):
-        twenty_four_joints(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match="give an SMPL file to load_body"):
+        chosen.joints(load_body(size="small"), rotations)
+
+
+# -- pictures on which pose estimation is measured -------------------------------------------------------------------
+
+
+def answered_by_the_truth(monkeypatch):
+    def answer(setting, chats, **options):
+        return axis_angle_to_matrix(torch.stack([torch.as_tensor(pose).float() for pose in truths]))
+
+    truths = []
+    monkeypatch.setattr("unipose_hf.evaluation.pose_protocols.answer_poses", answer)
+    return truths
+
+
+def test_true_bodies_have_their_own_shape_and_gender(tiny, tmp_path, monkeypatch):
+    """The true poses are answered, so that all errors are those of the bodies."""
+    pytest.importorskip("smplx")
+    for seed, name in enumerate(("neutral", "female", "male")):
+        write_smpl(tmp_path / f"SMPL_{name.upper()}.npz", seed)
+    body, female, male = (load_body(tmp_path / f"SMPL_{name}.npz") for name in ("NEUTRAL", "FEMALE", "MALE"))
+    write_sequence(tmp_path / "3dpw")
+    [three] = [one for one in paper_sets(tmp_path) if one.data == "3DPW test"]
+    samples = read_samples(three, "image-to-pose")  # three frames of a man with a shape, one of a woman with none
+    truths = answered_by_the_truth(monkeypatch)
+    truths.extend(sample["poses"][0] for sample in samples)
+    poses = axis_angle_to_matrix(torch.stack(truths))
+    joints = body.joints(poses)
+
+    [figures] = means(image_to_pose(samples, setting(tiny))).values()  # the bundled body has other shapes
+    assert figures["mpjpe_mm"] < 1e-3 and figures["pve_mm"] < 1e-3 and figures["rotation_deg"] < 0.1
+
+    result = image_to_pose(samples, setting(tiny, body=body, gendered={"female": female, "male": male}))
+    theirs = torch.cat([male.joints(poses[:3], torch.arange(10.0).expand(3, 10)), female.joints(poses[3:])])
+    assert list(result.figures) == ["root-aligned, 22 body joints"] and not result.missing
+    torch.testing.assert_close(result.errors, 1000 * mpjpe(joints, theirs))
+
+    result = image_to_pose(samples, setting(tiny, body=body))  # not under the name of the published figures
+    assert list(result.figures) == ["root-aligned, 22 body joints, true poses on a neutral body"]
+    assert "SMPL_FEMALE" in result.missing["Bodies of women and men"]
+    theirs = torch.cat([body.joints(poses[:3], torch.arange(10.0).expand(3, 10)), joints[3:]])
+    torch.testing.assert_close(result.errors, 1000 * mpjpe(joints, theirs))
+    assert set(_gendered(tmp_path / "SMPL_NEUTRAL.npz")) == {"female", "male"}
+    assert _gendered(tmp_path / "SMPL_FEMALE.npz") == _gendered(None) == {}
+
+
+def test_measured_joints_need_no_pose(tiny, tmp_path, monkeypatch):
+    (tmp_path / "human36m").mkdir()
+    write_human36m(tmp_path / "human36m")
+    [one] = run.paper_measurements(["image-to-pose"], tmp_path)[1:2]
+    samples = one.samples()
+    answered_by_the_truth(monkeypatch).extend(torch.zeros(2, 22, 3))
+    result = one.protocol(samples, setting(tiny))
+    [(protocol, figures)] = means(result).items()
+    assert protocol == "root-aligned, 14 of the body joints" and not {"pve_mm", "rotation_deg"} & figures.keys()
+    # someone upright with level arms is what joints without rotations are, so each joint found its own
+    upright = fourteen_body_joints().joints(setting(tiny).body, torch.eye(3).expand(2, 22, 3, 3))
+    found = mpjpe(upright, torch.stack([sample["joints"] for sample in samples]), root=None)
+    torch.testing.assert_close(result.errors, 1000 * found)
+    assert found.max() < 0.15
+    for sample in samples:
+        Image.new("RGB", (64, 64), "red").save(sample["images"][0]["image"])
+    assert (255, 0, 0) in {colour for _, colour in cases.draw_cases(result, samples).getcolors(2**24)}
+
+
+@pytest.mark.parametrize("place, data", [(0, "3DPW test"), (1, "Human3.6M test"), (2, "EMDB 1"), (3, "MOYO, HSMR")])
+def test_each_set_is_measured_on_its_joints(tiny, tmp_path, monkeypatch, place, data):
+    pytest.importorskip("smplx")
+    write_smpl(tmp_path / "SMPL_NEUTRAL.npz")
+    np.save(tmp_path / "regressor.npy", np.random.default_rng(0).dirichlet(np.ones(40), 17))
+    (tmp_path / "human36m").mkdir()
+    (tmp_path / "moyo").mkdir()
+    write_sequence(tmp_path / "3dpw"), write_human36m(tmp_path / "human36m")
+    write_emdb(tmp_path / "emdb"), write_moyo_pictures(tmp_path / "moyo")
+    one = run.paper_measurements(["image-to-pose"], tmp_path, regressor=tmp_path / "regressor.npy")[place]
+    samples = one.samples()
+    body = load_body(tmp_path / "SMPL_NEUTRAL.npz")
+    answered_by_the_truth(monkeypatch).extend(torch.zeros(len(samples), 22, 3))
+    result = one.protocol(samples, setting(tiny, body=body, gendered={"female": body, "male": body}))
+    [protocol] = result.figures
+    published = {row.protocol for row in PUBLISHED if row.task == "image-to-pose" and row.data == one.data}
+    assert one.data.startswith(data) and {protocol} == published and result.body == "SMPL"
 
 
 # -- figures over runs -----------------------------------------------------------------------------------------------
@@ -455,12 +548,14 @@ def test_a_finished_measurement_is_not_made_again(tiny, tmp_path, monkeypatch, o
     evaluate("tokenizer", key="b")
     assert len(asked) == 4
 
-    def none_there():
-        raise FileNotFoundError("There is no folder amass.")
+    for trouble in (FileNotFoundError("There is no folder amass."), ValueError("This is no motion.")):
 
-    evaluate("tokenizer", key="b", more=[run.Measurement("tokenizer", "AMASS test", none_there, None)])
-    assert told[-1].endswith("2 of 2, There is no folder amass.")
-    assert "after registering. There is no folder amass." in report.read_text()
+        def none_there(trouble=trouble):
+            raise trouble
+
+        evaluate("tokenizer", key="b", more=[run.Measurement("tokenizer", "AMASS test", none_there, None)])
+        assert told[-1].endswith(f"2 of 2, {trouble}")
+        assert f"after registering. {trouble}" in report.read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.json", "pictures", "report.md"]
 
 
@@ -527,6 +622,7 @@ def test_samples_of_the_published_sets(tmp_path, monkeypatch):
     write_texts(tmp_path / "posescript")
     write_texts(tmp_path / "posefix")
     write_sequence(tmp_path / "3dpw")
+    write_emdb(tmp_path / "emdb")
     sets = {one.data: one for one in paper_sets(tmp_path)}
     assert set(sets) < set(WHERE)
     for task, data, count in (
@@ -536,6 +632,7 @@ def test_samples_of_the_published_sets(tmp_path, monkeypatch):
         ("pose-editing", "PoseFix-H test", 1),
         ("pose-diff", "PoseFix-H test", 1),
         ("image-to-pose", "3DPW test", 4),
+        ("image-to-pose", "EMDB 1", 3),
     ):
         samples = read_samples(sets[data], task)
         assert len(samples) == count and len(read_samples(sets[data], task, 1)) == 1
@@ -553,6 +650,8 @@ def test_samples_of_the_published_sets(tmp_path, monkeypatch):
         ("retrieval", "PoseScript-H2 test"),
         ("image-to-pose", "3DPW test"),
         ("image-to-pose", "Human3.6M test"),
+        ("image-to-pose", "EMDB 1"),
+        ("image-to-pose", "MOYO, HSMR's list of pictures"),
     ]
 
 

@@ -186,7 +186,12 @@ def evaluate(
         typer.Option(help="With --output: folder of published sets, in place of the clips.", show_default=False),
     ] = None,
     body: Annotated[
-        Path | None, typer.Option(help="With --output: an SMPL-family file, for the errors.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="With --output: an SMPL-family file, for the errors; beside SMPL_NEUTRAL also its SMPL_FEMALE and "
+            "SMPL_MALE are taken.",
+            show_default=False,
+        ),
     ] = None,
     regressor: Annotated[
         Path | None, typer.Option(help="With --data: J_regressor_h36m.npy, for 3DPW's joints.", show_default=False)
@@ -260,8 +265,9 @@ def _report(output, tasks, model, count, beside, data, body, regressor, retrieva
         "pair_retrieval": pair_retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-pair-text-retrieval"),
     }
     embedders = {name: _embedder(folder) for name, folder in folders.items() if name != "model"}
-    setting = Setting(*_load(model), OPEN_DATA, load_body(body, size="small"), **embedders)
-    key = {"count": count, "body": setting.body_name}
+    bodies = {gender: load_body(file) for gender, file in _gendered(body).items()}
+    setting = Setting(*_load(model), OPEN_DATA, load_body(body, size="small"), bodies, **embedders)
+    key = {"count": count, "body": setting.body_name, "bodies": sorted(bodies)}
     key |= {name: run.fingerprint(folder) for name, folder in folders.items()}
     if data is None:
         measurements = run.open_measurements(names, OpenSet(count), OPEN_DATA)
@@ -274,6 +280,14 @@ def _report(output, tasks, model, count, beside, data, body, regressor, retrieva
 
     title = f"Evaluation of {model.resolve().name}"
     typer.echo(run.evaluate_into(output, setting, measurements, key, say, title, others))
+
+
+def _gendered(body: Path | None) -> dict[str, Path]:
+    """The files of women and men that lie beside a neutral body, by the names that these files usually have."""
+    if body is None or "NEUTRAL" not in body.name:
+        return {}
+    files = {gender: body.with_name(body.name.replace("NEUTRAL", gender.upper())) for gender in ("female", "male")}
+    return {gender: file for gender, file in files.items() if file.is_file()}
 
 
 def _embedder(folder: Path):

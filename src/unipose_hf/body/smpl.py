@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from .body_model import NUM_BETAS, BodyModel, BodyOutput, check_betas, check_finite
-from .joints import NUM_JOINTS, PARENTS
+from .joints import JOINT_NAMES, NUM_JOINTS, PARENTS
 from .smpl_file import read_smpl_file
 
+WRISTS = [JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")]
 MODEL_TYPES = {24: "smpl", 52: "smplh", 55: "smplx"}  # by number of joints
 
 
@@ -22,6 +23,8 @@ class SmplBody(BodyModel):
 
     Attributes:
         model_type: "smpl", "smplh" or "smplx".
+        hand_offsets, hand_shapedirs: of "smpl" the way from each wrist to the joint of the hand, `(2, 3)`, and what
+            each shape component adds, `(2, 3, 10)`: the two of SMPL's 24 joints that are none of the body's 22.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], model_type: str):
@@ -47,6 +50,10 @@ class SmplBody(BodyModel):
         posedirs = number["posedirs"].flatten(0, 1)[:, : 9 * (NUM_JOINTS - 1)].T.contiguous()
         self.register_buffer("posedirs", posedirs, persistent=False)
         self.register_buffer("parents", torch.tensor(PARENTS), persistent=False)
+        if model_type == "smpl":
+            hands = number["J_regressor"][NUM_JOINTS:] - regressor[WRISTS]
+            self.register_buffer("hand_offsets", hands @ template, persistent=False)
+            self.register_buffer("hand_shapedirs", torch.einsum("hv,vck->hck", hands, shapedirs), persistent=False)
 
     def forward(self, rotations: Tensor, betas: Tensor | None = None) -> BodyOutput:
         """Pose the body; see `BodyModel.forward`. Includes SMPL's pose correctives."""

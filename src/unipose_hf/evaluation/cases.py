@@ -35,12 +35,12 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
             given = _shown(sample, sample["poses"])
             answered = Cell(answer or "(nothing)", "answer"), Cell(references(sample)[0], "reference")
         else:
-            truth = sample["poses"][-1]
             given = ()  # the tokenizer is given the truth
             if result.task != "tokenizer":
                 given = _shown(sample, sample["poses"][:-1])
                 given += (Cell(sample["text"], "text"),) if sample.get("text") else ()
-            answered = _drawn(answer, "answer"), _drawn(truth, "truth")
+            truth = tuple(_drawn(pose, "truth") for pose in sample["poses"][-1:])  # of some only joints are known
+            answered = _drawn(answer, "answer"), *truth
         rows.append([Panel(title, given, answered)])
     panel = rows[0][0]
     return draw_overview(rows, PAGE_WIDTH if panel.texts() else panel.width_without_texts() + 2 * MARGIN)
@@ -56,7 +56,10 @@ def _shown(sample, poses):
 def _as_image(image):
     from unipose_hf.modeling.image_processing_unipose import load_picture
 
-    return load_picture(image["image"] if isinstance(image, dict) else image)
+    if not isinstance(image, dict):
+        return load_picture(image)
+    picture, box = load_picture(image["image"]), image.get("box")
+    return picture if box is None else picture.crop([round(edge) for edge in box])  # whom the model saw
 
 
 def _drawn(pose, label):

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples from the published test sets, for whoever has them: under one folder, as `unipose doctor --data` lists them.
 
-ImageScript and ImageDiff were never released, and there is no reader of EMDB's files; their protocols take samples
-that a user makes (see `samples.py`).
+ImageScript and ImageDiff were never released; their protocols take samples that a user makes (see `samples.py`).
 """
 
 import random
@@ -17,10 +16,11 @@ import torch
 
 from unipose_hf.body import remove_yaw
 from unipose_hf.data.sources.amass import read_amass
-from unipose_hf.data.sources.moyo import read_moyo
+from unipose_hf.data.sources.emdb import read_emdb
+from unipose_hf.data.sources.human36m import JointRecord, read_human36m
+from unipose_hf.data.sources.moyo import read_moyo, read_moyo_pictures
 from unipose_hf.data.sources.posefix import read_posefix
 from unipose_hf.data.sources.posescript import read_posescript
-from unipose_hf.data.sources.smpl_npz import read_smpl_npz
 from unipose_hf.data.sources.threedpw import read_threedpw
 
 from . import published
@@ -56,7 +56,9 @@ def paper_sets(root: str | PathLike) -> list[PaperSet]:
             partial(read_posefix, pairs, amass, "test"),
         ),
         PaperSet(published.THREEDPW, ("image-to-pose",), partial(read_threedpw, root / "3dpw", "test")),
-        PaperSet(published.H36M, ("image-to-pose",), partial(read_smpl_npz, root / "human36m", "val", "Human3.6M")),
+        PaperSet(published.H36M, ("image-to-pose",), partial(read_human36m, root / "human36m")),
+        PaperSet(published.EMDB, ("image-to-pose",), partial(read_emdb, root / "emdb", "emdb1")),
+        PaperSet(published.MOYO_PICTURES, ("image-to-pose",), partial(read_moyo_pictures, root / "moyo")),
     ]
 
 
@@ -116,9 +118,12 @@ def _pose_diff(record):
 
 
 def _image_to_pose(record):
-    pose = torch.from_numpy(record.pose)
     image = str(record.image) if record.box is None else {"image": str(record.image), "box": record.box}
-    more = {} if record.betas is None else {"betas": torch.as_tensor(record.betas)}
+    if isinstance(record, JointRecord):
+        joints = torch.from_numpy(record.joints)
+        return made_sample("image-to-pose", [], joints, images=[image], joints=joints)
+    pose, shape = torch.from_numpy(record.pose), torch.as_tensor(record.betas)
+    more = dict(betas=shape, body=published.SMPL, gender=record.gender)
     return made_sample("image-to-pose", [pose], pose, images=[image], **more)
 
 

@@ -14,21 +14,20 @@ import numpy as np
 import torch
 
 from unipose_hf.body import JOINT_NAMES, forward_kinematics
-from unipose_hf.body.smpl_file import read_smpl_file
+from unipose_hf.body.smpl import WRISTS
 
 # Both evaluations with 14 joints take them from the 17 that a matrix draws from the mesh: all but the pelvis, which
-# is the root, the spine and the nose.
+# is the root, the spine and the nose. The joints that were measured in Human3.6M come in this order, too.
 ROWS_OF_17 = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
 NEAREST_14 = [
     JOINT_NAMES.index(name)
     for name in (
-        *(f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle")),
-        *(f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")),
+        *(f"{side}_{part}" for side in ("right", "left") for part in ("hip", "knee", "ankle")),
         "neck",
         "head",
+        *(f"{side}_{part}" for side in ("left", "right") for part in ("shoulder", "elbow", "wrist")),
     )
 ]
-LEFT_WRIST, RIGHT_WRIST = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
 
 
 class JointSet(NamedTuple):
@@ -85,35 +84,19 @@ def fourteen_mesh_joints(regressor: str | PathLike) -> JointSet:
     return JointSet("14 joints from the mesh", joints)
 
 
-def twenty_four_joints(smpl_file: str | PathLike) -> JointSet:
-    """The 24 joints of SMPL, as EMDB's evaluation takes them (Kaufmann et al., ICCV 2023): the 22 of the body, and the
-    two hands, which hang on the wrists without turning by themselves.
-
-    Args:
-        smpl_file: the SMPL file (24 joints) that the body was loaded from.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: the file is not of SMPL with its 24 joints.
-    """
-    arrays = read_smpl_file(smpl_file)
-    if arrays["J_regressor"].shape[0] != 24:
-        raise ValueError(
-            f"{smpl_file} has {arrays['J_regressor'].shape[0]} joints; the 24 joints of EMDB need an SMPL file."
-        )
-    regressor, template, shapes = (
-        torch.from_numpy(np.asarray(arrays[name], dtype=np.float32))
-        for name in ("J_regressor", "v_template", "shapedirs")
-    )
-    # of each hand the way from its wrist, in rest and for each shape component
-    ends = regressor[[22, 23]] - regressor[[LEFT_WRIST, RIGHT_WRIST]]
-    rest, directions = ends @ template, torch.einsum("hv,vck->hck", ends, shapes)
+def twenty_four_joints() -> JointSet:
+    """The 24 joints of SMPL, as the evaluations on EMDB (Kaufmann et al., ICCV 2023) and on MOYO (Xia et al., HSMR,
+    CVPR 2025) take them: the 22 of the body, and the two hands, which hang on the wrists without turning by
+    themselves. On an SMPL body; its `joints` raises a `ValueError` for another."""
 
     def joints(body, rotations, betas=None):
+        if getattr(body, "model_type", None) != "smpl":
+            raise ValueError("The 24 joints are those of SMPL; give an SMPL file to load_body.")
         places, turned = forward_kinematics(rotations, body.rest(betas).joints)
-        offsets = rest if betas is None else rest + torch.einsum("...k,hck->...hc", betas, directions[..., :10])
-        wrists = [LEFT_WRIST, RIGHT_WRIST]
-        hands = places[..., wrists, :] + (turned[..., wrists, :, :] @ offsets[..., None])[..., 0]
+        offsets = body.hand_offsets
+        if betas is not None:
+            offsets = offsets + torch.einsum("...k,hck->...hc", betas, body.hand_shapedirs)
+        hands = places[..., WRISTS, :] + (turned[..., WRISTS, :, :] @ offsets[..., None])[..., 0]
         return torch.cat((places, hands), -2)
 
     return JointSet("24 SMPL joints", joints)

@@ -11,6 +11,7 @@ POSESCRIPT, POSEFIX = "PoseScript-H2 test", "PoseFix-H test"
 IMAGESCRIPT, IMAGEDIFF = "ImageScript-R test", "ImageDiff-R test"
 RPE = "RPE benchmark of ChatPose"
 THREEDPW, H36M, EMDB, MOYO, AMASS = "3DPW test", "Human3.6M test", "EMDB 1", "MOYO validation", "AMASS test"
+MOYO_PICTURES = "MOYO, HSMR's list of pictures"
 SMPL, SMPLH, NO_BODY = "SMPL", "SMPL-H", "none"
 
 TEXTS, POOLS = "all references", "R-precision, pools of 32"
@@ -294,8 +295,8 @@ PUBLISHED = [
     ),
     *_rows(
         "image-to-pose",
-        MOYO,
-        "joints not stated",
+        MOYO_PICTURES,
+        JOINTS_24,
         "SKEL",
         _ERRORS[:2],
         {"HSMR": "104.5 79.6", "SKEL-CF": "85.0 51.4"},
@@ -364,14 +365,16 @@ WHERE = {
     IMAGEDIFF: "never released; 2,000 pairs of pictures of 3DPW with instructions that GPT-4 refined",
     THREEDPW: "https://virtualhumans.mpi-inf.mpg.de/3DPW, after agreeing to its licence; joints: "
     "J_regressor_h36m.npy of https://github.com/nkolot/SPIN",
-    H36M: "http://vision.imar.ro/human3.6m, after registering; joints: J_regressor_h36m.npy of "
-    "https://github.com/nkolot/SPIN",
+    H36M: "http://vision.imar.ro/human3.6m, after registering; list of pictures and joints: h36m_val_p2.npz, which "
+    "https://github.com/shubham-goel/4D-Humans links; J_regressor_h36m.npy of https://github.com/nkolot/SPIN",
     EMDB: "https://eth-ait.github.io/emdb, after registering",
     RPE: "described in ChatPose, https://arxiv.org/abs/2311.18836",
     MOYO: "https://moyo.is.tue.mpg.de, after registering",
+    MOYO_PICTURES: "https://moyo.is.tue.mpg.de, after registering; list: hsmr_evaluation_data.tar.gz, which "
+    "https://github.com/IsshikiHugh/HSMR links",
     AMASS: "https://amass.is.tue.mpg.de, after registering",
 }
 BODY_WHERE = (
-    "They are measured on SMPL: register at https://smpl.is.tue.mpg.de, `pip install unipose-hf[smpl]`, and load the "
-    "file with unipose_hf.body.load_body(path)."
+    "They are measured on SMPL: register at https://smpl.is.tue.mpg.de, `pip install unipose-hf[smpl]`, and name the "
+    "files SMPL_NEUTRAL, SMPL_FEMALE and SMPL_MALE in one folder; --body takes the first and finds the others."
 )

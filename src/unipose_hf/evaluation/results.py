@@ -54,6 +54,7 @@ class Setting:
         model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
         data: name of the data set that the samples come from; a name of `published.py` sets ours beside its figures.
         body: a body model; the small bundled one by default.
+        gendered: "female" and "male" -> bodies of the same kind, on which true poses of women and men are measured.
         retrieval, pair_retrieval: embedders of single poses and of pairs; without them what needs them is left out.
         batch_size: prompts answered at once.
         seeds: one run of everything random for each.
@@ -65,6 +66,7 @@ class Setting:
     processor: object
     data: str
     body: object = field(default_factory=lambda: load_body(size="small"))
+    gendered: dict[str, object] = field(default_factory=dict)
     retrieval: Embedder | None = None
     pair_retrieval: Embedder | None = None
     batch_size: int = 32

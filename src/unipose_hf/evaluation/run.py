@@ -26,7 +26,8 @@ from .pose_protocols import (
     text_to_pose,
     tokenizer,
 )
-from .protocol_joints import fourteen_mesh_joints
+from .protocol_joints import body_joints, fourteen_body_joints, fourteen_mesh_joints, twenty_four_joints
+from .published import H36M, SMPL, THREEDPW
 from .report import report_text
 from .results import Setting
 from .text_protocols import image_diff, image_to_pose_text, pose_diff, pose_to_text
@@ -76,22 +77,29 @@ def paper_measurements(
         count: samples of each set, 10,000 by default.
         regressor: `J_regressor_h36m.npy`, from which the 14 joints of 3DPW and Human3.6M come; without it, the 14 of
             the body that come nearest, which do not compare.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such regressor, or it is none.
     """
     tasks = set(tasks)
-    pictures = image_to_pose
-    if regressor is not None:
-        pictures = functools.partial(image_to_pose, joint_set=fourteen_mesh_joints(regressor))
+    fourteen = fourteen_body_joints() if regressor is None else fourteen_mesh_joints(regressor)
     return [
         Measurement(
             name,
             one.data,
             functools.partial(read_samples, one, name, count),
-            pictures if name == "image-to-pose" else MEASUREMENTS[name][1],
+            functools.partial(_pictures, one.data, fourteen) if name == "image-to-pose" else MEASUREMENTS[name][1],
         )
         for one in paper_sets(root)
         for name in one.measurements
         if name in tasks
     ]
+
+
+def _pictures(data, fourteen, samples, setting):
+    """Image-to-pose on the joints that the set is measured on: 14, or SMPL's 24 where the body has them."""
+    twenty_four = twenty_four_joints() if setting.body_name == SMPL else body_joints()
+    return image_to_pose(samples, setting, fourteen if data in (THREEDPW, H36M) else twenty_four)
 
 
 def evaluate_into(
@@ -126,9 +134,11 @@ def evaluate_into(
         told = "done"
         if name not in results:
             try:
-                results[name] = _measure(measurement, folder, setting)
-            except FileNotFoundError as error:
+                samples = measurement.samples()
+            except (FileNotFoundError, ValueError) as error:  # not there, or damaged: the others are measured
                 absent[measurement.data] = told = str(error)
+            else:
+                results[name] = _measure(measurement, samples, folder, setting)
         ordered = sorted(results.values(), key=lambda one: list(MEASUREMENTS).index(one["task"]))
         state = {"key": key, "results": ordered}
         write_file(folder / FIGURES, (json.dumps(state, indent=1) + "\n").encode())
@@ -171,9 +181,8 @@ def fingerprint(folder: str | PathLike) -> str:
     return digest.hexdigest()
 
 
-def _measure(measurement, folder, setting):
+def _measure(measurement, samples, folder, setting):
     setting = dataclasses.replace(setting, data=measurement.data)  # which also starts its clock again
-    samples = measurement.samples()
     began = time.monotonic()
     result = measurement.protocol(samples, setting)
     result.seconds, result.generation_seconds = time.monotonic() - began, setting.generation_seconds

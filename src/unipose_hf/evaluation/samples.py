@@ -12,7 +12,10 @@ A sample is a dict:
 * `references` (optional): human texts, for tasks that answer with a text; else the answer is the only one;
 * `text` (optional): the user's words in the question, without what the task says around them;
 * `stated` (optional): the codes that these words state, as `captions` returns them;
-* `betas` (optional): `(10,)` body shape of the true answer;
+* `betas`, `body`, `gender` (optional): `(10,)` shape of the person in the picture, the name of the body that it is a
+  shape of, as `Setting.body_name` gives it, and "female", "male" or "neutral";
+* `joints` (optional): `(14, 3)`, joints of the person in the picture that were measured, in our frame, the pelvis at
+  the origin, where no pose is known. The sample has no `poses` then;
 * `others` (optional): `(n, 22, 3)`, the poses of the other people in the picture.
 """
 
