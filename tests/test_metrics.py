@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Errors, recall, R-precision and FID against independent references, and what must hold for any input."""
 
+import functools
 import math
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +242,26 @@ def test_modules_load_by_path_and_agree(tmp_path, monkeypatch):
     stated = caption_poses(poses, return_codes=True)[1]
     assert compute("posecode_truth", poses.numpy(), stated)["posecode_truth"] == pytest.approx(100)
     assert compute("posecode_truth", poses.flip(0).numpy(), stated)["posecode_truth"] < 90
+
+
+def test_modules_load_by_hub_name(tmp_path, monkeypatch):
+    """From a Space that holds what is in a module's folder, here on a server of our own."""
+    pytest.importorskip("datasets")
+    evaluate = pytest.importorskip("evaluate")
+    folder = Path(unipose_hf.evaluation.__file__).parent / "modules"
+    shutil.copytree(folder / "mpjpe", tmp_path / "spaces/someone/mpjpe/resolve/main")
+    handler = functools.partial(_Quiet, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/spaces/{{path}}/resolve/{{revision}}/{{name}}"
+        monkeypatch.setattr(evaluate.config, "HUB_EVALUATE_URL", address)
+        module = evaluate.load("someone/mpjpe", module_type="metric", revision="main", cache_dir=str(tmp_path / "c"))
+        server.shutdown()
+    a, b = random(2, 5, 22, 3)
+    found = module.compute(predictions=a.numpy(), references=b.numpy())["mpjpe"]
+    assert found == pytest.approx(mpjpe(a, b).mean().item())
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
