@@ -52,14 +52,14 @@ def _text_task(task, samples, setting):
     embedder = setting.pair_retrieval if pairs else setting.retrieval
     answers = answer_texts(setting, [question(sample) for sample in samples])
     human = [references(sample) for sample in samples]
-    figures = {"bleu4": bleu4(answers, human), "rouge_l": rouge_l(answers, human)}
-    missing = {}
-    try:
-        figures["meteor"] = meteor(answers, human)
-    except (ImportError, FileNotFoundError) as error:
-        missing["METEOR"] = str(error)
     shifted = human[1:] + human[:1]
-    figures |= {"bleu4_of_shifted": bleu4(answers, shifted), "rouge_l_of_shifted": rouge_l(answers, shifted)}
+    figures, missing = {}, {}
+    metrics = {"BLEU-4": ("bleu4", bleu4), "ROUGE-L": ("rouge_l", rouge_l), "METEOR": ("meteor", meteor)}
+    for label, (name, metric) in metrics.items():
+        try:
+            figures |= {name: metric(answers, human), f"{name}_of_shifted": metric(answers, shifted)}
+        except (ImportError, FileNotFoundError) as error:  # a library, or WordNet
+            missing[label] = str(error)
     found, shown = {TEXT_PROTOCOL: fixed(figures)}, described_poses(samples)
     if len(samples) < 2:
         missing["Pools and shuffled texts"] = "They need two samples or more."
