@@ -497,6 +497,10 @@ def test_report_names_everything():
     for block in re.findall(r"(?:^\|.*\n)+", text, re.M):  # every row as wide as its head
         assert len({line.count("|") for line in block.splitlines()}) == 1
     assert "Data that is not here" not in report_text([result_on("PoseFix-H test", "SMPL")])
+    reasons = {"EMDB 1": "There is no folder.", "my set": "It is damaged."}
+    absent = report_text([result_on("PoseFix-H test", "SMPL")], absent=reasons)
+    assert "\n* my set: It is damaged.\n" in absent
+    assert "* EMDB 1: https://eth-ait.github.io/emdb, after registering. There is no folder." in absent
 
 
 def test_cases_are_drawn_with_poses_texts_and_pictures(monkeypatch, open_set):

@@ -109,18 +109,22 @@ def _absent(results, absent):
     """Where to get the data of the published figures that we have none on, and what was wrong with what was given."""
     had = {result["data"] for result in results}
     tasks = {result["task"] for result in results}
-    needed = dict.fromkeys(row.data for row in PUBLISHED if row.task in tasks and row.data not in had)
+    wanted = [*(row.data for row in PUBLISHED if row.task in tasks), *absent]
+    needed = dict.fromkeys(data for data in wanted if data not in had)
     if not needed:
         return []
     lines = [
         "",
         "## Data that is not here",
         "",
-        "The published figures above are on sets that we may not bring along. Put them into one folder, as `unipose "
-        "doctor --data FOLDER` lists them, and run `unipose evaluate --output OUT --data FOLDER --body SMPL.npz`.",
+        "Published figures are on sets that we may not bring along. Put them into one folder, as `unipose "
+        "doctor --data FOLDER` lists them, and run `unipose evaluate --output OUT --data FOLDER --body "
+        "SMPL_NEUTRAL.npz`.",
     ]
-    told = {data: f" {absent[data]}" if data in absent else "" for data in needed}
-    return [*lines, BODY_WHERE, "", *(f"* {data}: {WHERE[data]}.{told[data]}" for data in needed)]
+    told = {data: [f"{WHERE[data]}."] if data in WHERE else [] for data in needed}
+    for data, reason in absent.items():
+        told.get(data, []).append(reason)
+    return [*lines, BODY_WHERE, "", *(f"* {data}: {' '.join(sentences)}" for data, sentences in told.items())]
 
 
 def _with_variance(figure: dict) -> str:
