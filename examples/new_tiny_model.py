@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The untrained `unipose-tiny`: a small language model with a vocabulary of its own, and the bundled BlazePose.
+"""The untrained `unipose-tiny`: a small language model with a vocabulary of its own, and a BlazePose.
 
-python examples/new_tiny_model.py --pose_tokenizer runs/tiny/pose_tokenizer --output_dir runs/tiny/new_model
+    python examples/new_tiny_model.py --pose_tokenizer runs/tiny/pose_tokenizer \\
+        --pose_encoder runs/tiny/pose_encoder --output_dir runs/tiny/new_model
 """
 
 import argparse
@@ -22,7 +23,7 @@ from unipose_hf.training.text_tokenizer import train_text_tokenizer
 BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-full"
 
 
-def main(pose_tokenizer: str, output_dir: str, poses: int) -> None:
+def main(pose_tokenizer: str, pose_encoder: str, output_dir: str, poses: int) -> None:
     torch.manual_seed(2)
     pose_tokenizer = PoseTokenizerModel.from_pretrained(pose_tokenizer)
     pool = pose_pool(2, poses)
@@ -45,7 +46,7 @@ def main(pose_tokenizer: str, output_dir: str, poses: int) -> None:
         )
     )
     torch.nn.init.normal_(language_model.get_input_embeddings().weight)  # of size 1, see `seed_new_rows`
-    backbone = BlazePoseBackbone.from_pretrained(BLAZEPOSE)
+    backbone = BlazePoseBackbone.from_pretrained(pose_encoder)
     model, processor = compose(
         language_model,
         tokenizer,
@@ -64,6 +65,7 @@ def main(pose_tokenizer: str, output_dir: str, poses: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pose_tokenizer", required=True, help="what examples/train_pose_tokenizer.py has left")
+    parser.add_argument("--pose_encoder", default=BLAZEPOSE, help="what examples/train_pose_encoder.py has left")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--poses", type=int, default=8192, help="whose captions the vocabulary is made from")
     main(**vars(parser.parse_args()))

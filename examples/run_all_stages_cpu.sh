@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The whole of unipose-tiny from nothing on a processor: pose tokenizer, new model, pictures, three stages, three runs
-# of the last one, figures and card: hours on two cores. SCALE=0.002 runs all of it in miniature, in minutes.
+# The whole of unipose-tiny from nothing on a processor: pose tokenizer, pictures, pose encoder, new model, three
+# stages, three runs of the last one, figures and card: hours on two cores. SCALE=0.002 runs all of it in miniature, in
+# minutes.
 #
 #     bash examples/run_all_stages_cpu.sh [FOLDER]
 #
@@ -16,18 +17,20 @@ COUNT=$([ "$SCALE" = 1 ] && echo "" || echo "--count 8")
 # What teaches a small model most: Muon, losses on whole poses, steps of one task (the open samples come in such).
 TINY="--use_lora false --use_muon true --use_cpu true --gradient_checkpointing false --report_to none --disable_tqdm true
       --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 50 --save_steps 250
-      --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2"
+      --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2"
 stage() { # number of the script, output folder, further arguments
     [ -e "$RUN/$2/model.safetensors" ] || python "$HERE/train_stage$1.py" --output_dir "$RUN/$2" $TINY "${@:3}"
 }
 
 [ -e "$RUN/pose_tokenizer/model.safetensors" ] || python "$HERE/train_pose_tokenizer.py" \
     --config "$HERE/configs/pose_tokenizer_tiny.yaml" --max_steps "$(scaled 30000)" --output_dir "$RUN/pose_tokenizer"
+python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 24576)"
+[ -e "$RUN/pose_encoder/model.safetensors" ] || python "$HERE/train_pose_encoder.py" --image_bank "$RUN/images" \
+    --output_dir "$RUN/pose_encoder" --max_steps "$(scaled 6144)" --use_cpu true --report_to none --disable_tqdm true
 [ -e "$RUN/new_model/model.safetensors" ] || python "$HERE/new_tiny_model.py" \
-    --pose_tokenizer "$RUN/pose_tokenizer" --output_dir "$RUN/new_model"
+    --pose_tokenizer "$RUN/pose_tokenizer" --pose_encoder "$RUN/pose_encoder" --output_dir "$RUN/new_model"
 stage 1 stage1 --model "$RUN/new_model" --max_steps "$(scaled 1000)" --per_device_train_batch_size 48 \
     --learning_rate 2e-3 --warmup_steps 100
-python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 24576)"
 stage 2 stage2 --model "$RUN/stage1" --max_steps "$(scaled 200)" --per_device_train_batch_size 48 \
     --image_bank "$RUN/images" --learning_rate 1e-3 --warmup_steps 20
 stage 3 stage3 --model "$RUN/stage2" --max_steps "$(scaled 6000)" --per_device_train_batch_size 48 \

@@ -66,7 +66,7 @@ def test_equals_the_published_network(backbone):
     """20 pictures; the expected values are the published file's in its own runtime (ai-edge-litert 2.3.0)."""
     sheet = np.array(Image.open(GOLDEN / "blazepose_pictures.png").convert("RGB"))
     pictures = torch.from_numpy(sheet.reshape(4, 256, 5, 256, 3).swapaxes(1, 2).reshape(20, 256, 256, 3).copy())
-    landmarks, presence, world = backbone.landmarker(pictures.permute(0, 3, 1, 2) / 255.0)
+    landmarks, presence, world, _ = backbone.landmarker(pictures.permute(0, 3, 1, 2) / 255.0)
     golden = load_file(GOLDEN / "blazepose_outputs.safetensors")
     assert (presence - golden["presence"]).abs().max() < 1e-4
     people = slice(0, PEOPLE)

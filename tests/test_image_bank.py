@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bank of picture features: the same whenever it is built, also in two goes, and nothing half-written."""
 
+import shutil
+
 import pytest
 import torch
 from tiny import BLAZEPOSE
 
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from unipose_hf.training import image_bank
-from unipose_hf.training.image_bank import build_image_bank, load_image_bank
+from unipose_hf.training.image_bank import ImageBankRows, build_image_bank, load_image_bank
+from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, with_pose_head
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +29,71 @@ def test_a_bank_is_the_same_when_built_again_and_goes_on_where_it_stopped(backbo
     (tmp_path / "broken" / "00001.part").write_bytes(b"what a killed build leaves")
     build_image_bank(backbone, tmp_path / "broken", count=8)
     assert first.stat().st_mtime_ns == written
-    whole, broken = load_image_bank(tmp_path / "whole"), load_image_bank(tmp_path / "broken")
+    whole, broken = (load_image_bank(tmp_path / name, backbone) for name in ("whole", "broken"))
     assert whole["features"].shape == (8, backbone.config.hidden_size) and whole["poses"].shape == (8, 22, 3)
     for name in whole:
         assert whole[name].isfinite().all() and torch.equal(whole[name], broken[name])
     assert not torch.equal(whole["poses"][:4], whole["poses"][4:])
     names = ["00000.safetensors", "00001.safetensors"]
     assert all(sorted(path.name for path in (tmp_path / run).iterdir()) == names for run in ("whole", "broken"))
+
+
+def test_the_features_are_those_of_the_backbone_with_its_pose_head(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_bank, "CHUNK", 4)
+    build_image_bank(backbone, tmp_path, count=4)
+    torch.manual_seed(1)
+    with_head = with_pose_head(backbone).eval()
+    bank = load_image_bank(tmp_path, with_head)
+    assert torch.equal(
+        bank["features"][:, : backbone.config.hidden_size], load_image_bank(tmp_path, backbone)["features"]
+    )
+    seen = {}
+    monkeypatch.setattr(image_bank, "encode_images", lambda _, images: seen.update(images=images) or {})
+    (tmp_path / "again").mkdir()
+    image_bank._build_chunk(backbone, tmp_path / "again", 0, image_bank.load_open_poses("train"), 0)
+    with torch.no_grad():
+        expected = with_head(seen["images"].permute(0, 3, 1, 2).float() / 255).feature_maps[-1].flatten(1)
+    assert torch.allclose(bank["features"], expected, atol=1e-2)  # the bank keeps maps in half precision
+
+
+def test_an_empty_bank_is_named(backbone, tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no pictures; run build_image_bank"):
+        load_image_bank(tmp_path, backbone)
+
+
+def test_the_pose_head_alone_is_trained_and_a_resumed_run_ends_as_an_unbroken_one(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_bank, "CHUNK", 16)
+    build_image_bank(backbone, tmp_path / "images", count=16)
+
+    def trainer(folder):
+        torch.manual_seed(2)
+        args = PoseEncoderTrainingArguments(
+            str(tmp_path / folder),
+            per_device_train_batch_size=8,
+            max_steps=30,
+            learning_rate=1e-2,
+            logging_steps=1,
+            save_strategy="steps",
+            save_steps=15,
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+        )
+        rows = ImageBankRows(tmp_path / "images")
+        return PoseEncoderTrainer(new := with_pose_head(backbone), args, rows, rows), new
+
+    whole, trained = trainer("whole")
+    before = whole.evaluate()
+    whole.train()
+    after = whole.evaluate()
+    assert after["eval_mpjpe_mm"] < 0.95 * before["eval_mpjpe_mm"] and after["eval_pa_mpjpe_mm"] > 0
+    for name, tensor in backbone.landmarker.state_dict().items():
+        assert torch.equal(tensor, trained.landmarker.state_dict()[name])
+    shutil.rmtree(tmp_path / "whole" / "checkpoint-30")
+    again, resumed = trainer("whole")
+    again.train(resume_from_checkpoint=True)
+    for name, tensor in trained.pose_head.state_dict().items():
+        assert torch.equal(tensor, resumed.pose_head.state_dict()[name]), name
+    whole.model.pose.bias.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        whole.evaluate()

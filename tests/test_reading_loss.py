@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where joints are, read within the language model: nothing off where it is written down, and learnt by the trainer."""
+"""Where joints are, as the language model has read them: nothing off where it is written down, and learnt."""
 
 import pytest
 import torch

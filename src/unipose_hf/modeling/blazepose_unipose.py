@@ -8,6 +8,9 @@ https://arxiv.org/abs/2206.11678). `examples/convert_blazepose.py` fills it with
 The network wants its person upright in the middle of a 256-pixel square, so the backbone looks twice: once at the
 whole picture to find the person, once at a turned square cut around the hips. Where it then is not sure of having seen
 anybody, it searches nine overlapping squares of half the picture's side.
+
+Landmarks say little of depth and nothing of how limbs are turned. A second head of ours, `PoseHead`, may tell joints
+and rotations from the same maps (`unipose_hf.training.pose_encoder` trains it); the network itself stays as published.
 """
 
 import math
@@ -32,6 +35,8 @@ CROP_MARGIN = 1.25  # the square is this much wider than that circle
 # Scales that bring each kind of feature near unit variance over people in varied poses.
 PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
 NUM_FEATURES = NUM_LANDMARKS * (2 + 1 + 1 + 1 + 3) + 6
+NUM_JOINTS = 22  # of SMPL's body
+NUM_POSE_FEATURES = NUM_JOINTS * (3 + 6)
 
 
 @strict
@@ -51,6 +56,8 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     expansion (`int`): the same for all other blocks and for the layer that ends the encoder.
     head_channels (`int`): width of the head.
     head_depths (`list[int]`): number of residual blocks after each of the head's two halvings.
+    pose_head_depths (`list[int]`, *optional*): the same of a second head that tells the pose, after the number of
+        blocks before the first halving; `None` has no such head.
     """
 
     model_type = "unipose_blazepose"
@@ -69,7 +76,8 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     expansion: int = 6
     head_channels: int = 288
     head_depths: list[int] | tuple[int, ...] = (4, 5)
-    hidden_size: int = NUM_FEATURES
+    pose_head_depths: list[int] | tuple[int, ...] | None = None
+    hidden_size: int | None = None
     _out_features: list[str] | None = None
     _out_indices: list[int] | None = None
 
@@ -83,8 +91,10 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
             raise ValueError(f"num_passes is {self.num_passes}; it must be 1 (one look) or more (2 is the default).")
         if self.image_size < CROP_SIZE:
             raise ValueError(f"image_size is {self.image_size}; it must be at least the network's {CROP_SIZE} pixels.")
-        if self.hidden_size != NUM_FEATURES:
-            raise ValueError(f"hidden_size is {self.hidden_size}; the landmark features always number {NUM_FEATURES}.")
+        features = NUM_FEATURES + (NUM_POSE_FEATURES if self.pose_head_depths else 0)
+        if self.hidden_size not in (None, features):
+            raise ValueError(f"hidden_size is {self.hidden_size}; the features of these heads number {features}.")
+        self.hidden_size = features
         stages = (
             self.stage_channels,
             self.stage_depths,
@@ -106,18 +116,20 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
 class BlazePoseOutput(BackboneOutput):
     """What a [`BlazePoseBackbone`] returns. Pixels are those of `pixel_values`, y down, (0, 0) the upper left corner.
 
-    feature_maps (`tuple` of one `(n, C, 1, 1)`): see [`landmark_features`].
+    feature_maps (`tuple` of one `(n, C, 1, 1)`): [`landmark_features`], and those of the pose head if there is one.
     landmarks (`(n, 39, 5)`): x, y and depth in pixels (depth from the hips, away from the viewer), then the logits of
         "not hidden" and "inside the picture".
     world_landmarks (`(n, 39, 3)`): metres from the middle of the hips; x right in the picture, y up, z to the viewer.
     presence (`(n, 1)`): probability that the square holds a person.
     square (`(n, 4)`): the square looked at: centre x, y and side in pixels, turn in radians, clockwise on the screen.
+    maps (`(n, head_channels, 8, 8)`): what the heads see of that square.
     """
 
     landmarks: Tensor | None = None
     world_landmarks: Tensor | None = None
     presence: Tensor | None = None
     square: Tensor | None = None
+    maps: Tensor | None = None
 
 
 class ConvAct(nn.Sequential):
@@ -195,18 +207,53 @@ class BlazePoseLandmarker(nn.Module):
         self.presence = nn.Conv2d(head, 1, 2)
         self.world = nn.Conv2d(head, NUM_LANDMARKS * 3, 2)
 
-    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, squares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Read squares `(n, 3, 256, 256)` in [0, 1].
 
-        Returns landmarks `(n, 39, 5)` (x, y, depth in pixels of the square, two logits), presence `(n, 1)` and world
-        landmarks `(n, 39, 3)` in metres, x right, y **down**, z **away** from the viewer.
+        Returns landmarks `(n, 39, 5)` (x, y, depth in pixels of the square, two logits), presence `(n, 1)`, world
+        landmarks `(n, 39, 3)` in metres, x right, y **down**, z **away** from the viewer, and the maps
+        `(n, head_channels, 8, 8)` that they were told from.
         """
         x = squares.to(self.stem[0].weight.dtype)  # (n, 3, 256, 256)
-        x = self.neck(self.blocks(self.stem(x)))  # (n, head_channels, 8, 8)
-        x = self.head(x)  # (n, head_channels, 2, 2)
+        maps = self.neck(self.blocks(self.stem(x)))  # (n, head_channels, 8, 8)
+        x = self.head(maps)  # (n, head_channels, 2, 2)
         landmarks = self.landmarks(x).float().view(-1, NUM_LANDMARKS, 5)
         presence = self.presence(x).float().flatten(1).sigmoid()
-        return landmarks, presence, self.world(x).float().view(-1, NUM_LANDMARKS, 3)
+        return landmarks, presence, self.world(x).float().view(-1, NUM_LANDMARKS, 3), maps
+
+
+class PoseHead(nn.Module):
+    """Maps of a square -> the pose of the person in it, on SMPL's 22 joints."""
+
+    def __init__(self, config: BlazePoseConfig):
+        super().__init__()
+        channels, (before, *depths) = config.head_channels, config.pose_head_depths
+        blocks = [HeadBlock(channels) for _ in range(before)]
+        for depth in depths:
+            blocks += [HeadBlock(channels, stride=2)] + [HeadBlock(channels) for _ in range(depth)]
+        self.blocks = nn.Sequential(*blocks)
+        self.pose = nn.Conv2d(channels, NUM_POSE_FEATURES, 2)
+
+    def forward(self, maps: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+        """From maps `(n, head_channels, 8, 8)` of squares `(n, 4)`.
+
+        Returns joints `(n, 22, 3)`, metres from the pelvis in the picture's axes (x right, y up, z to the viewer), and
+        the first two rows of local rotation matrices `(n, 22, 2, 3)`, not yet at right angles, the first that of the
+        body against these axes.
+        """
+        pose = self.pose(self.blocks(maps)).float().flatten(1)
+        joints, rows = pose[:, : NUM_JOINTS * 3].view(-1, NUM_JOINTS, 3), pose[:, NUM_JOINTS * 3 :]
+        rows = rows.view(-1, NUM_JOINTS, 2, 3)
+        # out of the square's axes; up is up here, so that the turn goes the other way
+        turn = -square[:, 3]
+        joints = torch.cat((_turn(joints[..., :2], turn), joints[..., 2:]), dim=-1)
+        root = _turn(rows[:, 0].transpose(1, 2), turn).transpose(1, 2)  # (n, 2, 3): x and y of each column
+        return joints, torch.cat((root[:, None], rows[:, 1:]), dim=1)
+
+    def features(self, maps: Tensor, square: Tensor) -> Tensor:
+        """What a projector reads of it, `(n, 198)`: joints times 3, then the rows."""
+        joints, rows = self(maps, square)
+        return torch.cat((joints.flatten(1) * WORLD_SCALE, rows.flatten(1)), dim=1)
 
 
 def _turn(xy: Tensor, angle: Tensor) -> Tensor:
@@ -252,7 +299,7 @@ def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
 def landmark_features(
     landmarks: Tensor, world_landmarks: Tensor, presence: Tensor, square: Tensor, size: int
 ) -> Tensor:
-    """The vector a projector reads, `(n, 318)`, every entry of order one. In this order:
+    """What a projector reads of the landmarks, `(n, 318)`, every entry of order one. In this order:
 
     * 39 x 2: x, y in the picture's axes (x right, y up) from the square's centre, in square sides, times 6;
     * 39: depth towards the viewer in square sides, times 4;
@@ -302,12 +349,13 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
     input_modalities = ("image",)
     has_attentions = False
     # Half precision moves landmarks by pixels, and the network is too small for it to save much.
-    _keep_in_fp32_modules_strict = {"landmarker"}
+    _keep_in_fp32_modules_strict = {"landmarker", "pose_head"}
 
     def __init__(self, config: BlazePoseConfig):
         super().__init__(config)
         self.num_features = [config.hidden_size]
         self.landmarker = BlazePoseLandmarker(config)
+        self.pose_head = PoseHead(config) if config.pose_head_depths else None
         self.post_init()
 
     def forward(self, pixel_values: Tensor, return_dict: bool | None = None, **kwargs) -> BlazePoseOutput:
@@ -318,14 +366,17 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self._check(pixel_values)
         size, pixels = self.config.image_size, pixel_values.float()
         parts = pixels.split(PICTURES_AT_ONCE) if pixels.device.type == "cpu" else (pixels,)
-        landmarks, presence, world, square = map(torch.cat, zip(*map(self._find, parts), strict=True))
+        landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._find, parts), strict=True))
         features = landmark_features(landmarks, world, presence, square, size)
+        if self.pose_head is not None:
+            features = torch.cat((features, self.pose_head.features(maps, square)), dim=1)
         output = BlazePoseOutput(
             feature_maps=(features[:, :, None, None].to(pixel_values.dtype),),
             landmarks=landmarks,
             world_landmarks=world,
             presence=presence,
             square=square,
+            maps=maps,
         )
         return output.to_tuple() if return_dict is False else output
 
@@ -345,14 +396,15 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
     def _look(self, crops: Tensor, square: Tensor) -> tuple[Tensor, ...]:
         """Run the network on `crops` and bring its answer back to the picture's pixels and to our frame.
 
-        Returns landmarks `(n, 39, 5)`, presence `(n, 1)`, world landmarks `(n, 39, 3)` and `square` `(n, 4)` itself.
+        Returns landmarks `(n, 39, 5)`, presence `(n, 1)`, world landmarks `(n, 39, 3)`, `square` `(n, 4)` itself and
+        the maps `(n, head_channels, 8, 8)`.
         """
-        landmarks, presence, world = self.landmarker(crops)
+        landmarks, presence, world, maps = self.landmarker(crops)
         scale = square[:, None, 2:3] / CROP_SIZE
         xy = _turn((landmarks[..., :2] - CROP_SIZE / 2) * scale, square[:, 3]) + square[:, None, :2]
         landmarks = torch.cat((xy, landmarks[..., 2:3] * scale, landmarks[..., 3:]), dim=-1)
         world = torch.cat((_turn(world[..., :2], square[:, 3]), world[..., 2:]), dim=-1)
-        return landmarks, presence, world * world.new_tensor([1.0, -1.0, -1.0]), square
+        return landmarks, presence, world * world.new_tensor([1.0, -1.0, -1.0]), square, maps
 
     def _refine(self, pixels: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Look again, `num_passes - 1` times, at the square around the person seen before."""

@@ -18,27 +18,32 @@ from safetensors.torch import load_file, save_file
 from unipose_hf.data.open_poses import OpenPoses, load_open_poses
 from unipose_hf.data.rendering import render_training_images
 from unipose_hf.data.sampling import PoseSampler, random_global_turn
-from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone
+from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone
 
 CHUNK = 256
 
 
 @torch.no_grad()
-def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> torch.Tensor:
-    """Pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size` -> features `(n, channels)` float32."""
+def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> dict[str, torch.Tensor]:
+    """What the encoder says of pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
+
+    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, channels, 8, 8)` float16 and `squares`
+    `(n, 4)`, from which its pose head makes the others.
+    """
     backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on processors
-    features = []
+    seen = []
     for batch in images.split(batch_size):
-        pixels = batch.permute(0, 3, 1, 2).float() / 255
-        features.append(backbone(pixels).feature_maps[-1].flatten(1))
-    return torch.cat(features)
+        output = backbone(batch.permute(0, 3, 1, 2).float() / 255)
+        landmarks = output.feature_maps[-1].flatten(1)[:, :NUM_FEATURES]
+        seen.append((landmarks, output.maps.half().contiguous(), output.square))
+    return dict(zip(("landmarks", "maps", "squares"), map(torch.cat, zip(*seen, strict=True)), strict=True))
 
 
 def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
-    """Renders poses `(n, 22, 3)` once each: `features` `(n, channels)` and the `poses` as the camera sees them."""
+    """Renders poses `(n, 22, 3)` once each: what [`encode_images`] gives, and the `poses` as the camera sees them."""
     rendered = render_training_images(poses, seed=seed, size=backbone.config.image_size)
     images = torch.from_numpy(rendered.images)
-    return {"features": encode_images(backbone, images), "poses": torch.from_numpy(rendered.axis_angle)}
+    return encode_images(backbone, images) | {"poses": torch.from_numpy(rendered.axis_angle)}
 
 
 def build_image_bank(
@@ -83,13 +88,53 @@ def _build_chunk(backbone, folder, seed, poses, number):
     return number
 
 
-def load_image_bank(folder: str | Path) -> dict[str, torch.Tensor]:
-    """`features` `(n, channels)` and `poses` `(n, 22, 3)` of all chunks.
+@torch.no_grad()
+def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str, torch.Tensor]:
+    """`features` `(n, channels)`, what `backbone` says of the pictures, and `poses` `(n, 22, 3)` of all chunks.
+
+    Args:
+        folder: filled by [`build_image_bank`].
+        backbone: of the model in training. With a pose head of any weights, or without one; what is below the heads
+            must be what the bank was built with.
 
     Raises:
         FileNotFoundError: the folder holds no chunk.
     """
-    chunks = [load_file(path) for path in sorted(Path(folder).glob("*.safetensors"))]
+    features, poses = [], []
+    for chunk in map(load_file, bank_chunks(folder)):
+        parts = [chunk["landmarks"]]
+        if backbone.pose_head is not None:
+            parts.append(backbone.pose_head.features(chunk["maps"].float(), chunk["squares"]))
+        features.append(torch.cat(parts, dim=1))
+        poses.append(chunk["poses"])
+    return {"features": torch.cat(features), "poses": torch.cat(poses)}
+
+
+class ImageBankRows(torch.utils.data.Dataset):
+    """The `maps`, `squares` and `poses` of a bank, picture by picture, for the training of the pose head.
+
+    Raises:
+        FileNotFoundError: the folder holds no chunk.
+    """
+
+    def __init__(self, folder: str | Path):
+        chunks = [load_file(path) for path in bank_chunks(folder)]
+        self.columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in ("maps", "squares", "poses")}
+
+    def __len__(self):
+        return len(self.columns["poses"])
+
+    def __getitem__(self, number):
+        return {name: column[number] for name, column in self.columns.items()}
+
+
+def bank_chunks(folder: str | Path) -> list[Path]:
+    """The files of a bank, in order.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    chunks = sorted(Path(folder).glob("*.safetensors"))
     if not chunks:
         raise FileNotFoundError(f"{folder} holds no pictures; run build_image_bank first.")
-    return {key: torch.cat([chunk[key] for chunk in chunks]) for key in ("features", "poses")}
+    return chunks

@@ -99,7 +99,7 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
             seed=args.seed,
         )
         return add_pose_codes(samples, model.model.pose_tokenizer)
-    images = load_image_bank(script.image_bank) if script.image_bank else None
+    images = load_image_bank(script.image_bank, model.model.pose_vision_tower) if script.image_bank else None
     shares = TASK_SHARES.get(args.stage, {})
     if images is None:
         shares = {task: share for task, share in shares.items() if not TASKS[task].images}
