@@ -36,7 +36,7 @@ def main(pose_tokenizer: str, pose_encoder: str, output_dir: str, poses: int) ->
             vocab_size=len(tokenizer),
             hidden_size=256,
             intermediate_size=768,
-            num_hidden_layers=4,
+            num_hidden_layers=5,
             num_attention_heads=4,
             num_key_value_heads=4,
             max_position_embeddings=1024,

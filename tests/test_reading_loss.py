@@ -6,15 +6,16 @@ import torch
 from tiny_chat import tiny_model_and_processor
 from tiny_training import arguments, some_samples
 
-from unipose_hf.body import forward_kinematics, load_body
+from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body
+from unipose_hf.captions.joint_sets import POSECODES
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.reading_loss import _directions, reading_errors
+from unipose_hf.training.reading_loss import _PLACES, read_out, reading_errors, relations
 from unipose_hf.training.trainer import UniPoseTrainer
 
 JOINT_WISE = dict(kernel_size=1, encoder_lengths=[], decoder_lengths=[], num_downsamples=0)
 REST = load_body(size="small").rest_joints
-HIDDEN = 64
+HIDDEN = 512
 
 
 @pytest.fixture
@@ -22,32 +23,51 @@ def rotations():
     return axis_angle_to_matrix(load_open_poses("test").axis_angle[[0, 40, 90]])
 
 
-def hidden_states(vectors):
-    """Vectors (poses, 22, 6) in metres -> the states of 4 layers that say just that, two columns for each joint."""
-    directions = 3 * _directions(HIDDEN)
-    beside = torch.linalg.svd(directions).Vh[6]  # at right angles to all of them
-    said = 3 * vectors.flatten(0, 1) @ directions  # (poses * 22, HIDDEN)
-    rest = (HIDDEN - said.square().sum(-1, keepdim=True)).sqrt()  # entries have size 1
-    states = 5 * (said + rest * beside).repeat_interleave(2, dim=0)
+def hidden_states(joints, ways, told):
+    """(poses, 22, 3) twice and (poses, 271), in metres -> the states of 4 layers that say just that, two columns for
+    each joint.
+    """
+    directions = read_out(HIDDEN)
+    directions = directions / directions.square().sum(1, keepdim=True)  # a component of 1 is read as a metre
+    vectors = torch.zeros(len(joints), 22, len(directions))
+    vectors[..., :3], vectors[..., 3:6] = joints, ways
+    vectors[:, _PLACES[0], [6 + slot for slot in _PLACES[1]]] = told
+    beside = torch.linalg.svd(directions).Vh[len(directions)]  # at right angles to all of them
+    said = vectors.flatten(0, 1) @ directions  # (poses * 22, HIDDEN)
+    rest = (HIDDEN - said.square().sum(-1, keepdim=True)).sqrt()  # entries have size 1, or a multiple of it
+    states = 0.2 * (said + rest * beside).repeat_interleave(2, dim=0)
     return tuple(torch.cat([torch.ones(7, HIDDEN), states])[None] for _ in range(5))  # text before
 
 
-def test_nothing_is_off_where_the_places_are_written_down(rotations):
+def test_nothing_is_off_where_all_is_written_down(rotations):
     joints = forward_kinematics(rotations, REST)[0]
     joints = joints - joints[:, :1]
     ways = torch.stack([torch.zeros(22, 3), joints[1] - joints[0], torch.zeros(22, 3)])
+    told = relations(joints, rotations)
     is_code = torch.arange(7 + 3 * 44)[None] >= 7
     follows = torch.tensor([False, True, False])
-    states = hidden_states(torch.cat([joints, ways], -1))
-    for errors in reading_errors(states, is_code, rotations, follows, REST):
-        assert errors.abs().max() < 1e-5
-    moved = torch.cat([joints + torch.tensor([0.03, 0.0, 0.04]), ways], -1)
-    places, way = reading_errors(hidden_states(moved), is_code, rotations, follows, REST)
-    assert torch.allclose(places, torch.full((3,), 0.05), atol=1e-5) and way.max() < 1e-5
-    states = hidden_states(torch.cat([joints, 0 * ways], -1))
-    places, way = reading_errors(states, is_code, rotations, follows, REST)
-    assert way[1] == pytest.approx(float((joints[1] - joints[0]).norm(dim=-1).mean()), abs=1e-5)
-    assert way[0] == way[2] == 0 and places.max() < 1e-5
+
+    def off(*said):
+        return reading_errors(hidden_states(*said), is_code, rotations, follows, REST)
+
+    assert all(errors.abs().max() < 1e-4 for errors in off(joints, ways, told))
+    errors = off(joints + torch.tensor([0.03, 0.0, 0.04]), ways, told)
+    assert torch.allclose(errors.joints, torch.full((3,), 0.05), atol=1e-4)
+    assert errors.ways.max() < 1e-4 and errors.relations.max() < 1e-4
+    errors = off(joints, 0 * ways, told)
+    assert errors.ways[1] == pytest.approx(float((joints[1] - joints[0]).norm(dim=-1).mean()), abs=1e-4)
+    assert errors.ways[0] == errors.ways[2] == 0 and errors.joints.max() < 1e-4
+    errors = off(joints, ways, told + torch.where(torch.arange(271) == 100, 0.2, 0.0))
+    assert torch.allclose(errors.relations, torch.full((3,), 0.2 / 271), atol=1e-4)
+
+
+def test_relations_are_what_posecodes_measure():
+    joints = torch.zeros(1, 22, 3)
+    joints[0, JOINT_NAMES.index("left_foot"), 0] = 0.25  # to the left of all others
+    values = relations(joints, torch.eye(3).expand(1, 22, 3, 3))[0]
+    told = {code.name: value for code, value in zip(POSECODES, values, strict=True)}
+    assert told["rel_x/left_foot|right_hip"] == pytest.approx(0.25)
+    assert told["body_pitch/body"] == 0
 
 
 def test_codes_of_no_joint_are_named(rotations):
@@ -70,7 +90,7 @@ def test_the_trainer_teaches_it(tmp_path):
     )
     trainer = UniPoseTrainer(model.train(), args, samples, processor)
     trainer.train()
-    for name in ("pose-diff/read_mm", "pose-diff/read_way_mm"):
+    for name in ("pose-diff/read_joints_mm", "pose-diff/read_ways_mm", "pose-diff/read_relations_mm"):
         errors = [float(step[name]) for step in trainer.state.log_history if name in step]
-        assert len(errors) > 20 and sum(errors[-5:]) < 0.8 * sum(errors[:5]), errors
+        assert len(errors) > 20 and sum(errors[-5:]) < 0.9 * sum(errors[:5]), errors
     assert not any(name.startswith("text-to-pose/read") for step in trainer.state.log_history for name in step)

@@ -222,11 +222,12 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     def _reading_loss(self, hidden_states, input_ids, prompts, follows):
         first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
         is_code = (input_ids >= first) & (input_ids < first + size)
-        joints, ways = reading_errors(hidden_states, is_code, prompts, follows, self.rest_joints)
-        self._keep("read_mm", 1000 * joints.detach().mean())
+        errors = reading_errors(hidden_states, is_code, prompts, follows, self.rest_joints)
+        self._keep("read_joints_mm", 1000 * errors.joints.detach().mean())
+        self._keep("read_relations_mm", 1000 * errors.relations.detach().mean())
         if follows.any():
-            self._keep("read_way_mm", 1000 * ways.detach().sum() / follows.sum())
-        return self.args.reading_loss_weight * (joints + ways).mean()
+            self._keep("read_ways_mm", 1000 * errors.ways.detach().sum() / follows.sum())
+        return self.args.reading_loss_weight * sum(errors).mean()
 
     def _keep(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
