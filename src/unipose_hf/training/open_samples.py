@@ -29,9 +29,9 @@ TASK_SHARES = {
         "pose-editing": 2,
         "pose-to-text": 3,
         "pose-diff": 4,
-        "image-to-pose": 5,
-        "image-to-pose-text": 1,
-        "image-diff": 1,
+        "image-to-pose": 4,
+        "image-to-pose-text": 2,
+        "image-diff": 2,
     },
 }
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
