@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import torch
+from safetensors.torch import load_file, save_file
 
 from unipose_hf.evaluation.card import figures_table, write_card
 from unipose_hf.evaluation.held_out import evaluate_held_out
@@ -76,12 +78,26 @@ def draw_curves(stages: dict[str, list[dict]], file: Path) -> None:
     figure.savefig(file, dpi=80)
 
 
+def halve_encoder(file: Path) -> None:
+    """The frozen pose encoder in float16, as which it was saved before it became a part of this model."""
+    tensors = load_file(file)
+    for name in [name for name in tensors if ".pose_vision_tower." in name]:
+        half = tensors[name].half()
+        if not torch.equal(half.float(), tensors[name].float()):
+            raise ValueError(f"{name} of {file} is no float16 tensor; save the pose encoder in float16 before.")
+        tensors[name] = half
+    temporary = file.with_suffix(".part")
+    save_file(tensors, temporary, metadata={"format": "pt"})
+    os.replace(temporary, file)
+
+
 def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Path | None, count: int | None) -> None:
     figures = [figures_of(run, count) for run in runs]
     output_dir.mkdir(parents=True, exist_ok=True)
     for file in runs[0].iterdir():
         if file.is_file() and file.name not in NOT_PUBLISHED:
             shutil.copy(file, output_dir / file.name)
+    halve_encoder(output_dir / "model.safetensors")
     stages = {folder.name: log_of(folder) for folder in logs}
     (output_dir / "training").mkdir(exist_ok=True)
     for name, lines in stages.items():

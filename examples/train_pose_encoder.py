@@ -31,7 +31,7 @@ def main(script: ScriptArguments, args: PoseEncoderTrainingArguments) -> None:
     trainer = PoseEncoderTrainer(backbone, args, ImageBankRows(script.image_bank))
     trainer.train(resume_from_checkpoint=True)
     trainer.save_state()  # with the log
-    backbone.save_pretrained(args.output_dir)
+    backbone.half().save_pretrained(args.output_dir)  # as small as the published one; it is loaded in float32
 
 
 if __name__ == "__main__":

@@ -10,7 +10,15 @@ from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body
 from unipose_hf.captions.joint_sets import POSECODES
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.reading_loss import _PLACES, read_out, reading_errors, relations
+from unipose_hf.training.reading_loss import (
+    _JOINTS,
+    ONE_METRE,
+    ONE_METRE_OF_RELATIONS,
+    layout,
+    read_out,
+    reading_errors,
+    relations,
+)
 from unipose_hf.training.trainer import UniPoseTrainer
 
 JOINT_WISE = dict(kernel_size=1, encoder_lengths=[], decoder_lengths=[], num_downsamples=0)
@@ -23,32 +31,34 @@ def rotations():
     return axis_angle_to_matrix(load_open_poses("test").axis_angle[[0, 40, 90]])
 
 
-def hidden_states(joints, ways, told):
-    """(poses, 22, 3) twice and (poses, 271), in metres -> the states of 4 layers that say just that, two columns for
-    each joint.
-    """
-    directions = read_out(HIDDEN)
-    directions = directions / directions.square().sum(1, keepdim=True)  # a component of 1 is read as a metre
-    vectors = torch.zeros(len(joints), 22, len(directions))
-    vectors[..., :3], vectors[..., 3:6] = joints, ways
-    vectors[:, _PLACES[0], [6 + slot for slot in _PLACES[1]]] = told
-    beside = torch.linalg.svd(directions).Vh[len(directions)]  # at right angles to all of them
-    said = vectors.flatten(0, 1) @ directions  # (poses * 22, HIDDEN)
+def hidden_states(joints, ways, told, columns):
+    """(poses, 22, 3) twice and (poses, 271), in metres -> states of 4 layers that say just that, in `columns` each."""
+    groups = min(columns, 22)
+    directions = read_out(HIDDEN, groups)
+    place, first, at = layout(groups)
+    vectors = torch.zeros(len(joints), groups, len(directions))
+    for joint in range(22):
+        vectors[:, place[joint], first[joint] : first[joint] + 3] = ONE_METRE * joints[:, joint]
+        vectors[:, place[joint], first[joint] + 3 : first[joint] + 6] = ONE_METRE * ways[:, joint]
+    vectors[:, [place[joint] for joint in _JOINTS], at] = ONE_METRE_OF_RELATIONS * told
+    beside = torch.linalg.qr(directions.T, mode="complete").Q[:, -1]  # at right angles to all of them
+    said = vectors.flatten(0, 1) @ directions  # (poses * groups, HIDDEN)
     rest = (HIDDEN - said.square().sum(-1, keepdim=True)).sqrt()  # entries have size 1, or a multiple of it
-    states = 0.2 * (said + rest * beside).repeat_interleave(2, dim=0)
+    states = 0.2 * (said + rest * beside).repeat_interleave(columns // groups, dim=0)
     return tuple(torch.cat([torch.ones(7, HIDDEN), states])[None] for _ in range(5))  # text before
 
 
-def test_nothing_is_off_where_all_is_written_down(rotations):
+@pytest.mark.parametrize("columns", [44, 22, 5, 4])  # codes of a pose, or rows of a picture
+def test_nothing_is_off_where_all_is_written_down(rotations, columns):
     joints = forward_kinematics(rotations, REST)[0]
     joints = joints - joints[:, :1]
     ways = torch.stack([torch.zeros(22, 3), joints[1] - joints[0], torch.zeros(22, 3)])
     told = relations(joints, rotations)
-    is_code = torch.arange(7 + 3 * 44)[None] >= 7
+    tells = torch.arange(7 + 3 * columns)[None] >= 7
     follows = torch.tensor([False, True, False])
 
     def off(*said):
-        return reading_errors(hidden_states(*said), is_code, rotations, follows, REST)
+        return reading_errors(hidden_states(*said, columns), tells, rotations, follows, REST)
 
     assert all(errors.abs().max() < 1e-4 for errors in off(joints, ways, told))
     errors = off(joints + torch.tensor([0.03, 0.0, 0.04]), ways, told)
@@ -70,9 +80,9 @@ def test_relations_are_what_posecodes_measure():
     assert told["body_pitch/body"] == 0
 
 
-def test_codes_of_no_joint_are_named(rotations):
-    with pytest.raises(ValueError, match="3 poses of the prompts have 8 codes each.*reading_loss_weight 0"):
-        reading_errors((torch.zeros(1, 24, 8),) * 3, torch.ones(1, 24).bool(), rotations, torch.zeros(3), REST)
+def test_columns_that_belong_to_no_pose_are_named(rotations):
+    with pytest.raises(ValueError, match="25 columns cannot tell 3 poses"):
+        reading_errors((torch.zeros(1, 25, 8),) * 3, torch.ones(1, 25).bool(), rotations, torch.zeros(3), REST)
 
 
 def test_the_trainer_teaches_it(tmp_path):

@@ -34,9 +34,8 @@ class UniPoseSFTConfig(SFTConfig):
             matrix entry, and for what the text states of the pose (`unipose_hf.training.code_loss`). 0, the paper's
             choice, leaves a loss out.
         reading_loss_weight: weight of a loss on how well the language model knows, within, where the joints of the
-            prompt's poses are and how they stand to each other (`unipose_hf.training.reading_loss`), for each metre.
-            Needs a pose tokenizer whose joints have codes of their own, as the bundled one. 0, the paper's choice,
-            leaves it out.
+            prompt's poses and of the people in its pictures are and how they stand to each other
+            (`unipose_hf.training.reading_loss`), for each metre. 0, the paper's choice, leaves it out.
 
     Raises:
         ValueError: no such stage.

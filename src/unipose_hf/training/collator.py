@@ -24,7 +24,8 @@ class UniPoseCollator:
     """
     Beside the four keys of every sample it reads these, where they are there: `pose_codes`, the code numbers of its
     poses (see `add_pose_codes`; else its poses are tokenized here, each time anew), `vision_features`, what the frozen
-    encoders said of its images, in place of these, `stated`, what the text says of the pose to be made, and `id`.
+    encoders said of its images, in place of these, `pictured`, the poses of the people in them, `stated`, what the
+    text says of the pose to be made, and `id`.
 
     A sample that cannot be read is named in the log and left out of its batch.
 
@@ -34,7 +35,8 @@ class UniPoseCollator:
         pose_targets: give the batch what the losses on whole poses need: of the answers `answer_pose_values`
             `(answers, 22, 3, 3)` and, for the samples that have `stated`, `stated_bounds` `(bounds, 5)`; of the
             prompts `prompt_pose_values` `(poses, 22, 3, 3)`, yaw removed, and `prompt_pose_follows` `(poses,)`,
-            whether the pose before is of the same prompt.
+            whether the pose before is of the same prompt; of the samples that have `pictured` the same of these,
+            `pictured_pose_values` and `pictured_pose_follows`.
 
     Returns, when called with a list of samples:
         `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, columns)`, padded on the right,
@@ -96,22 +98,25 @@ class UniPoseCollator:
         return {**sample, "poses": pose_codes(self.pose_tokenizer, sample["poses"]) if codes is None else codes}
 
     def _targets(self, samples):
-        """True poses: those of the answers, with what their texts state, and those of the prompts."""
-        answers, stated, read, follows = [], [], [], []
+        """True poses: of the answers, with what their texts state, of the prompts, and of the prompts' pictures."""
+        answers, stated, told, pictured = [], [], [], []
         for sample in samples:
             poses = [torch.as_tensor(pose, dtype=torch.float32) for pose in sample["poses"]]
             if sample["messages"][-1]["content"][-1]["type"] == "pose":
                 answers.append(poses.pop())
                 stated.append(sample.get("stated") or [])
-            read += poses
-            follows += [place > 0 for place in range(len(poses))]
+            told.append(poses)
+            pictured.append([torch.as_tensor(pose, dtype=torch.float32) for pose in sample.get("pictured") or []])
         targets = {}
         if answers:
             targets["answer_pose_values"] = axis_angle_to_matrix(torch.stack(answers))
             targets["stated_bounds"] = stated_bounds(stated)
-        if read:
-            targets["prompt_pose_values"] = axis_angle_to_matrix(remove_yaw(torch.stack(read)))
-            targets["prompt_pose_follows"] = torch.tensor(follows)
+        for name, groups in (("prompt", told), ("pictured", pictured)):
+            if any(groups):
+                poses = torch.stack([pose for group in groups for pose in group])
+                targets[f"{name}_pose_values"] = axis_angle_to_matrix(remove_yaw(poses))
+                follows = [place > 0 for group in groups for place in range(len(group))]
+                targets[f"{name}_pose_follows"] = torch.tensor(follows)
         return targets
 
 

@@ -73,7 +73,7 @@ def open_samples(
 
     Returns:
         a `datasets.Dataset` that makes its samples when asked: the four keys of every sample, `pose_codes`,
-        `vision_features`, `stated` and `id`, as [`UniPoseCollator`] reads them.
+        `vision_features`, `pictured`, `stated` and `id`, as [`UniPoseCollator`] reads them.
 
     Raises:
         ValueError: a task needs pictures and there are none.
@@ -131,6 +131,7 @@ class _Blocks:
             sample = {"id": name, "task": task, **set_aside(messages), "stated": stated[row]}
             sample["pose_codes"] = [next(codes) for _ in kept[row]]
             sample["vision_features"] = None if features is None else list(features[row])
+            sample["pictured"] = [] if features is None else list(poses[row])
             samples.append(sample)
         return samples
 

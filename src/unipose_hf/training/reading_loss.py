@@ -4,10 +4,11 @@ it stands to others.
 
 Codes may tell of each joint how it is turned against its parent; texts tell that a hand is above a shoulder, which
 takes two chains of rotations up to the pelvis. Answers alone teach that slowly: they name a few such things each. This
-loss asks for all of them, within the model, at the codes of the joint. The read-out is fixed, so that there is nothing
-beside the model to learn, to save or to throw away. It is ours, not the paper's.
+loss asks for all of them, within the model, at the codes of the joint or at the rows of a picture. The read-out is
+fixed, so that there is nothing beside the model to learn, to save or to throw away. It is ours, not the paper's.
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ from unipose_hf.captions.measure import code_values
 from unipose_hf.captions.operators import POSE_OPERATORS
 from unipose_hf.training.code_loss import UNITS
 
+# In hidden states whose entries have size 1. A hand has 63 relations, which must leave room for other things.
+ONE_METRE, ONE_METRE_OF_RELATIONS = 3.0, 1.5
 UNIT = 0.1  # metres: an error of as many degrees as `UNITS` has counts as one of so much
 # points of posecodes that are no joints
 AT_JOINT = {"middle2": "wrist", "hand": "wrist", "thigh": "hip", "shin": "knee", "upperarm": "shoulder"}
@@ -26,7 +29,7 @@ AT_JOINT |= {"forearm": "elbow", "torso": "spine3", "body": "pelvis"}
 
 
 class ReadingErrors(NamedTuple):
-    """How far off the poses of the prompts are read, `(poses,)` each, in metres.
+    """How far off poses are read, `(poses,)` each, in metres.
 
     joints: distance of joints, relative to the pelvis, in the middle layer.
     ways: distance of the ways that joints go from the pose before to this one, at three quarters of the layers; 0 for
@@ -41,7 +44,7 @@ class ReadingErrors(NamedTuple):
 
 def reading_errors(
     hidden_states: tuple[torch.Tensor, ...],
-    is_code: torch.Tensor,
+    tells: torch.Tensor,
     rotations: torch.Tensor,
     follows: torch.Tensor,
     rest_joints: torch.Tensor,
@@ -49,36 +52,34 @@ def reading_errors(
     """
     Args:
         hidden_states: of the language model, one more than it has layers, `(samples, columns, hidden)` each.
-        is_code: where the codes of the prompts' poses stand, `(samples, columns)`.
+        tells: where the codes of the prompts' poses stand, or the rows of their pictures, `(samples, columns)`.
         rotations: what these poses are, in their order, yaw removed, `(poses, 22, 3, 3)`.
         follows: whether the pose before is of the same prompt, `(poses,)`.
         rest_joints: of the body, `(22, 3)` metres.
 
     Raises:
-        ValueError: the joints of this pose tokenizer have no codes of their own.
+        ValueError: the columns that tell poses are not as many for each.
     """
-    poses, layers, count = len(rotations), len(hidden_states) - 1, rotations.shape[1]
-    codes = int(is_code.sum())
-    if codes % (poses * count):
-        raise ValueError(
-            f"The {poses} poses of the prompts have {codes / poses:g} codes each, which cannot be those of {count} "
-            "joints; leave reading_loss_weight 0, or train a pose tokenizer with kernel_size 1 and no lengths."
-        )
+    poses, layers, columns = len(rotations), len(hidden_states) - 1, int(tells.sum())
+    if columns % poses:
+        raise ValueError(f"{columns} columns cannot tell {poses} poses; give each as many codes or image tokens.")
     joints = forward_kinematics(rotations, rest_joints)[0]
     joints = joints - joints[:, :1]  # (poses, 22, 3)
     ways = joints - joints.roll(1, dims=0)
-    middle, later = layers // 2, 3 * layers // 4
-    directions = read_out(hidden_states[0].shape[-1]).to(joints.device)
-
-    def read(layer, directions):  # (poses, 22, directions)
-        hidden = hidden_states[layer][is_code].float().view(poses, count, -1, hidden_states[0].shape[-1]).mean(2)
-        return F.linear(F.rms_norm(hidden, hidden.shape[-1:]), directions)
-
-    at, slots = (torch.tensor(places, device=joints.device) for places in _PLACES)
-    told = read(later, directions[6:])[:, at, slots]  # (poses, 271)
+    groups = min(columns // poses, len(JOINT_NAMES))
+    place, first, at = (torch.tensor(numbers, device=joints.device) for numbers in layout(groups))
+    axes = first[:, None] + torch.arange(3, device=joints.device)  # (22, 3)
+    found = {}
+    for layer in (layers // 2, 3 * layers // 4):
+        hidden = hidden_states[layer][tells].float().unflatten(0, (poses, -1))
+        hidden = F.adaptive_avg_pool1d(hidden.mT, groups).mT  # (poses, groups, hidden)
+        directions = read_out(hidden.shape[-1], groups).to(hidden.device)
+        found[layer] = F.linear(F.rms_norm(hidden, hidden.shape[-1:]), directions)  # (poses, groups, directions)
+    middle, later = found[layers // 2], found[3 * layers // 4]
+    told = later[:, place[_JOINTS], at] / ONE_METRE_OF_RELATIONS  # (poses, 271)
     return ReadingErrors(
-        (read(middle, directions[:3]) - joints).norm(dim=-1).mean(-1),
-        (read(later, directions[3:6]) - ways).norm(dim=-1).mean(-1) * follows,
+        (middle[:, place[:, None], axes] / ONE_METRE - joints).norm(dim=-1).mean(-1),
+        (later[:, place[:, None], axes + 3] / ONE_METRE - ways).norm(dim=-1).mean(-1) * follows,
         (told - relations(joints, rotations)).abs().mean(-1),
     )
 
@@ -94,28 +95,36 @@ def relations(joints: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
     return (code_values(joints, rotations) - centres) / units * UNIT
 
 
-def read_out(hidden_size: int) -> torch.Tensor:
-    """Directions for joints (3), ways (3) and the relations of one joint (the others), `(69, hidden_size)`.
-
-    Always the same; at right angles where there is room. Where entries have size 1, a component of 3 is a metre, of
-    relations, since a hand has 63 of them, 1.5.
+def read_out(hidden_size: int, groups: int) -> torch.Tensor:
+    """The directions in which hidden states tell, `(directions, hidden_size)`, always the same; at right angles where
+    there is room.
     """
-    drawn = torch.randn(hidden_size, 6 + max(_PLACES[1]) + 1, generator=torch.Generator().manual_seed(0))
-    directions = (torch.linalg.qr(drawn).Q if hidden_size >= drawn.shape[1] else F.normalize(drawn, dim=0)).T
-    return torch.cat([directions[:6] / 3, directions[6:] / 1.5])
+    _, first, at = layout(groups)
+    drawn = torch.randn(hidden_size, max(*at, max(first) + 5) + 1, generator=torch.Generator().manual_seed(0))
+    return (torch.linalg.qr(drawn).Q if hidden_size >= drawn.shape[1] else F.normalize(drawn, dim=0)).T
 
 
-def _places():
-    """Of each posecode the joint at which it is read, and which of that joint's directions tells it."""
-    joints = []
-    for code in POSECODES:
-        side, _, part = code.points[0].rpartition("_")
-        part = AT_JOINT.get(part, part)
-        joints.append(JOINT_NAMES.index(f"{side}_{part}" if side else part))
-    return joints, [joints[:place].count(joint) for place, joint in enumerate(joints)]
+@functools.cache
+def layout(groups: int) -> tuple[list[int], list[int], list[int]]:
+    """Which of the groups of columns tells each of 22 joints, the first direction of each joint there (three for where
+    it is, three for its way, then one for each of its posecodes), and the direction of each of 271 posecodes.
+    """
+    place = [joint % groups for joint in range(len(JOINT_NAMES))]
+    sizes = [6 + _JOINTS.count(joint) for joint in range(len(JOINT_NAMES))]
+    first = [
+        sum(sizes[other] for other in range(joint) if place[other] == place[joint]) for joint in range(len(place))
+    ]
+    return place, first, [first[joint] + 6 + _JOINTS[:code].count(joint) for code, joint in enumerate(_JOINTS)]
 
 
-_PLACES = _places()
+def _joint_of(code):
+    """The joint at whose columns a posecode is told."""
+    side, _, part = code.points[0].rpartition("_")
+    part = AT_JOINT.get(part, part)
+    return JOINT_NAMES.index(f"{side}_{part}" if side else part)
+
+
+_JOINTS = [_joint_of(code) for code in POSECODES]
 _SCALES = (
     [sum(edges) / len(edges) for edges in (POSE_OPERATORS[code.kind].thresholds for code in POSECODES)],
     [UNITS[code.kind] for code in POSECODES],

@@ -20,7 +20,8 @@ from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 NEW_ROWS = ["lm_head", "pose_query_embeddings"]
 # what `UniPoseCollator` tells of the poses in a batch, for the losses on whole poses
-POSES = ("answer_pose_values", "stated_bounds", "prompt_pose_values", "prompt_pose_follows")
+POSES = ("answer_pose_values", "stated_bounds")
+POSES += ("prompt_pose_values", "prompt_pose_follows", "pictured_pose_values", "pictured_pose_follows")
 
 
 def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
@@ -170,8 +171,8 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         return self.accelerator.reduce(torch.tensor(counts, device=self.args.device).long(), "sum").tolist()
 
     def _losses(self, model, inputs, poses, num_items_in_batch):
-        """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements and over
-        the poses of prompts, of all ranks.
+        """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements, over the
+        poses of prompts and over those of their pictures, of all ranks.
         """
         labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
@@ -186,8 +187,8 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         else:  # of all ranks, whose gradients are averaged
             steps = self.current_gradient_accumulation_steps
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        target, bounds, prompts, follows = (poses[name] for name in POSES)
-        own = [0 if found is None else len(found) for found in (target, bounds, prompts)]
+        target, bounds, *read = (poses[name] for name in POSES)
+        own = [0 if found is None else len(found) for found in (target, bounds, read[0], read[2])]
         everyones = self._sum_over_ranks(own)
         scales = [processes / steps * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
@@ -195,10 +196,10 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
                 at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
                 on_poses, on_statements = self._pose_losses(logits[at_queries], target, bounds)
                 loss = loss + on_poses * scales[0] + on_statements * scales[1]
-            if own[2] and reading:
-                loss = (
-                    loss + self._reading_loss(output.hidden_states, inputs["input_ids"], prompts, follows) * scales[2]
-                )
+            if reading and own[2]:
+                loss = loss + self._reading_loss("read", output, inputs["input_ids"], *read[:2]) * scales[2]
+            if reading and own[3]:
+                loss = loss + self._reading_loss("seen", output, inputs["input_ids"], *read[2:]) * scales[3]
         return loss
 
     def _pose_losses(self, logits, target, bounds):
@@ -219,14 +220,17 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         self._keep("stated", stated.detach())
         return loss, self.args.stated_loss_weight * stated
 
-    def _reading_loss(self, hidden_states, input_ids, prompts, follows):
-        first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
+    def _reading_loss(self, name, output, input_ids, rotations, follows):
+        """On the poses that were `read` from their codes, or `seen` in pictures."""
+        config = self.unipose_config
+        first, size = config.pose_code_offset, config.pose_config.codebook_size
         is_code = (input_ids >= first) & (input_ids < first + size)
-        errors = reading_errors(hidden_states, is_code, prompts, follows, self.rest_joints)
-        self._keep("read_joints_mm", 1000 * errors.joints.detach().mean())
-        self._keep("read_relations_mm", 1000 * errors.relations.detach().mean())
+        tells = is_code if name == "read" else input_ids == config.image_token_id
+        errors = reading_errors(output.hidden_states, tells, rotations, follows, self.rest_joints)
+        self._keep(f"{name}_joints_mm", 1000 * errors.joints.detach().mean())
+        self._keep(f"{name}_relations_mm", 1000 * errors.relations.detach().mean())
         if follows.any():
-            self._keep("read_ways_mm", 1000 * errors.ways.detach().sum() / follows.sum())
+            self._keep(f"{name}_ways_mm", 1000 * errors.ways.detach().sum() / follows.sum())
         return self.args.reading_loss_weight * sum(errors).mean()
 
     def _keep(self, name, value):
