@@ -6,11 +6,13 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import BLAZEPOSE
 from tiny_chat import tiny_model_and_processor
 from tiny_training import ON_A_PROCESSOR
 from typer.testing import CliRunner
 
 from unipose_hf.cli import app
+from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES
 from unipose_hf.training.stages import run_stage
 
 COMMON = [f"--{name}={value}" for name, value in ON_A_PROCESSOR.items()]
@@ -26,12 +28,13 @@ COMMON += [
 @pytest.fixture
 def begun(tmp_path, monkeypatch):
     """A folder with a new model and some pictures of rendered people; few poses, so that they are soon drawn."""
-    model, processor = tiny_model_and_processor(text={"max_position_embeddings": 512})
+    encoder = BLAZEPOSE | {"pose_head_depths": [1, 0, 0]}
+    model, processor = tiny_model_and_processor(encoder, text={"max_position_embeddings": 512})
     model.save_pretrained(tmp_path / "new")
     processor.save_pretrained(tmp_path / "new")
     (tmp_path / "images").mkdir()
-    channels = model.config.pose_vision_config.hidden_size
-    bank = {"features": torch.randn(8, 12, channels), "poses": 0.2 * torch.randn(8, 22, 3)}
+    bank = {"landmarks": torch.randn(8, NUM_FEATURES), "maps": torch.randn(8, BLAZEPOSE["head_channels"], 8, 8).half()}
+    bank |= {"squares": torch.rand(8, 4), "poses": 0.2 * torch.randn(8, 22, 3)}
     save_file(bank, tmp_path / "images" / "00000.safetensors")
     from unipose_hf.training import pose_tokenizer
 
@@ -47,7 +50,7 @@ def weights_of(folder):
 def test_each_stage_goes_on_from_the_one_before(begun):
     images = f"--image_bank={begun / 'images'}"
     stages = {"alignment": ["--use_lora=true"], "projector": [images], "instruction": [images, "--use_lora=false"]}
-    before, tower = begun / "new", "model.pose_vision_tower.layernorm.weight"
+    before, tower = begun / "new", "model.pose_vision_tower.pose_head.pose.weight"
     changed = {}
     for stage, more in stages.items():
         after = begun / stage
@@ -60,6 +63,15 @@ def test_each_stage_goes_on_from_the_one_before(begun):
     assert changed["alignment"] == language and changed["projector"] == {"multi_modal_projector"}
     assert changed["instruction"] >= language
     assert "use_cache" not in json.loads((after / "config.json").read_text())
+
+
+def test_pictures_of_another_encoder_are_refused(begun):
+    model, processor = tiny_model_and_processor()  # it has a ViTPose
+    model.save_pretrained(begun / "other")
+    processor.save_pretrained(begun / "other")
+    arguments = [f"--model={begun / 'other'}", f"--output_dir={begun / 'no'}", f"--image_bank={begun / 'images'}"]
+    with pytest.raises(ValueError, match="seen by a BlazePose.*VitPoseBackbone.*unipose build-data"):
+        run_stage("projector", [*arguments, *COMMON])
 
 
 def test_a_finished_stage_is_not_trained_again(begun):

@@ -23,9 +23,9 @@ def tiny_processor(num_image_tokens=16):
     return UniPoseProcessor(image_processor, tiny_tokenizer(), num_codes=NUM_CODES, num_image_tokens=num_image_tokens)
 
 
-def tiny_model_and_processor(**changes):
+def tiny_model_and_processor(pose_vision=VITPOSE, **changes):
     """Both of them; the arguments are those of `tiny_config`."""
     ids = tiny_processor().token_ids()
     text = {"vocab_size": len(tiny_tokenizer()), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    model = tiny_model(pose_vision=VITPOSE, text=text | changes.pop("text", {}), **ids, **changes)
+    model = tiny_model(pose_vision=pose_vision, text=text | changes.pop("text", {}), **ids, **changes)
     return model, tiny_processor(model.config.image_seq_length)

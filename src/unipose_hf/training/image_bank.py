@@ -99,7 +99,13 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
 
     Raises:
         FileNotFoundError: the folder holds no chunk.
+        ValueError: the encoder is another one.
     """
+    if not isinstance(backbone, BlazePoseBackbone):
+        raise ValueError(
+            f"The pictures in {folder} were seen by a BlazePose, but this model's pose encoder is a "
+            f"{type(backbone).__name__}; make pictures for it with unipose build-data and give them as --data."
+        )
     features, poses = [], []
     for chunk in map(load_file, bank_chunks(folder)):
         parts = [chunk["landmarks"]]
