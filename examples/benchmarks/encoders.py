@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's ablation of its visual encoders (table 6), on what there is without a download: the landmarks that
+BlazePose finds as published, the head that was trained to tell poses, or both.
+
+    python examples/benchmarks/encoders.py --model runs/tiny/stage1 --image_bank runs/tiny/images
+
+Trainings that differ in nothing else, from the same model with a new projector, on the tasks with one picture; figures
+of the held-out poses. What is left out is nought, as are the weights of the projector for it. Killed and started
+again, it goes on.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+from unipose_hf.training.arguments import UniPoseSFTConfig
+from unipose_hf.training.image_bank import load_image_bank
+from unipose_hf.training.open_samples import open_samples
+from unipose_hf.training.trainer import UniPoseTrainer
+
+LEFT_OUT = {"landmarks": slice(NUM_FEATURES, None), "pose head": slice(NUM_FEATURES), "both": slice(0)}
+TASKS = {"image-to-pose": 2, "image-to-pose-text": 1}
+ROWS = 48
+
+
+def trained(model: str, image_bank: str, folder: Path, features: str, steps: int):
+    network = UniPoseForConditionalGeneration.from_pretrained(model)
+    processor = UniPoseProcessor.from_pretrained(model)
+    images = load_image_bank(image_bank, network.model.pose_vision_tower)
+    images["features"][:, LEFT_OUT[features]] = 0
+    torch.manual_seed(0)
+    for layer in (network.model.multi_modal_projector.linear_1, network.model.multi_modal_projector.linear_2):
+        layer.reset_parameters()
+    network.model.multi_modal_projector.linear_1.weight.data[:, LEFT_OUT[features]] = 0
+    args = UniPoseSFTConfig(
+        str(folder / features.replace(" ", "_")),
+        stage="instruction",
+        max_steps=steps,
+        per_device_train_batch_size=ROWS,
+        learning_rate=6e-4,
+        warmup_steps=min(30, steps // 4),
+        weight_decay=0.01,
+        adam_beta2=0.99,
+        use_lora=False,
+        use_muon=True,
+        joint_loss_weight=30.0,
+        rotation_loss_weight=10.0,
+        reading_loss_weight=2.0,
+        train_sampling_strategy="sequential",
+        gradient_checkpointing=False,
+        use_cpu=True,
+        bf16=True,
+        report_to="none",
+        save_steps=100,
+        logging_steps=50,
+        disable_tqdm=True,
+    )
+    samples = open_samples(steps * ROWS, TASKS, network.model.pose_tokenizer, images=images, block=ROWS, seed=6)
+    UniPoseTrainer(network, args, samples, processor).train(resume_from_checkpoint=True)
+    return network, processor
+
+
+def main(model: str, image_bank: str, folder: Path, steps: int, count: int | None) -> None:
+    print("| features | MPJPE, mm | PA-MPJPE, mm | codes true of captions | BLEU-4 |")
+    print("| --- | --- | --- | --- | --- |")
+    for name in LEFT_OUT:
+        network, processor = trained(model, image_bank, folder, name, steps)
+        figures = evaluate_held_out(network, processor, count, tasks=TASKS)
+        pose, text = (figures[task] for task in TASKS)
+        row = pose["mpjpe_mm"], pose["pa_mpjpe_mm"], text["codes_true"], text["bleu4"]
+        print(f"| {name} | {' | '.join(map(str, row))} |", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a model with a pose head that has not seen pictures")
+    parser.add_argument("--image_bank", required=True, help="as examples/build_image_bank.py leaves it")
+    parser.add_argument("--folder", type=Path, default=Path("runs/encoders"))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    main(**vars(parser.parse_args()))
