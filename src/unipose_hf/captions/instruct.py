@@ -10,7 +10,7 @@ import torch
 
 from .aggregate import group_facts, merge_entities, merge_twins, skip_some, swap_sides
 from .body_tree import order_groups
-from .describe import CHUNK, _senses, pose_geometry, seeded_random
+from .describe import CHUNK, _senses, pose_geometry, seeded_random, swayed, unmoved
 from .facts import POSE_FACTS, fact_of
 from .imperative_sentences import describe_changes, describe_turn
 from .imperatives import DETERMINERS, KEEP_POSE
@@ -81,6 +81,7 @@ def instruct_pairs(
     compat: bool = False,
     rotation_change=None,
     max_clauses: int | None = None,
+    steady: float = 0.0,
     return_codes: bool = False,
 ):
     """Say how to get from pose A to pose B, in the imperative.
@@ -101,6 +102,7 @@ def instruct_pairs(
             becomes a sentence about turning. None says nothing about turning.
         max_clauses: how many changes and goals a text names at most, the biggest changes first (the turn comes on
             top); such a text has fewer than 90 words. None says everything.
+        steady: as for `caption_poses`.
         return_codes: also return what each text states.
 
     Returns:
@@ -126,7 +128,7 @@ def instruct_pairs(
     for start in range(0, len(poses_a), step):
         chunk_a, chunk_b = poses_a[start : start + step], poses_b[start : start + step]
         randoms = [seeded_random(seed, a, b) for a, b in zip(chunk_a, chunk_b, strict=True)]
-        measured = _measured(chunk_a, chunk_b, compat, randoms if noise else None)
+        measured = _measured(chunk_a, chunk_b, compat, randoms if noise else None, steady)
         rows = zip(*measured, turns[start : start + step], randoms, strict=True)
         for changes, goals, turn, random in rows:
             text, codes = _compose(changes, goals, turn, random, *options)
@@ -148,16 +150,12 @@ def turn_categories(rotation_change, count):
     return [None if name == "-" else name for name in names]
 
 
-def _measured(poses_a, poses_b, compat, randoms):
+def _measured(poses_a, poses_b, compat, randoms, steady):
     """For each pair the changes and the goals that may be said, both as (facts, eligibility).
 
     With ``randoms``, a function for each pair, noise is added.
     """
-    joints_a, rotations_a = pose_geometry(poses_a)
-    joints_b, rotations_b = pose_geometry(poses_b)
-    codes_a = measure_posecodes(joints_a, rotations_a, compat=compat)
-    codes_b = measure_posecodes(joints_b, rotations_b, compat=compat)
-    codes = compare_posecodes(codes_a, codes_b, joints_a, joints_b, compat=compat)
+    codes_a, codes_b, codes, joints_b = _codes(poses_a, poses_b, compat)
     if randoms is not None:
         codes_a, codes_b = blur_posecodes(codes_a, randoms), blur_posecodes(codes_b, randoms)
         codes = blur_paircodes(codes, codes_a, codes_b, randoms)
@@ -165,9 +163,24 @@ def _measured(poses_a, poses_b, compat, randoms):
     sizes = np.concatenate((sizes, sizes[:, _SUPER_SOURCES]), 1)
     pairs = _numbers(poses_a, poses_b) if compat else None
     categories = torch.cat((codes.categories, torch.ones_like(codes.supers, dtype=torch.long)), 1).numpy()
-    changes = _eligible_facts(_CHANGE_FACTS, instruction_eligibility(codes), categories, sizes)
-    goals = _eligible_facts(POSE_FACTS, target_eligibility(codes_b, codes, pairs=pairs), _senses(codes_b, joints_b))
-    return changes, goals
+    may_change, may_aim = instruction_eligibility(codes), target_eligibility(codes_b, codes, pairs=pairs)
+    if steady:
+        # not the same way, or what is common to both would be steady
+        others = zip(swayed(poses_a, steady), reversed(swayed(poses_b, -steady)), strict=True)
+        others = [_codes(*pair, compat) for pair in others]
+        may_change = may_change * unmoved(codes, [other[2] for other in others])
+        may_aim = may_aim * unmoved(codes_b, [other[1] for other in others])
+    changes = _eligible_facts(_CHANGE_FACTS, may_change, categories, sizes)
+    return changes, _eligible_facts(POSE_FACTS, may_aim, _senses(codes_b, joints_b))
+
+
+def _codes(poses_a, poses_b, compat):
+    """Posecodes of A and of B, paircodes from A to B, and the joints of B."""
+    joints_a, rotations_a = pose_geometry(poses_a)
+    joints_b, rotations_b = pose_geometry(poses_b)
+    codes_a = measure_posecodes(joints_a, rotations_a, compat=compat)
+    codes_b = measure_posecodes(joints_b, rotations_b, compat=compat)
+    return codes_a, codes_b, compare_posecodes(codes_a, codes_b, joints_a, joints_b, compat=compat), joints_b
 
 
 def _eligible_facts(table, eligibility, categories, sizes=None):

@@ -35,6 +35,7 @@ TASK_SHARES = {
     },
 }
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
+STEADY = 0.1  # radians: texts to be written say what is plain to see, those to be read anything
 PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
 # root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
 LIMB_GROUPS = (
@@ -143,9 +144,10 @@ class _Blocks:
             clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
         if task == "image-to-pose":
             return [""] * len(poses), nothing
+        options = {"seed": seed, "max_clauses": clauses, "steady": 0.0 if rule.text else STEADY}
         if task in ("pose-editing", "pose-diff", "image-diff"):
-            return instruct_pairs(poses[:, 0], poses[:, 1], seed=seed, max_clauses=clauses), nothing
-        texts, stated = caption_poses(poses[:, 0], seed=seed, max_clauses=clauses, return_codes=True)
+            return instruct_pairs(poses[:, 0], poses[:, 1], **options), nothing
+        texts, stated = caption_poses(poses[:, 0], **options, return_codes=True)
         return texts, stated if rule.answer == "pose" else nothing
 
 
