@@ -83,13 +83,24 @@ def assert_is_english(caption):
 
 
 def test_a_caption_depends_on_its_pose_and_seed_only(poses):
-    for options in ({}, {"noise": True}, {"compat": True}, {"version": "F"}, {"max_clauses": 4}):
+    for options in ({}, {"noise": True}, {"compat": True}, {"version": "F"}, {"max_clauses": 4}, {"steady": 0.1}):
         captions = caption_poses(poses, seed=3, **options)
         assert caption_poses(poses[20:30].clone(), seed=3, **options) == captions[20:30]
         assert caption_poses(poses[7:8], seed=3, **options) == captions[7:8]
         other = caption_poses(poses, seed=4, **options)
         assert sum(a != b for a, b in zip(captions, other, strict=True)) > 0.9 * len(poses)
     assert caption_poses(poses[:2].numpy()) == caption_poses(poses[:2])
+
+
+def test_steady_statements_are_true_and_outlast_small_turns(poses):
+    sway = 0.1 * torch.randn(poses.shape, generator=torch.Generator().manual_seed(5))
+    held, counts = [], []
+    for steady in (0.0, 0.1):
+        _, stated = caption_poses(poses, max_clauses=9, steady=steady, return_codes=True)
+        assert codes_satisfied(stated, *pose_geometry(poses)).nan_to_num(1).eq(1).all()
+        held.append(codes_satisfied(stated, *pose_geometry(poses + sway)).nanmean())
+        counts.append(sum(map(len, stated)))
+    assert held[1] > held[0] + 0.08 and 0.5 * counts[0] < counts[1] < counts[0]
 
 
 def test_a_caption_does_not_depend_on_the_interpreters_hash_seed():

@@ -731,3 +731,21 @@ def test_measuring_is_exact_without_rotations_too(pairs):
 def test_every_pair_gets_its_own_words(pairs):
     assert len(set(instruct_pairs(*pairs))) > 140
     assert describe_changes([], "the", fixed(0.0)) == ""
+
+
+def test_steady_instructions_are_true_and_outlast_small_turns(pairs):
+    generator = torch.Generator().manual_seed(5)
+    swayed = [poses + 0.1 * torch.randn(poses.shape, generator=generator) for poses in pairs]
+
+    def share(stated, poses_a, poses_b):
+        (joints_a, rotations_a), (joints_b, rotations_b) = pose_geometry(poses_a), pose_geometry(poses_b)
+        return paircodes_satisfied(stated, joints_a, joints_b, rotations_a, rotations_b)
+
+    held = []
+    for steady in (0.0, 0.1):
+        texts, stated = instruct_pairs(*pairs, max_clauses=9, steady=steady, return_codes=True)
+        assert share(stated, *pairs).nan_to_num(1).eq(1).all()
+        held.append(share(stated, *swayed).nanmean())
+    assert held[1] > held[0] + 0.05
+    alone = instruct_pairs(pairs[0][5:6], pairs[1][5:6], max_clauses=9, steady=0.1)
+    assert alone == texts[5:6]
