@@ -35,7 +35,9 @@ TASK_SHARES = {
     },
 }
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
-STEADY = 0.1  # radians: texts to be written say what is plain to see, those to be read anything
+# Texts to be written say what would hold if joints were turned by so many radians, about as unsure as a small model is
+# of them; those to be read say anything.
+STEADY = {"pose-to-text": 0.1, "pose-diff": 0.15, "image-to-pose-text": 0.2, "image-diff": 0.25}
 PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
 # root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
 LIMB_GROUPS = (
@@ -144,7 +146,7 @@ class _Blocks:
             clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
         if task == "image-to-pose":
             return [""] * len(poses), nothing
-        options = {"seed": seed, "max_clauses": clauses, "steady": 0.0 if rule.text else STEADY}
+        options = {"seed": seed, "max_clauses": clauses, "steady": STEADY.get(task, 0.0)}
         if task in ("pose-editing", "pose-diff", "image-diff"):
             return instruct_pairs(poses[:, 0], poses[:, 1], **options), nothing
         texts, stated = caption_poses(poses[:, 0], **options, return_codes=True)
