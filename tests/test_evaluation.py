@@ -93,6 +93,7 @@ def made_up_figures():
     }
     for task in ("pose-to-text", "pose-diff", "image-to-pose-text", "image-diff"):
         names[task] = ("bleu4", "bleu4_of_shuffled_references", "codes_true", "codes_true_of_shuffled_texts")
+        names[task] += ("codes_per_text",)
     numbers = iter(range(100, 1000))
     figures = {task: {name: next(numbers) for name in keys} for task, keys in names.items()}
     satisfied = ("codes_satisfied", "codes_of_shuffled_captions_satisfied", "mpjpe_mm")

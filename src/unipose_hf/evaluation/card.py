@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unipose_hf.modeling.pose_unipose import write_file
 
+TEXT_TASKS = ("pose-to-text", "pose-diff", "image-to-pose-text", "image-diff")
 # task, figure, what it is, the same figure of a model that knows nothing of its input
 ROWS = (
     ("tokenizer", ("mpjpe_mm",), "MPJPE, mm", None),
@@ -23,6 +24,7 @@ ROWS = (
     ("pose-diff", ("codes_true",), "stated codes true of the pair", "texts of other pairs"),
     ("image-to-pose-text", ("codes_true",), "stated codes true, rendered people", "texts of other pictures"),
     ("image-diff", ("codes_true",), "stated codes true, rendered people", "texts of other pictures"),
+    *((task, ("codes_per_text",), "codes stated in a text", None) for task in TEXT_TASKS),
     ("pose-to-text", ("bleu4",), "BLEU-4", "shuffled references"),
     ("pose-diff", ("bleu4",), "BLEU-4", "shuffled references"),
     ("image-to-pose-text", ("bleu4",), "BLEU-4, rendered people", "shuffled references"),
