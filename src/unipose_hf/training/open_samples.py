@@ -35,9 +35,9 @@ TASK_SHARES = {
     },
 }
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
-# Texts to be written say what would hold if joints were turned by so many radians, about as unsure as a small model is
-# of them; those to be read say anything.
-STEADY = {"pose-to-text": 0.1, "pose-diff": 0.15, "image-to-pose-text": 0.2, "image-diff": 0.25}
+# Texts to be written say what would hold if joints were turned by so many radians, and are about poses of which
+# so many things are to be said; those to be read say anything.
+STEADY, FEWEST_STATEMENTS = 0.1, 5
 PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
 # root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
 LIMB_GROUPS = (
@@ -108,17 +108,21 @@ class _Blocks:
         task = self.tasks[int(torch.multinomial(self.shares, 1, generator=generator))]
         rule, rows = TASKS[task], self.rows
         count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)  # poses of a sample
-        features = None
+        features, drawn = None, 2 * rows if rule.answer == "text" else rows
         if rule.images:
-            chosen = torch.randint(len(self.images["poses"]), (rows * count,), generator=generator)
+            chosen = torch.randint(len(self.images["poses"]), (drawn * count,), generator=generator)
             features = self.images["features"][chosen].float()
-            features = features.reshape(rows, count, -1, features.shape[-1])  # (rows, images, cells, channels)
-            poses = self.images["poses"][chosen].unflatten(0, (rows, count))
+            features = features.reshape(drawn, count, -1, features.shape[-1])  # (drawn, images, cells, channels)
+            poses = self.images["poses"][chosen].unflatten(0, (drawn, count))
         elif count == 1:
-            poses = self.pool[torch.randint(len(self.pool), (rows,), generator=generator)][:, None]
+            poses = self.pool[torch.randint(len(self.pool), (drawn,), generator=generator)][:, None]
         else:
-            poses = related_pairs(self.pool, rows, generator)
+            poses = related_pairs(self.pool, drawn, generator)
         texts, stated = self._texts(task, poses, generator)
+        if drawn > rows:  # where little is to be said, a model learns to say nothing
+            best = sorted(range(drawn), key=lambda row: -min(len(stated[row]), FEWEST_STATEMENTS))[:rows]
+            texts, stated, poses = [texts[row] for row in best], [[]] * rows, poses[best]
+            features = None if features is None else features[best]
         kept = poses[:, [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]]  # (rows, poses, 22, 3)
         codes = iter(pose_codes(self.pose_tokenizer, list(kept.flatten(0, 1))))
         wordings = torch.rand(rows, generator=generator).tolist()
@@ -146,11 +150,11 @@ class _Blocks:
             clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
         if task == "image-to-pose":
             return [""] * len(poses), nothing
-        options = {"seed": seed, "max_clauses": clauses, "steady": STEADY.get(task, 0.0)}
+        options = {"seed": seed, "max_clauses": clauses, "steady": 0.0 if rule.text else STEADY, "return_codes": True}
         if task in ("pose-editing", "pose-diff", "image-diff"):
-            return instruct_pairs(poses[:, 0], poses[:, 1], **options), nothing
-        texts, stated = caption_poses(poses[:, 0], **options, return_codes=True)
-        return texts, stated if rule.answer == "pose" else nothing
+            texts, stated = instruct_pairs(poses[:, 0], poses[:, 1], **options)
+            return texts, nothing if rule.text else stated
+        return caption_poses(poses[:, 0], **options)
 
 
 def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> torch.Tensor:
