@@ -21,15 +21,14 @@ ATTENTION = {"mixed": "all", "causal": "none"}
 ROWS = 48
 
 
-def trained(model: str, folder: Path, attention: str, steps: int):
-    network = UniPoseForConditionalGeneration.from_pretrained(model, bidirectional_poses=ATTENTION[attention])
-    processor = UniPoseProcessor.from_pretrained(model)
-    args = UniPoseSFTConfig(
-        str(folder / attention),
-        stage="alignment",
+def arguments(folder: Path, steps: int, stage: str, learning_rate: float, **changes) -> UniPoseSFTConfig:
+    """Of a short training of all weights on a processor."""
+    return UniPoseSFTConfig(
+        str(folder),
+        stage=stage,
         max_steps=steps,
         per_device_train_batch_size=ROWS,
-        learning_rate=2e-3,
+        learning_rate=learning_rate,
         warmup_steps=min(100, steps // 4),
         weight_decay=0.01,
         adam_beta2=0.99,
@@ -37,7 +36,6 @@ def trained(model: str, folder: Path, attention: str, steps: int):
         use_muon=True,
         joint_loss_weight=30.0,
         rotation_loss_weight=10.0,
-        stated_loss_weight=2.0,
         train_sampling_strategy="sequential",
         gradient_checkpointing=False,
         use_cpu=True,
@@ -45,7 +43,14 @@ def trained(model: str, folder: Path, attention: str, steps: int):
         save_steps=100,
         logging_steps=50,
         disable_tqdm=True,
+        **changes,
     )
+
+
+def trained(model: str, folder: Path, attention: str, steps: int):
+    network = UniPoseForConditionalGeneration.from_pretrained(model, bidirectional_poses=ATTENTION[attention])
+    processor = UniPoseProcessor.from_pretrained(model)
+    args = arguments(folder / attention, steps, "alignment", 2e-3, stated_loss_weight=2.0)
     samples = open_samples(steps * ROWS, {"text-to-pose": 1}, network.model.pose_tokenizer, block=ROWS, seed=5)
     UniPoseTrainer(network, args, samples, processor).train(resume_from_checkpoint=True)
     return network, processor

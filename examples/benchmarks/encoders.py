@@ -13,19 +13,18 @@ import argparse
 from pathlib import Path
 
 import torch
+from attention import ROWS, arguments  # beside this file
 
 from unipose_hf.evaluation.held_out import evaluate_held_out
 from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
-from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.image_bank import load_image_bank
 from unipose_hf.training.open_samples import open_samples
 from unipose_hf.training.trainer import UniPoseTrainer
 
 LEFT_OUT = {"landmarks": slice(NUM_FEATURES, None), "pose head": slice(NUM_FEATURES), "both": slice(0)}
 TASKS = {"image-to-pose": 2, "image-to-pose-text": 1}
-ROWS = 48
 
 
 def trained(model: str, image_bank: str, folder: Path, features: str, steps: int):
@@ -37,29 +36,8 @@ def trained(model: str, image_bank: str, folder: Path, features: str, steps: int
     for layer in (network.model.multi_modal_projector.linear_1, network.model.multi_modal_projector.linear_2):
         layer.reset_parameters()
     network.model.multi_modal_projector.linear_1.weight.data[:, LEFT_OUT[features]] = 0
-    args = UniPoseSFTConfig(
-        str(folder / features.replace(" ", "_")),
-        stage="instruction",
-        max_steps=steps,
-        per_device_train_batch_size=ROWS,
-        learning_rate=6e-4,
-        warmup_steps=min(30, steps // 4),
-        weight_decay=0.01,
-        adam_beta2=0.99,
-        use_lora=False,
-        use_muon=True,
-        joint_loss_weight=30.0,
-        rotation_loss_weight=10.0,
-        reading_loss_weight=2.0,
-        train_sampling_strategy="sequential",
-        gradient_checkpointing=False,
-        use_cpu=True,
-        bf16=True,
-        report_to="none",
-        save_steps=100,
-        logging_steps=50,
-        disable_tqdm=True,
-    )
+    name = features.replace(" ", "_")
+    args = arguments(folder / name, steps, "instruction", 6e-4, reading_loss_weight=2.0, bf16=True)
     samples = open_samples(steps * ROWS, TASKS, network.model.pose_tokenizer, images=images, block=ROWS, seed=6)
     UniPoseTrainer(network, args, samples, processor).train(resume_from_checkpoint=True)
     return network, processor
