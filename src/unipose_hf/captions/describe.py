@@ -191,7 +191,8 @@ def _caption(pieces, seed, version, noise, compat, max_clauses, return_codes, st
             codes = blur_posecodes(codes, randoms)
         eligible = caption_eligibility(codes)
         if steady:
-            eligible = eligible * unmoved(codes, [measure_posecodes(*pose_geometry(p)) for p in swayed(keys, steady)])
+            others = [measure_posecodes(*pose_geometry(poses), compat=compat) for poses in swayed(keys, steady)]
+            eligible = eligible * unmoved(codes, others)
         for (facts, levels), random in zip(_eligible_facts(codes, eligible, joints), randoms, strict=True):
             groups = _aggregate(facts, levels, rules, compat, max_clauses, random)
             captions.append(describe_groups(groups, random, simplify=rules.simplify))

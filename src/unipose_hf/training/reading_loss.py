@@ -111,9 +111,8 @@ def layout(groups: int) -> tuple[list[int], list[int], list[int]]:
     """
     place = [joint % groups for joint in range(len(JOINT_NAMES))]
     sizes = [6 + _JOINTS.count(joint) for joint in range(len(JOINT_NAMES))]
-    first = [
-        sum(sizes[other] for other in range(joint) if place[other] == place[joint]) for joint in range(len(place))
-    ]
+    # behind the joints before it of the same group
+    first = [sum(sizes[joint % groups : joint : groups]) for joint in range(len(sizes))]
     return place, first, [first[joint] + 6 + _JOINTS[:code].count(joint) for code, joint in enumerate(_JOINTS)]
 
 
