@@ -44,6 +44,10 @@ def test_the_features_are_those_of_the_backbone_with_its_pose_head(backbone, tmp
     torch.manual_seed(1)
     with_head = with_pose_head(backbone).eval()
     bank = load_image_bank(tmp_path, with_head)
+    (kept,) = (tmp_path / "pose_heads").iterdir()
+    written = kept.stat().st_mtime_ns
+    assert torch.equal(load_image_bank(tmp_path, with_head)["features"], bank["features"])
+    assert kept.stat().st_mtime_ns == written  # not worked out again
     assert torch.equal(
         bank["features"][:, : backbone.config.hidden_size], load_image_bank(tmp_path, backbone)["features"]
     )
@@ -54,6 +58,9 @@ def test_the_features_are_those_of_the_backbone_with_its_pose_head(backbone, tmp
     with torch.no_grad():
         expected = with_head(seen["images"].permute(0, 3, 1, 2).float() / 255).feature_maps[-1].flatten(1)
     assert torch.allclose(bank["features"], expected, atol=1e-2)  # the bank keeps maps in half precision
+    with torch.no_grad():
+        with_head.pose_head.pose.bias += 1
+    assert not torch.equal(load_image_bank(tmp_path, with_head)["features"], bank["features"])  # another head
 
 
 def test_an_empty_bank_is_named(backbone, tmp_path):

@@ -9,10 +9,12 @@ The network wants its person upright in the middle of a 256-pixel square, so the
 whole picture to find the person, once at a turned square cut around the hips. Where it then is not sure of having seen
 anybody, it searches nine overlapping squares of half the picture's side.
 
-Landmarks say little of depth and nothing of how limbs are turned. A second head of ours, `PoseHead`, may tell joints
-and rotations from the same maps (`unipose_hf.training.pose_encoder` trains it); the network itself stays as published.
+Landmarks say little of depth and nothing of how limbs are turned. A second branch of ours, `PoseHead`, may tell joints
+and rotations from the maps that the network's last stages read (`unipose_hf.training.pose_encoder` trains it); the
+network itself stays as published.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -56,8 +58,9 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     expansion (`int`): the same for all other blocks and for the layer that ends the encoder.
     head_channels (`int`): width of the head.
     head_depths (`list[int]`): number of residual blocks after each of the head's two halvings.
-    pose_head_depths (`list[int]`, *optional*): the same of a second head that tells the pose, after the number of
-        blocks before the first halving; `None` has no such head.
+    pose_head_stages (`int`): how many of the last stages a second branch, which tells the pose, has of its own.
+    pose_head_depths (`list[int]`, *optional*): its number of residual blocks before the first halving and after each
+        of the two; `None` has no such branch.
     """
 
     model_type = "unipose_blazepose"
@@ -76,6 +79,7 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     expansion: int = 6
     head_channels: int = 288
     head_depths: list[int] | tuple[int, ...] = (4, 5)
+    pose_head_stages: int = 2
     pose_head_depths: list[int] | tuple[int, ...] | None = None
     hidden_size: int | None = None
     _out_features: list[str] | None = None
@@ -106,6 +110,11 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
             raise ValueError(
                 f"The stage_* lists have the lengths {[len(values) for values in stages]}; give each stage one value."
             )
+        if not 0 < self.pose_head_stages < len(self.stage_depths):
+            raise ValueError(
+                f"pose_head_stages is {self.pose_head_stages}; of {len(self.stage_depths)} stages the pose head may "
+                "have at least one of its own, and not all."
+            )
         if 2 * math.prod(self.stage_strides) != 32:
             raise ValueError(
                 f"stage_strides {list(self.stage_strides)} must multiply to 16, so that 256 pixels become 8."
@@ -122,7 +131,8 @@ class BlazePoseOutput(BackboneOutput):
     world_landmarks (`(n, 39, 3)`): metres from the middle of the hips; x right in the picture, y up, z to the viewer.
     presence (`(n, 1)`): probability that the square holds a person.
     square (`(n, 4)`): the square looked at: centre x, y and side in pixels, turn in radians, clockwise on the screen.
-    maps (`(n, head_channels, 8, 8)`): what the heads see of that square.
+    maps (`(n, C, s, s)`): what the network made of that square before its last `pose_head_stages` stages, where the
+        pose head begins.
     """
 
     landmarks: Tensor | None = None
@@ -173,36 +183,51 @@ class HeadBlock(nn.Module):
         return F.relu6(shortcut + self.pointwise(F.relu6(self.depthwise(y))))
 
 
+def _stages(config: BlazePoseConfig) -> list[list[InvertedResidual]]:
+    stages, inputs = [], config.stem_channels
+    for channels, depth, kernel, stride, expansion in zip(
+        config.stage_channels,
+        config.stage_depths,
+        config.stage_kernels,
+        config.stage_strides,
+        config.stage_expansions,
+        strict=True,
+    ):
+        blocks = [InvertedResidual(inputs, channels, kernel, stride, expansion)]
+        blocks += [InvertedResidual(channels, channels, kernel, 1, config.expansion) for _ in range(depth - 1)]
+        stages.append(blocks)
+        inputs = channels
+    return stages
+
+
+def _neck(config: BlazePoseConfig) -> nn.Sequential:
+    inputs = config.stage_channels[-1]
+    wide = inputs * config.expansion
+    return nn.Sequential(
+        ConvAct(inputs, wide),
+        ConvAct(wide, wide, 3, groups=wide),
+        ConvAct(wide, wide, 3, groups=wide),
+        ConvAct(wide, config.head_channels),
+    )
+
+
+def _head_blocks(channels: int, depths) -> list[HeadBlock]:
+    return [
+        block for n in depths for block in (HeadBlock(channels, stride=2), *(HeadBlock(channels) for _ in range(n)))
+    ]
+
+
 class BlazePoseLandmarker(nn.Module):
     """The network itself, in the units of the published file: one 256-pixel square, no cropping around it."""
 
     def __init__(self, config: BlazePoseConfig):
         super().__init__()
+        stages, head = _stages(config), config.head_channels
         self.stem = ConvAct(config.num_channels, config.stem_channels, 3, stride=2)
-        blocks, inputs = [], config.stem_channels
-        for channels, depth, kernel, stride, expansion in zip(
-            config.stage_channels,
-            config.stage_depths,
-            config.stage_kernels,
-            config.stage_strides,
-            config.stage_expansions,
-            strict=True,
-        ):
-            blocks.append(InvertedResidual(inputs, channels, kernel, stride, expansion))
-            blocks += [InvertedResidual(channels, channels, kernel, 1, config.expansion) for _ in range(depth - 1)]
-            inputs = channels
-        self.blocks = nn.Sequential(*blocks)
-        wide, head = inputs * config.expansion, config.head_channels
-        self.neck = nn.Sequential(
-            ConvAct(inputs, wide),
-            ConvAct(wide, wide, 3, groups=wide),
-            ConvAct(wide, wide, 3, groups=wide),
-            ConvAct(wide, head),
-        )
-        head_blocks = []
-        for depth in config.head_depths:
-            head_blocks += [HeadBlock(head, stride=2)] + [HeadBlock(head) for _ in range(depth)]
-        self.head = nn.Sequential(*head_blocks)
+        self.blocks = nn.Sequential(*itertools.chain(*stages))
+        self.num_shared = sum(map(len, stages[: -config.pose_head_stages]))
+        self.neck = _neck(config)
+        self.head = nn.Sequential(*_head_blocks(head, config.head_depths))
         self.landmarks = nn.Conv2d(head, NUM_LANDMARKS * 5, 2)
         self.presence = nn.Conv2d(head, 1, 2)
         self.world = nn.Conv2d(head, NUM_LANDMARKS * 3, 2)
@@ -211,37 +236,36 @@ class BlazePoseLandmarker(nn.Module):
         """Read squares `(n, 3, 256, 256)` in [0, 1].
 
         Returns landmarks `(n, 39, 5)` (x, y, depth in pixels of the square, two logits), presence `(n, 1)`, world
-        landmarks `(n, 39, 3)` in metres, x right, y **down**, z **away** from the viewer, and the maps
-        `(n, head_channels, 8, 8)` that they were told from.
+        landmarks `(n, 39, 3)` in metres, x right, y **down**, z **away** from the viewer, and the maps `(n, C, s, s)`
+        before the last `pose_head_stages` stages.
         """
         x = squares.to(self.stem[0].weight.dtype)  # (n, 3, 256, 256)
-        maps = self.neck(self.blocks(self.stem(x)))  # (n, head_channels, 8, 8)
-        x = self.head(maps)  # (n, head_channels, 2, 2)
+        maps = self.blocks[: self.num_shared](self.stem(x))
+        x = self.head(self.neck(self.blocks[self.num_shared :](maps)))  # (n, head_channels, 2, 2)
         landmarks = self.landmarks(x).float().view(-1, NUM_LANDMARKS, 5)
         presence = self.presence(x).float().flatten(1).sigmoid()
         return landmarks, presence, self.world(x).float().view(-1, NUM_LANDMARKS, 3), maps
 
 
 class PoseHead(nn.Module):
-    """Maps of a square -> the pose of the person in it, on SMPL's 22 joints."""
+    """Maps of a square -> the pose of the person in it, on SMPL's 22 joints: last stages, neck and head of its own."""
 
     def __init__(self, config: BlazePoseConfig):
         super().__init__()
         channels, (before, *depths) = config.head_channels, config.pose_head_depths
-        blocks = [HeadBlock(channels) for _ in range(before)]
-        for depth in depths:
-            blocks += [HeadBlock(channels, stride=2)] + [HeadBlock(channels) for _ in range(depth)]
-        self.blocks = nn.Sequential(*blocks)
+        self.stages = nn.Sequential(*itertools.chain(*_stages(config)[-config.pose_head_stages :]))
+        self.neck = _neck(config)
+        self.blocks = nn.Sequential(*(HeadBlock(channels) for _ in range(before)), *_head_blocks(channels, depths))
         self.pose = nn.Conv2d(channels, NUM_POSE_FEATURES, 2)
 
     def forward(self, maps: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
-        """From maps `(n, head_channels, 8, 8)` of squares `(n, 4)`.
+        """From the maps `(n, C, s, s)` of squares `(n, 4)`.
 
         Returns joints `(n, 22, 3)`, metres from the pelvis in the picture's axes (x right, y up, z to the viewer), and
         the first two rows of local rotation matrices `(n, 22, 2, 3)`, not yet at right angles, the first that of the
         body against these axes.
         """
-        pose = self.pose(self.blocks(maps)).float().flatten(1)
+        pose = self.pose(self.blocks(self.neck(self.stages(maps)))).float().flatten(1)
         joints, rows = pose[:, : NUM_JOINTS * 3].view(-1, NUM_JOINTS, 3), pose[:, NUM_JOINTS * 3 :]
         rows = rows.view(-1, NUM_JOINTS, 2, 3)
         # out of the square's axes; up is up here, so that the turn goes the other way
@@ -397,7 +421,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         """Run the network on `crops` and bring its answer back to the picture's pixels and to our frame.
 
         Returns landmarks `(n, 39, 5)`, presence `(n, 1)`, world landmarks `(n, 39, 3)`, `square` `(n, 4)` itself and
-        the maps `(n, head_channels, 8, 8)`.
+        the maps `(n, C, s, s)`.
         """
         landmarks, presence, world, maps = self.landmarker(crops)
         scale = square[:, None, 2:3] / CROP_SIZE

@@ -36,6 +36,9 @@ class UniPoseSFTConfig(SFTConfig):
         reading_loss_weight: weight of a loss on how well the language model knows, within, where the joints of the
             prompt's poses and of the people in its pictures are and how they stand to each other
             (`unipose_hf.training.reading_loss`), for each metre. 0, the paper's choice, leaves it out.
+        truth_loss_weight: weight of a reward for what is true in texts that the model writes itself
+            (`unipose_hf.training.own_texts`), for a model that can write already. It takes batches of one task, as the
+            open samples come; others go without. Not for sharded parameters. 0, the paper's choice, leaves it out.
 
     Raises:
         ValueError: no such stage.
@@ -56,6 +59,7 @@ class UniPoseSFTConfig(SFTConfig):
     rotation_loss_weight: float = field(default=0.0, metadata={"help": "For the mean squared entry of rotations."})
     stated_loss_weight: float = field(default=0.0, metadata={"help": "For what the text states of the pose."})
     reading_loss_weight: float = field(default=0.0, metadata={"help": "For each metre that read joints are off."})
+    truth_loss_weight: float = field(default=0.0, metadata={"help": "Of a reward for what its own texts say truly."})
     # what the collator needs: samples as they are, all columns, whole sequences
     remove_unused_columns: bool = field(default=False, metadata={"help": "Samples need all their columns."})
     max_length: int | None = field(default=None, metadata={"help": "Poses and images must not be cut."})
@@ -85,4 +89,4 @@ class UniPoseSFTConfig(SFTConfig):
     def pose_losses(self) -> bool:
         """Whether any loss on whole poses is asked for."""
         answers = self.joint_loss_weight, self.rotation_loss_weight, self.stated_loss_weight
-        return max(*answers, self.reading_loss_weight) > 0
+        return max(*answers, self.reading_loss_weight, self.truth_loss_weight) > 0

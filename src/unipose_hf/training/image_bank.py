@@ -7,6 +7,7 @@ killed build goes on where it stopped and gives the same bank.
 """
 
 import functools
+import hashlib
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -27,8 +28,8 @@ CHUNK = 256
 def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> dict[str, torch.Tensor]:
     """What the encoder says of pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
 
-    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, channels, 8, 8)` float16 and `squares`
-    `(n, 4)`, from which its pose head makes the others.
+    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, C, s, s)` float16 and `squares` `(n, 4)`,
+    from which its pose head makes the others.
     """
     backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on processors
     seen = []
@@ -81,16 +82,15 @@ def _build_chunk(backbone, folder, seed, poses, number):
     generator = torch.Generator().manual_seed(seed)
     sampled = PoseSampler(poses.axis_angle, poses.clip_id).sample(CHUNK, generator)
     chunk = render_and_encode(backbone, random_global_turn(sampled, generator, full_yaw=True), seed=seed)
-    path = folder / f"{number:05d}.safetensors"
-    temporary = path.with_suffix(".part")
-    save_file(chunk, temporary)
-    os.replace(temporary, path)
+    _save(chunk, folder / f"{number:05d}.safetensors")
     return number
 
 
 @torch.no_grad()
 def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str, torch.Tensor]:
     """`features` `(n, channels)`, what `backbone` says of the pictures, and `poses` `(n, 22, 3)` of all chunks.
+
+    What a pose head says is worked out once and kept in the folder `pose_heads` of the bank.
 
     Args:
         folder: filled by [`build_image_bank`].
@@ -106,14 +106,36 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
             f"The pictures in {folder} were seen by a BlazePose, but this model's pose encoder is a "
             f"{type(backbone).__name__}; make pictures for it with unipose build-data and give them as --data."
         )
-    features, poses = [], []
-    for chunk in map(load_file, bank_chunks(folder)):
-        parts = [chunk["landmarks"]]
-        if backbone.pose_head is not None:
-            parts.append(backbone.pose_head.features(chunk["maps"].float(), chunk["squares"]))
-        features.append(torch.cat(parts, dim=1))
-        poses.append(chunk["poses"])
-    return {"features": torch.cat(features), "poses": torch.cat(poses)}
+    chunks = bank_chunks(folder)
+    bank = _columns(chunks, "landmarks", "poses")
+    features = [bank["landmarks"]]
+    if backbone.pose_head is not None:
+        kept = Path(folder) / "pose_heads" / _digest(backbone.pose_head, chunks)
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            said = [backbone.pose_head.features(*_columns([path], "maps", "squares").values()) for path in chunks]
+            _save({"features": torch.cat(said)}, kept)
+        features.append(load_file(kept)["features"])
+    return {"features": torch.cat(features, dim=1), "poses": bank["poses"]}
+
+
+def _columns(chunks, *names):
+    """Of some chunks, in float32."""
+    loaded = [load_file(path) for path in chunks]
+    return {name: torch.cat([chunk[name] for chunk in loaded]).float() for name in names}
+
+
+def _digest(head, chunks):
+    digest = hashlib.sha256(" ".join(path.name for path in chunks).encode())
+    for name, tensor in head.state_dict().items():
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return f"{digest.hexdigest()[:16]}.safetensors"
+
+
+def _save(tensors, path):
+    temporary = path.with_suffix(".part")
+    save_file(tensors, temporary)
+    os.replace(temporary, path)
 
 
 class ImageBankRows(torch.utils.data.Dataset):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the pose encoder's second head, which tells the pose of rendered people, on `transformers.Trainer`.
+"""Training of the pose encoder's second branch, which tells the pose of rendered people, on `transformers.Trainer`.
 
-The network below it stays as published: it has seen photographs, which renders are not. What it says of a picture is
-therefore worked out once (`image_bank`), and training costs a few seconds for thousands of pictures.
+The network itself stays as published: it has seen photographs, which renders are not. What its first stages make of a
+picture, which costs most, is therefore worked out once (`image_bank`).
 """
 
 from dataclasses import dataclass, field
@@ -45,18 +45,19 @@ class PoseEncoderTrainingArguments(TrainingArguments):
 
 
 def with_pose_head(backbone: BlazePoseBackbone) -> BlazePoseBackbone:
-    """A copy of a backbone that has no pose head, with one that begins as a copy of the landmarks' head."""
+    """A copy of a backbone that has no pose head, with one that begins as a copy of what tells the landmarks."""
     settings = backbone.config.to_dict() | {"hidden_size": None}
     config = BlazePoseConfig(**settings | {"pose_head_depths": [BLOCKS_BEFORE, *backbone.config.head_depths]})
     new = BlazePoseBackbone(config)
     new.landmarker.load_state_dict(backbone.landmarker.state_dict())
-    blocks = new.pose_head.blocks
-    for block in blocks[:BLOCKS_BEFORE]:  # these begin by changing nothing
+    head, trained = new.pose_head, backbone.landmarker
+    copied = [*trained.blocks[trained.num_shared :], *trained.neck, *trained.head]
+    for layer, its in zip((*head.stages, *head.neck, *head.blocks[BLOCKS_BEFORE:]), copied, strict=True):
+        layer.load_state_dict(its.state_dict())
+    for block in head.blocks[:BLOCKS_BEFORE]:  # these begin by changing nothing
         nn.init.zeros_(block.pointwise.weight)
         nn.init.zeros_(block.pointwise.bias)
-    for block, trained in zip(blocks[BLOCKS_BEFORE:], backbone.landmarker.head, strict=True):
-        block.load_state_dict(trained.state_dict())
-    pose = new.pose_head.pose
+    pose = head.pose
     nn.init.normal_(pose.weight, std=0.1 / pose.weight[0].numel() ** 0.5)
     nn.init.zeros_(pose.bias)
     with torch.no_grad():

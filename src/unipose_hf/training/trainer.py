@@ -8,11 +8,14 @@ from trl import SFTTrainer
 
 from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.processing_unipose import TASKS
+from unipose_hf.modeling.rotation_unipose import matrix_to_axis_angle
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.own_texts import own_texts
 from unipose_hf.training.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
@@ -84,6 +87,11 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
 
     def __init__(self, model, args: UniPoseSFTConfig, train_dataset, processing_class, data_collator=None, **kwargs):
         set_trainable(model, args.stage)
+        if args.truth_loss_weight and (args.fsdp or args.deepspeed):
+            raise ValueError(
+                "Texts are written by a whole model, and FSDP and DeepSpeed may split it; leave out "
+                "truth_loss_weight, or train with all of the model on every GPU (DDP)."
+            )
         if (
             args.train_sampling_strategy == "group_by_length"
             and args.length_column_name not in train_dataset.column_names
@@ -143,6 +151,7 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
         self._prefix = f"{tasks[0]}/" if len(tasks) == 1 else ""
+        self._writes = len(tasks) == 1 and TASKS[tasks[0]].answer == "text"
         poses = {name: inputs.pop(name, None) for name in POSES}
         if self._joined_channels:
             self._join_projector(inputs)
@@ -200,7 +209,25 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
                 loss = loss + self._reading_loss("read", output, inputs["input_ids"], *read[:2]) * scales[2]
             if reading and own[3]:
                 loss = loss + self._reading_loss("seen", output, inputs["input_ids"], *read[2:]) * scales[3]
+        if self.args.truth_loss_weight and self._writes and (own[2] or own[3]):
+            about = read[:2] if own[2] else read[2:]
+            loss = loss + self.args.truth_loss_weight / steps * self._truth_loss(model, inputs, labelled, *about)
         return loss
+
+    def _truth_loss(self, model, inputs, labelled, rotations, follows):
+        """On texts that the model writes about the poses of its prompts or of their pictures."""
+        poses = matrix_to_axis_angle(rotations)
+        poses = torch.stack(poses.tensor_split((~follows).nonzero()[1:, 0].tolist()))  # (samples, 1 or 2, 22, 3)
+        texts = own_texts(self.accelerator.unwrap_model(model), self.processing_class, inputs, labelled, poses)
+        self._keep("own_true", texts.true)
+        self._keep("own_codes", texts.codes)
+        inputs = inputs | {"input_ids": texts.input_ids, "attention_mask": texts.attention_mask}
+        before = texts.weights[:, 1:] != 0  # the logits of a column tell the next token
+        keep = F.pad(before, (0, 1))
+        logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits.float()
+        surprise = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
+        self._keep("own_cross_entropy", surprise.detach().mean())
+        return (surprise * texts.weights[:, 1:][before]).mean()
 
     def _pose_losses(self, logits, target, bounds):
         """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3), statements
