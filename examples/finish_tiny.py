@@ -4,8 +4,9 @@
     python examples/finish_tiny.py runs/tiny/last_1 runs/tiny/last_2 --logs runs/tiny/stage3 runs/tiny/last_1 \\
         --output_dir runs/tiny/unipose-tiny
 
-The card gets the figures of the first run, mean and variance over all, and the loss curves of `--logs`, the folders
-of all stages in order. Measured figures are kept beside each run and not measured again.
+The model is published in float16 and measured so; it is loaded in float32. The card gets the figures of the first run,
+mean and variance over all, and the loss curves of `--logs`, the folders of all stages in order. Measured figures are
+kept beside each run and not measured again.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def figures_of(folder: Path, count: int | None) -> dict:
     file = folder / "figures.json"
     if not file.exists():
         model = UniPoseForConditionalGeneration.from_pretrained(folder)
+        model.load_state_dict({name: halved(name, tensor).float() for name, tensor in model.state_dict().items()})
         figures = evaluate_held_out(model, UniPoseProcessor.from_pretrained(folder), count=count)
         write_file(file, (json.dumps(figures, indent=1) + "\n").encode())
     return json.loads(file.read_text(encoding="utf-8"))
@@ -78,15 +80,14 @@ def draw_curves(stages: dict[str, list[dict]], file: Path) -> None:
     figure.savefig(file, dpi=80)
 
 
-def halve_encoder(file: Path) -> None:
-    """The frozen pose encoder in float16, as which it was saved before it became a part of this model."""
-    tensors = load_file(file)
-    for name in [name for name in tensors if ".pose_vision_tower." in name]:
-        half = tensors[name].half()
-        if not torch.equal(half.float(), tensors[name].float()):
-            raise ValueError(f"{name} of {file} is no float16 tensor; save the pose encoder in float16 before.")
-        tensors[name] = half
+def halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor as it is published: in float16, but for the pose tokenizer, whose codes would change."""
+    return tensor if ".pose_tokenizer." in name else tensor.half()
+
+
+def halve(file: Path) -> None:
     temporary = file.with_suffix(".part")
+    tensors = {name: halved(name, tensor) for name, tensor in load_file(file).items()}
     save_file(tensors, temporary, metadata={"format": "pt"})
     os.replace(temporary, file)
 
@@ -97,7 +98,7 @@ def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Pat
     for file in runs[0].iterdir():
         if file.is_file() and file.name not in NOT_PUBLISHED:
             shutil.copy(file, output_dir / file.name)
-    halve_encoder(output_dir / "model.safetensors")
+    halve(output_dir / "model.safetensors")
     stages = {folder.name: log_of(folder) for folder in logs}
     (output_dir / "training").mkdir(exist_ok=True)
     for name, lines in stages.items():

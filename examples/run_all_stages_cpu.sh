@@ -24,9 +24,9 @@ stage() { # number of the script, output folder, further arguments
 
 [ -e "$RUN/pose_tokenizer/model.safetensors" ] || python "$HERE/train_pose_tokenizer.py" \
     --config "$HERE/configs/pose_tokenizer_tiny.yaml" --max_steps "$(scaled 30000)" --output_dir "$RUN/pose_tokenizer"
-python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 24576)"
+python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 40960)"
 [ -e "$RUN/pose_encoder/model.safetensors" ] || python "$HERE/train_pose_encoder.py" --image_bank "$RUN/images" \
-    --output_dir "$RUN/pose_encoder" --max_steps "$(scaled 6144)" --use_cpu true --report_to none --disable_tqdm true
+    --output_dir "$RUN/pose_encoder" --max_steps "$(scaled 10240)" --use_cpu true --report_to none --disable_tqdm true
 [ -e "$RUN/new_model/model.safetensors" ] || python "$HERE/new_tiny_model.py" \
     --pose_tokenizer "$RUN/pose_tokenizer" --pose_encoder "$RUN/pose_encoder" --output_dir "$RUN/new_model"
 stage 1 stage1 --model "$RUN/new_model" --max_steps "$(scaled 1000)" --per_device_train_batch_size 48 \
@@ -36,10 +36,12 @@ stage 2 stage2 --model "$RUN/stage1" --max_steps "$(scaled 200)" --per_device_tr
 stage 3 stage3 --model "$RUN/stage2" --max_steps "$(scaled 6000)" --per_device_train_batch_size 48 \
     --image_bank "$RUN/images" --learning_rate 2e-3 --warmup_steps 100 \
     --lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs '{"min_lr_rate": 0.15}'
-for seed in 1 2 3; do # the rate falls to nothing, and a quarter of the samples ask in one of 200 wordings
+# The rate falls to nothing, texts that the model writes itself are rewarded for what is true in them, and a quarter of
+# the samples ask in one of 200 wordings.
+for seed in 1 2 3; do
     stage 3 "last_$seed" --model "$RUN/stage3" --max_steps "$(scaled 600)" --per_device_train_batch_size 48 \
         --image_bank "$RUN/images" --learning_rate 3e-4 --warmup_steps 0 --lr_scheduler_type linear \
-        --templates 0.25 --seed "$seed"
+        --truth_loss_weight 5 --templates 0.25 --seed "$seed"
 done
 python "$HERE/finish_tiny.py" "$RUN"/last_{1,2,3} --logs "$RUN"/stage{1,2,3} "$RUN/last_1" \
     --output_dir "$RUN/unipose-tiny" $COUNT

@@ -15,7 +15,7 @@ from trl import TrlParser
 
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone
 from unipose_hf.training.image_bank import ImageBankRows
-from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, with_pose_head
+from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, fold, with_pose_head
 
 BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-full"
 
@@ -31,6 +31,7 @@ def main(script: ScriptArguments, args: PoseEncoderTrainingArguments) -> None:
     trainer = PoseEncoderTrainer(backbone, args, ImageBankRows(script.image_bank))
     trainer.train(resume_from_checkpoint=True)
     trainer.save_state()  # with the log
+    fold(backbone.pose_head)
     backbone.half().save_pretrained(args.output_dir)  # as small as the published one; it is loaded in float32
 
 

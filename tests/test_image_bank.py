@@ -10,7 +10,7 @@ from tiny import BLAZEPOSE
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from unipose_hf.training import image_bank
 from unipose_hf.training.image_bank import ImageBankRows, build_image_bank, load_image_bank
-from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, with_pose_head
+from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, fold, with_pose_head
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,13 @@ def test_the_pose_head_alone_is_trained_and_a_resumed_run_ends_as_an_unbroken_on
         rows = ImageBankRows(tmp_path / "images")
         return PoseEncoderTrainer(new := with_pose_head(backbone), args, rows, rows), new
 
+    rows = ImageBankRows(tmp_path / "images")[:]
+    new = with_pose_head(backbone).pose_head
     whole, trained = trainer("whole")
+    with torch.no_grad():
+        begun = [head.eval()(rows["maps"].float(), rows["squares"]) for head in (new, trained.pose_head)]
+    for published, normalised in zip(*begun, strict=True):
+        torch.testing.assert_close(normalised, published, rtol=1e-3, atol=1e-4)
     before = whole.evaluate()
     whole.train()
     after = whole.evaluate()
@@ -101,6 +107,11 @@ def test_the_pose_head_alone_is_trained_and_a_resumed_run_ends_as_an_unbroken_on
     again.train(resume_from_checkpoint=True)
     for name, tensor in trained.pose_head.state_dict().items():
         assert torch.equal(tensor, resumed.pose_head.state_dict()[name]), name
+    measured = trained.pose_head.eval()(rows["maps"].float(), rows["squares"])
+    fold(trained.pose_head)
+    assert trained.pose_head.state_dict().keys() == new.state_dict().keys()
+    for folded, normalised in zip(trained.pose_head(rows["maps"].float(), rows["squares"]), measured, strict=True):
+        torch.testing.assert_close(folded, normalised, rtol=1e-3, atol=1e-4)
     whole.model.pose.bias.data.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="not finite"):
         whole.evaluate()

@@ -22,6 +22,7 @@ from unipose_hf.data.sampling import PoseSampler, random_global_turn
 from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone
 
 CHUNK = 256
+AT_ONCE = 32  # pictures: the maps of more leave a processor's cache
 
 
 @torch.no_grad()
@@ -113,7 +114,10 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
         kept = Path(folder) / "pose_heads" / _digest(backbone.pose_head, chunks)
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
-            said = [backbone.pose_head.features(*_columns([path], "maps", "squares").values()) for path in chunks]
+            said = []
+            for path in chunks:
+                maps, squares = _columns([path], "maps", "squares").values()
+                said += map(backbone.pose_head.features, maps.split(AT_ONCE), squares.split(AT_ONCE))
             _save({"features": torch.cat(said)}, kept)
         features.append(load_file(kept)["features"])
     return {"features": torch.cat(features, dim=1), "poses": bank["poses"]}

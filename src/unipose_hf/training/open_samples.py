@@ -30,8 +30,8 @@ TASK_SHARES = {
         "pose-to-text": 3,
         "pose-diff": 4,
         "image-to-pose": 4,
-        "image-to-pose-text": 2,
-        "image-diff": 2,
+        "image-to-pose-text": 3,
+        "image-diff": 3,
     },
 }
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.data import default_collate
 from transformers import Trainer, TrainingArguments
 
 from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
-from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig, PoseHead
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, rotation_6d_to_matrix
 from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.resuming import SafeCheckpoints
 
 BLOCKS_BEFORE = 2  # more than the landmarks' head has, on the whole 8x8 maps
+CALIBRATION = 512  # pictures from which the means of normalisation are taken
 RESTING = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # rows of a rotation by nothing
 
 
@@ -26,7 +29,7 @@ RESTING = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # rows of a rotation by nothing
 class PoseEncoderTrainingArguments(TrainingArguments):
     """Arguments of [`PoseEncoderTrainer`]: those of `transformers.TrainingArguments`, with what served here."""
 
-    learning_rate: float = field(default=1.5e-3, metadata={"help": "Peak learning rate of AdamW."})
+    learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
     per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures in a batch of one process."})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "Pictures in a batch of evaluation."})
     num_train_epochs: float = field(default=32, metadata={"help": "Rounds over the pictures."})
@@ -65,9 +68,56 @@ def with_pose_head(backbone: BlazePoseBackbone) -> BlazePoseBackbone:
     return new
 
 
+@torch.no_grad()
+def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None:
+    """Takes batch normalisation, which published weights have folded in, out of the convolutions of a head again.
+
+    Without it they can hardly be trained: some are 0.005 in size and some 30. The head goes on computing what it did
+    as far as its means over all pictures are those over these maps `(n, C, s, s)` of squares `(n, 4)`.
+    """
+    moments = {}
+
+    def keep(conv, _, out):
+        moments[conv] = torch.var_mean(out, (0, 2, 3), correction=0)
+
+    convolutions = [module for module in head.modules() if isinstance(module, nn.Conv2d) and module is not head.pose]
+    hooks = [conv.register_forward_hook(keep) for conv in convolutions]
+    head(maps, squares)
+    for hook in hooks:
+        hook.remove()
+    for parent in list(head.modules()):
+        for name, conv in parent.named_children():
+            if conv not in moments:
+                continue
+            var, mean = moments[conv]
+            norm = nn.BatchNorm2d(conv.out_channels)
+            norm.bias.copy_(mean)
+            size = conv.weight.flatten(1).norm(dim=1)
+            if size.any():
+                norm.running_var.copy_(var / size.square())
+                norm.running_mean.copy_((mean - conv.bias) / size)
+                norm.weight.copy_((norm.running_var + norm.eps).sqrt() * size)
+                conv.weight /= size[:, None, None, None]
+            else:  # a block that begins by changing nothing
+                conv.reset_parameters()
+                nn.init.zeros_(norm.weight)
+            conv.bias = None
+            setattr(parent, name, nn.Sequential(conv, norm))
+
+
+@torch.no_grad()
+def fold(head: PoseHead) -> None:
+    """Undoes [`normalise`] after training."""
+    for parent in list(head.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Sequential) and isinstance(child[-1], nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(*child.eval()))
+
+
 class PoseEncoderTrainer(SafeCheckpoints, Trainer):
     """
-    Trains the pose head of a [`BlazePoseBackbone`] and nothing else of it.
+    Trains the pose head of a [`BlazePoseBackbone`] and nothing else of it. The head is [`normalise`]d meanwhile;
+    [`fold`] it when all is done.
 
     The loss is on joints as told, on joints by the rotations told, and on these rotations; evaluation gives MPJPE and
     PA-MPJPE in mm of the joints as told.
@@ -85,6 +135,8 @@ class PoseEncoderTrainer(SafeCheckpoints, Trainer):
 
     def __init__(self, backbone: BlazePoseBackbone, args, train_dataset, eval_dataset=None, **kwargs):
         backbone.requires_grad_(False)
+        first = default_collate([train_dataset[row] for row in range(min(CALIBRATION, len(train_dataset)))])
+        normalise(backbone.pose_head, first["maps"].float(), first["squares"])
         backbone.pose_head.requires_grad_(True)
         super().__init__(
             backbone.pose_head,

@@ -226,8 +226,8 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         keep = F.pad(before, (0, 1))
         logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits.float()
         surprise = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
-        self._keep("own_cross_entropy", surprise.detach().mean())
-        return (surprise * texts.weights[:, 1:][before]).mean()
+        self._keep("own_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
+        return (surprise * texts.weights[:, 1:][before]).sum() / max(1, len(surprise))
 
     def _pose_losses(self, logits, target, bounds):
         """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3), statements
