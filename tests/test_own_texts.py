@@ -91,10 +91,32 @@ def test_what_is_rewarded_becomes_likelier(tmp_path, monkeypatch):
         return [[2.0 if fine else -1.0] * len(said) for fine, said in zip(good, sentences, strict=True)], 1.0, 2.0
 
     monkeypatch.setattr(module, "sentence_values", values)
-    settings = dict(max_steps=30, per_device_train_batch_size=16, truth_loss_weight=20.0, save_strategy="no")
-    samples = some_samples(model, count=480, block=16, shares={"pose-to-text": 1})
+    settings = dict(max_steps=20, per_device_train_batch_size=16, truth_loss_weight=20.0, save_strategy="no")
+    samples = some_samples(model, count=320, block=16, shares={"pose-to-text": 1})
     trainer = UniPoseTrainer(model, arguments(tmp_path, **settings), samples, processor)
     trainer.train()
     logged = trainer.state.log_history[0]
     assert logged["pose-to-text/own_true"] == 0.5 and "pose-to-text/own_codes" in logged
     assert sum(shares[-5:]) / 5 > sum(shares[:5]) / 5 + 0.3
+
+
+def test_what_cannot_be_written_is_not_made_likelier_by_bad_texts(tmp_path, monkeypatch):
+    """A pose never begins in the texts that are sampled: pushing these down must not push it up."""
+    torch.manual_seed(0)
+    model, processor = tiny_model_and_processor()
+    monkeypatch.setattr(module, "MAX_NEW_TOKENS", 4)
+    worth = iter(range(-100, 0))
+    monkeypatch.setattr(
+        module,
+        "sentence_values",
+        lambda sentences, _: ([[float(next(worth)) for _ in said] for said in sentences], 0, 1),
+    )
+    samples = some_samples(model, count=4, block=4, shares={"pose-to-text": 1})
+    trainer = UniPoseTrainer(model, arguments(tmp_path, truth_loss_weight=1.0), samples, processor)
+    batch = trainer.data_collator([samples[row] for row in range(4)])
+    trainer._prefix = ""
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    about = batch["prompt_pose_values"], batch["prompt_pose_follows"]
+    trainer._truth_loss(model, inputs, batch["shift_labels"] != -100, *about).backward()
+    gradient = model.lm_head.weight.grad
+    assert gradient.any() and not gradient[model.config.pose_start_token_id].any()

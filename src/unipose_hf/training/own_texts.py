@@ -16,7 +16,7 @@ from unipose_hf.captions import codes_true, paircodes_true
 
 MAX_NEW_TOKENS = 160
 OTHERS = 3  # poses of the batch that a sentence is held against, to see how little it says
-FALSE = 0.75  # what a false statement costs, where a true one that holds for no other pose earns 1
+FALSE = 1.25  # what a false statement costs, where a true one that holds for no other pose earns 1
 
 
 class OwnTexts(NamedTuple):

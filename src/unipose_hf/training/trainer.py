@@ -225,6 +225,7 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         before = texts.weights[:, 1:] != 0  # the logits of a column tell the next token
         keep = F.pad(before, (0, 1))
         logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits.float()
+        logits[:, self.unipose_config.pose_start_token_id] = -torch.inf  # as when they were written, or it would grow
         surprise = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
         self._keep("own_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
         return (surprise * texts.weights[:, 1:][before]).sum() / max(1, len(surprise))
