@@ -25,8 +25,12 @@ stage() { # number of the script, output folder, further arguments
 [ -e "$RUN/pose_tokenizer/model.safetensors" ] || python "$HERE/train_pose_tokenizer.py" \
     --config "$HERE/configs/pose_tokenizer_tiny.yaml" --max_steps "$(scaled 30000)" --output_dir "$RUN/pose_tokenizer"
 python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 40960)"
-[ -e "$RUN/pose_encoder/model.safetensors" ] || python "$HERE/train_pose_encoder.py" --image_bank "$RUN/images" \
-    --output_dir "$RUN/pose_encoder" --max_steps "$(scaled 10240)" --use_cpu true --report_to none --disable_tqdm true
+encoder() { # output folder, steps, further arguments
+    [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/train_pose_encoder.py" --image_bank "$RUN/images" \
+        --output_dir "$RUN/$1" --max_steps "$(scaled "$2")" --use_cpu true --report_to none --disable_tqdm true "${@:3}"
+}
+encoder pose_head 6144 --head_only true
+encoder pose_encoder 4096 --model "$RUN/pose_head" --share 0.3
 [ -e "$RUN/new_model/model.safetensors" ] || python "$HERE/new_tiny_model.py" \
     --pose_tokenizer "$RUN/pose_tokenizer" --pose_encoder "$RUN/pose_encoder" --output_dir "$RUN/new_model"
 stage 1 stage1 --model "$RUN/new_model" --max_steps "$(scaled 1000)" --per_device_train_batch_size 48 \

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bank of picture features: the same whenever it is built, also in two goes, and nothing half-written."""
 
+import copy
 import shutil
 
 import pytest
@@ -10,7 +11,13 @@ from tiny import BLAZEPOSE
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from unipose_hf.training import image_bank
 from unipose_hf.training.image_bank import ImageBankRows, build_image_bank, load_image_bank
-from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, fold, with_pose_head
+from unipose_hf.training.pose_encoder import (
+    PoseEncoderTrainer,
+    PoseEncoderTrainingArguments,
+    blend,
+    fold,
+    with_pose_head,
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +119,25 @@ def test_the_pose_head_alone_is_trained_and_a_resumed_run_ends_as_an_unbroken_on
     assert trained.pose_head.state_dict().keys() == new.state_dict().keys()
     for folded, normalised in zip(trained.pose_head(rows["maps"].float(), rows["squares"]), measured, strict=True):
         torch.testing.assert_close(folded, normalised, rtol=1e-3, atol=1e-4)
+    before, told = copy.deepcopy(new), new.pose.bias.detach().clone()
+    blend(before, trained.pose_head, 0.25)
+    torch.testing.assert_close(before.pose.bias, 0.75 * told + 0.25 * trained.pose_head.pose.bias)
     whole.model.pose.bias.data.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="not finite"):
         whole.evaluate()
+
+
+def test_the_head_alone_leaves_the_stages_as_published(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_bank, "CHUNK", 8)
+    build_image_bank(backbone, tmp_path / "images", count=8)
+    settings = dict(max_steps=2, head_only=True, use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no")
+    args = PoseEncoderTrainingArguments(str(tmp_path / "head"), **settings)
+    new, old = with_pose_head(backbone), with_pose_head(backbone)
+    PoseEncoderTrainer(new, args, ImageBankRows(tmp_path / "images")).train()
+    fold(new.pose_head)
+    changed = {
+        name.split(".")[0]
+        for name, tensor in new.pose_head.state_dict().items()
+        if not torch.equal(tensor, old.pose_head.state_dict()[name])
+    }
+    assert changed == {"blocks", "pose"}

@@ -2,7 +2,9 @@
 """Training of the pose encoder's second branch, which tells the pose of rendered people, on `transformers.Trainer`.
 
 The network itself stays as published: it has seen photographs, which renders are not. What its first stages make of a
-picture, which costs most, is therefore worked out once (`image_bank`).
+picture, which costs most, is therefore worked out once (`image_bank`). The branch begins as a copy of the network's
+last stages. Trained whole on renders it sees these far better and photographs from the wrong side; [`blend`] goes part
+of the way (Wortsman et al., "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903).
 """
 
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ class PoseEncoderTrainingArguments(TrainingArguments):
     warmup_steps: float = field(default=0.1, metadata={"help": "Steps (or share, below 1) of the linear warm-up."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Schedule of the learning rate."})
     joint_weight: float = field(default=5.0, metadata={"help": "For each metre of joints, told and by rotations."})
+    head_only: bool = field(default=False, metadata={"help": "Leave the copied stages as published."})
     rotation_weight: float = field(default=3.0, metadata={"help": "For the mean squared entry of rotations."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save: no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
@@ -69,18 +72,30 @@ def with_pose_head(backbone: BlazePoseBackbone) -> BlazePoseBackbone:
 
 
 @torch.no_grad()
+def blend(head: PoseHead, other: PoseHead, share: float) -> None:
+    """Moves the weights of a head by `share` of the way to those of another that was trained from it."""
+    for weights, others in zip(head.parameters(), other.parameters(), strict=True):
+        weights.lerp_(others, share)
+
+
+@torch.no_grad()
 def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None:
     """Takes batch normalisation, which published weights have folded in, out of the convolutions of a head again.
 
     Without it they can hardly be trained: some are 0.005 in size and some 30. The head goes on computing what it did
-    as far as its means over all pictures are those over these maps `(n, C, s, s)` of squares `(n, 4)`.
+    as far as its means over all pictures are those over these maps `(n, C, s, s)` of squares `(n, 4)`. Convolutions
+    that are not trained stay as they are.
     """
     moments = {}
 
     def keep(conv, _, out):
         moments[conv] = torch.var_mean(out, (0, 2, 3), correction=0)
 
-    convolutions = [module for module in head.modules() if isinstance(module, nn.Conv2d) and module is not head.pose]
+    convolutions = [
+        module
+        for module in head.modules()
+        if isinstance(module, nn.Conv2d) and module is not head.pose and module.weight.requires_grad
+    ]
     hooks = [conv.register_forward_hook(keep) for conv in convolutions]
     head(maps, squares)
     for hook in hooks:
@@ -135,9 +150,12 @@ class PoseEncoderTrainer(SafeCheckpoints, Trainer):
 
     def __init__(self, backbone: BlazePoseBackbone, args, train_dataset, eval_dataset=None, **kwargs):
         backbone.requires_grad_(False)
+        backbone.pose_head.requires_grad_(True)
+        if args.head_only:
+            backbone.pose_head.stages.requires_grad_(False)
+            backbone.pose_head.neck.requires_grad_(False)
         first = default_collate([train_dataset[row] for row in range(min(CALIBRATION, len(train_dataset)))])
         normalise(backbone.pose_head, first["maps"].float(), first["squares"])
-        backbone.pose_head.requires_grad_(True)
         super().__init__(
             backbone.pose_head,
             args,
