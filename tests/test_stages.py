@@ -33,7 +33,10 @@ def begun(tmp_path, monkeypatch):
     model.save_pretrained(tmp_path / "new")
     processor.save_pretrained(tmp_path / "new")
     (tmp_path / "images").mkdir()
-    bank = {"landmarks": torch.randn(8, NUM_FEATURES), "maps": torch.randn(8, 4, 16, 16).half()}
+    bank = {
+        "landmarks": torch.randn(8, NUM_FEATURES),
+        "maps": torch.randn(8, BLAZEPOSE["stage_channels"][3], 16, 16).half(),
+    }
     bank |= {"squares": torch.rand(8, 4), "poses": 0.2 * torch.randn(8, 22, 3)}
     save_file(bank, tmp_path / "images" / "00000.safetensors")
     from unipose_hf.training import pose_tokenizer
