@@ -16,6 +16,7 @@ from unipose_hf.training.pose_encoder import (
     PoseEncoderTrainingArguments,
     blend,
     fold,
+    normalise,
     with_pose_head,
 )
 
@@ -141,3 +142,14 @@ def test_the_head_alone_leaves_the_stages_as_published(backbone, tmp_path, monke
         if not torch.equal(tensor, old.pose_head.state_dict()[name])
     }
     assert changed == {"blocks", "pose"}
+
+
+@torch.no_grad()
+def test_channels_without_weights_are_normalised_too(backbone):
+    head = with_pose_head(backbone).pose_head.eval()
+    head.blocks[0].pointwise.weight[0] = 0.5  # the others stay as they begin, at zero
+    rows = 0.1 * torch.randn(4, BLAZEPOSE["stage_channels"][3], 16, 16), torch.rand(4, 4)
+    before = head(*rows)
+    normalise(head, *rows)
+    for was, now in zip(before, head.eval()(*rows), strict=True):
+        torch.testing.assert_close(now, was, rtol=1e-3, atol=1e-4)

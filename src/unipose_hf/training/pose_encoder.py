@@ -109,6 +109,7 @@ def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None
             norm.bias.copy_(mean)
             size = conv.weight.flatten(1).norm(dim=1)
             if size.any():
+                size[size == 0] = 1.0
                 norm.running_var.copy_(var / size.square())
                 norm.running_mean.copy_((mean - conv.bias) / size)
                 norm.weight.copy_((norm.running_var + norm.eps).sqrt() * size)
