@@ -76,6 +76,14 @@ def test_an_empty_bank_is_named(backbone, tmp_path):
         load_image_bank(tmp_path, backbone)
 
 
+def test_a_bank_of_another_encoder_is_named(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_bank, "CHUNK", 2)
+    build_image_bank(backbone, tmp_path, count=2)
+    wider = BlazePoseBackbone(BlazePoseConfig(**backbone.config.to_dict() | {"stage_channels": [2, 2, 2, 3, 2, 2]}))
+    with pytest.raises(ValueError, match="have 2 channels.*build the pictures again"):
+        load_image_bank(tmp_path, wider)
+
+
 def test_the_pose_head_alone_is_trained_and_a_resumed_run_ends_as_an_unbroken_one(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(image_bank, "CHUNK", 16)
     build_image_bank(backbone, tmp_path / "images", count=16)

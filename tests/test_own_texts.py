@@ -100,6 +100,19 @@ def test_what_is_rewarded_becomes_likelier(tmp_path, monkeypatch):
     assert sum(shares[-5:]) / 5 > sum(shares[:5]) / 5 + 0.3
 
 
+def test_a_split_model_cannot_write(tmp_path, monkeypatch):
+    begin = UniPoseTrainer.create_accelerator_and_postprocess
+
+    def begin_with_fsdp(trainer):
+        begin(trainer)
+        trainer.is_fsdp_enabled = True
+
+    monkeypatch.setattr(UniPoseTrainer, "create_accelerator_and_postprocess", begin_with_fsdp)
+    model, processor = tiny_model_and_processor()
+    with pytest.raises(ValueError, match="leave out truth_loss_weight"):
+        UniPoseTrainer(model, arguments(tmp_path, truth_loss_weight=1.0), some_samples(model), processor)
+
+
 def test_what_cannot_be_written_is_not_made_likelier_by_bad_texts(tmp_path, monkeypatch):
     """A pose never begins in the texts that are sampled: pushing these down must not push it up."""
     torch.manual_seed(0)

@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from unipose_hf.data.open_poses import OpenPoses, load_open_poses
@@ -107,7 +108,14 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
             f"The pictures in {folder} were seen by a BlazePose, but this model's pose encoder is a "
             f"{type(backbone).__name__}; make pictures for it with unipose build-data and give them as --data."
         )
-    chunks = bank_chunks(folder)
+    chunks, config = bank_chunks(folder), backbone.config
+    with safe_open(chunks[0], "pt") as first:
+        channels = first.get_slice("maps").get_shape()[1]
+    if channels != config.stage_channels[-config.pose_head_stages - 1]:
+        raise ValueError(
+            f"The maps in {folder} have {channels} channels, which is not what this model's pose encoder makes; build "
+            "the pictures again with examples/build_image_bank.py."
+        )
     bank = _columns(chunks, "landmarks", "poses")
     features = [bank["landmarks"]]
     if backbone.pose_head is not None:

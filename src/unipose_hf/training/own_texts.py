@@ -63,7 +63,9 @@ def own_texts(model, processor, prompts: dict, answered: torch.Tensor, poses: to
     )
     model.train(was_training)
     start = input_ids.shape[1]
-    ends = torch.isin(sequences[:, start:], torch.tensor(_end_tokens(model), device=sequences.device))
+    ends = torch.isin(
+        sequences[:, start:], torch.tensor(model.generation_config.eos_token_id, device=sequences.device)
+    )
     written = ends.cumsum(1) - ends.long() == 0  # up to the end token, with it
     sentences, places = _sentences(processor, sequences[:, start:], written & ~ends)
     values, true, codes = sentence_values(sentences, poses.cpu())
@@ -119,11 +121,6 @@ def _cut(input_ids, answered, pad_token_id):
     columns = torch.arange(int(lengths.max()), device=input_ids.device) - (lengths.max() - lengths)[:, None]
     cut = input_ids.gather(1, columns.clamp(min=0))
     return cut.masked_fill(columns < 0, pad_token_id), (columns >= 0).long()
-
-
-def _end_tokens(model):
-    ends = model.generation_config.eos_token_id
-    return ends if isinstance(ends, list) else [ends]
 
 
 def _sentences(processor, tokens, written):

@@ -87,11 +87,6 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
 
     def __init__(self, model, args: UniPoseSFTConfig, train_dataset, processing_class, data_collator=None, **kwargs):
         set_trainable(model, args.stage)
-        if args.truth_loss_weight and (args.fsdp or args.deepspeed):
-            raise ValueError(
-                "Texts are written by a whole model, and FSDP and DeepSpeed may split it; leave out "
-                "truth_loss_weight, or train with all of the model on every GPU (DDP)."
-            )
         if (
             args.train_sampling_strategy == "group_by_length"
             and args.length_column_name not in train_dataset.column_names
@@ -108,6 +103,11 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
             peft_config=lora_config(model, args),
             **kwargs,
         )
+        if args.truth_loss_weight and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise ValueError(
+                "Texts are written by a whole model, and FSDP and DeepSpeed may split it; leave out "
+                "truth_loss_weight, or train with all of the model on every GPU (DDP)."
+            )
         self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
         projector = inner.multi_modal_projector if self.accelerator.num_processes > 1 else None
         self._joined_channels = projector.linear_1.in_features if projector and args.stage != "alignment" else 0
