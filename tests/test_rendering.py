@@ -81,3 +81,15 @@ def test_errors(body):
     with pytest.raises(ValueError, match="expected \\(B, 22, 3\\)"):
         render_training_images(torch.zeros(22, 3), body=body)
     assert len(render_training_images(torch.zeros(0, 22, 3), body=body)) == 0
+
+
+def test_hidden_faces(body):
+    upright = torch.zeros(2, 22, 3)
+    upright[1, 0, 1] = np.pi  # seen from behind
+    options = {"seed": 3, "size": 128, "body": body, "occlusion": 0, "faults": False}
+    plain, hidden = (render_training_images(upright, hidden_faces=share, **options) for share in (0, 1))
+    assert np.array_equal(plain.images[1], hidden.images[1])
+    rows, columns = np.nonzero((plain.images[0] != hidden.images[0]).any(-1))
+    middle, head = np.array([columns.mean(), rows.mean()]), plain.keypoints[0, 15]
+    height = plain.boxes[0, 3] - plain.boxes[0, 1]
+    assert np.linalg.norm(middle - head) < 0.1 * height and np.ptp(rows) < 0.35 * height

@@ -13,7 +13,7 @@ import torch
 from ..visualization.camera import Camera
 from ..visualization.outfit import BodyPaint, Outfit
 from ..visualization.renderer import Light, Renderer, vertex_normals
-from .scenery import camera_faults, random_background, random_occluder
+from .scenery import camera_faults, hide_face, random_background, random_occluder
 
 POSED_AT_ONCE = 64
 
@@ -55,6 +55,7 @@ def render_training_images(
     size: int = 256,
     body=None,
     occlusion: float = 0.2,
+    hidden_faces: float = 0.0,
     faults: bool = True,
     backend: str | None = None,
 ) -> TrainingImages:
@@ -70,6 +71,7 @@ def render_training_images(
         seed: any whole number. size: width and height `S` in pixels.
         body: "small" (default: fast), "full" (smoother) or a body model.
         occlusion: share of the pictures with a rectangle or disc in front of the person.
+        hidden_faces: share of those that look towards the camera whose face is in coarse squares or blurred.
         faults: exposure, noise, blur and JPEG.
         backend: passed to `Renderer`.
 
@@ -106,11 +108,11 @@ def render_training_images(
         posed = body(roma.rotvec_to_rotmat(poses[rows]), torch.from_numpy(result.betas[rows]))
         vertices, joints = posed.vertices.cpu().numpy(), posed.joints.cpu().numpy()
         for k, i in enumerate(range(start, min(start + POSED_AT_ONCE, count))):
-            _render_one(result, i, vertices[k], joints[k], faces, paint, renderer, generators[i], occlusion, faults)
+            _render_one(result, i, vertices[k], joints[k], faces, paint, renderer, generators[i], occlusion, hidden_faces, faults)
     return result
 
 
-def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlusion, faults) -> None:
+def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlusion, hidden_faces, faults) -> None:
     size = renderer.width
     colors, thickness = paint.dress(Outfit.random(rng))
     vertices = vertices + thickness[:, None] * vertex_normals(vertices, faces)
@@ -131,6 +133,11 @@ def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlus
         thing, where = random_occluder(size, box, rng)
         result.occluded[i] = (where & person).sum() / person.sum()
         picture = np.where(where[..., None], thing, picture)
+    forward = vertices[paint.head & (paint.to_face > 0.5)].mean(0) - vertices[paint.head].mean(0)
+    looks_here = forward @ (camera.position - vertices[paint.head].mean(0)) > 0
+    if hidden_faces and looks_here and rng.random() < hidden_faces:
+        pixels = camera.project(vertices[paint.head])
+        picture = hide_face(picture, (*pixels.min(0), *pixels.max(0)), rng)
     result.images[i] = camera_faults(picture, rng) if faults else picture
     result.boxes[i] = box
     result.joints[i] = camera.to_camera(joints)

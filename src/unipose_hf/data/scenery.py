@@ -146,6 +146,28 @@ def random_occluder(size: int, box, rng: np.random.Generator) -> tuple[np.ndarra
     return _texture(size, rng, (_tone(rng), _tone(rng)), roughness=0.2), np.asarray(mask) > 0
 
 
+def hide_face(picture: np.ndarray, box, rng: np.random.Generator) -> np.ndarray:
+    """Coarse squares or a blur where the face is, as in photographs that are published without it; uint8 in and out.
+
+    `box` (left, top, right, bottom) is the head in pixels; up to half as much again is hidden.
+    """
+    left, top, right, bottom = box
+    grown = (0.5 + rng.uniform(0, 0.25)) * max(right - left, bottom - top)
+    x, y = (left + right) / 2, (top + bottom) / 2
+    box = tuple(int(np.clip(edge, 0, picture.shape[0])) for edge in (x - grown, y - grown, x + grown, y + grown))
+    whole = Image.fromarray(picture)
+    part = whole.crop(box)
+    if 0 in part.size:
+        return picture
+    if rng.random() < 0.7:
+        squares = [min(int(rng.integers(2, 8)), side) for side in part.size]
+        part = part.resize(squares, Image.Resampling.BOX).resize(part.size, Image.Resampling.NEAREST)
+    else:
+        part = part.filter(ImageFilter.BoxBlur(float(grown * rng.uniform(0.2, 0.5))))
+    whole.paste(part, box[:2])
+    return np.asarray(whole)
+
+
 def camera_faults(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Exposure, contrast, white balance, blur, sensor noise and JPEG at random strengths; uint8 in and out."""
     gain = rng.uniform(0.75, 1.25) * (1 + rng.normal(0, 0.04, 3))
