@@ -108,7 +108,19 @@ def render_training_images(
         posed = body(roma.rotvec_to_rotmat(poses[rows]), torch.from_numpy(result.betas[rows]))
         vertices, joints = posed.vertices.cpu().numpy(), posed.joints.cpu().numpy()
         for k, i in enumerate(range(start, min(start + POSED_AT_ONCE, count))):
-            _render_one(result, i, vertices[k], joints[k], faces, paint, renderer, generators[i], occlusion, hidden_faces, faults)
+            _render_one(
+                result,
+                i,
+                vertices[k],
+                joints[k],
+                faces,
+                paint,
+                renderer,
+                generators[i],
+                occlusion,
+                hidden_faces,
+                faults,
+            )
     return result
 
 

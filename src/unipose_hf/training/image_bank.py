@@ -24,6 +24,7 @@ from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbon
 
 CHUNK = 256
 AT_ONCE = 32  # pictures: the maps of more leave a processor's cache
+HIDDEN_FACES = 0.2  # of those that look here: a photograph published without a face must not look like a back
 
 
 @torch.no_grad()
@@ -44,7 +45,8 @@ def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size:
 
 def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
     """Renders poses `(n, 22, 3)` once each: what [`encode_images`] gives, and the `poses` as the camera sees them."""
-    rendered = render_training_images(poses, seed=seed, size=backbone.config.image_size)
+    size = backbone.config.image_size
+    rendered = render_training_images(poses, seed=seed, size=size, hidden_faces=HIDDEN_FACES)
     images = torch.from_numpy(rendered.images)
     return encode_images(backbone, images) | {"poses": torch.from_numpy(rendered.axis_angle)}
 
