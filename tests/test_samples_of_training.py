@@ -48,7 +48,7 @@ def test_open_samples_come_in_blocks_of_one_task_in_their_shares(model_and_proce
     samples = drawn(model_and_processor[0], bank)[0:90]
     blocks = [samples["task"][n : n + 3] for n in range(0, 90, 3)]
     assert all(len(set(block)) == 1 for block in blocks) and len(set(samples["task"])) >= 5
-    assert samples["task"].count("image-to-pose") > samples["task"].count("image-diff")
+    assert samples["task"].count("pose-diff") > samples["task"].count("pose-editing")
 
 
 def test_open_samples_answer_what_is_asked(model_and_processor, bank):

@@ -27,11 +27,11 @@ TASK_SHARES = {
     "instruction": {
         "text-to-pose": 2,
         "pose-editing": 2,
-        "pose-to-text": 3,
-        "pose-diff": 4,
+        "pose-to-text": 2,
+        "pose-diff": 6,
         "image-to-pose": 4,
         "image-to-pose-text": 3,
-        "image-diff": 3,
+        "image-diff": 4,
     },
 }
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
