@@ -3,10 +3,10 @@
 
     python examples/train_pose_encoder.py --image_bank runs/tiny/images --head_only true \\
         --output_dir runs/tiny/pose_head
-    python examples/train_pose_encoder.py --image_bank runs/tiny/images --model runs/tiny/pose_head --share 0.3 \\
+    python examples/train_pose_encoder.py --image_bank runs/tiny/images --model runs/tiny/pose_head --share 0.8 \\
         --output_dir runs/tiny/pose_encoder
 
-First its head alone, then all of it; of the second a share is kept that does not yet mistake photographs.
+First its head alone, then all of it; of the second not quite all is kept, for the sake of photographs.
 
 The arguments are those of `ScriptArguments` and of `PoseEncoderTrainingArguments`. Kill it and start it again: it goes
 on from its last checkpoint. What it leaves is a `BlazePoseBackbone`, for `examples/new_tiny_model.py`.

@@ -3,8 +3,8 @@
 
 The network itself stays as published: it has seen photographs, which renders are not. What its first stages make of a
 picture, which costs most, is therefore worked out once (`image_bank`). The branch begins as a copy of the network's
-last stages. Trained whole on renders it sees these far better and photographs from the wrong side; [`blend`] goes part
-of the way (Wortsman et al., "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903).
+last stages. Trained whole on renders it sees these far better and photographs less surely; [`blend`] goes most of the
+way (Wortsman et al., "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903).
 """
 
 from dataclasses import dataclass, field
