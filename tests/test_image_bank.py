@@ -7,8 +7,11 @@ import shutil
 import pytest
 import torch
 from tiny import BLAZEPOSE
+from torch.utils.data import default_collate
 
-from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from unipose_hf import body
+from unipose_hf.modeling.blazepose_unipose import MIRROR, BlazePoseBackbone, BlazePoseConfig, mirror_image
+from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training import image_bank
 from unipose_hf.training.image_bank import ImageBankRows, build_image_bank, load_image_bank
 from unipose_hf.training.pose_encoder import (
@@ -80,7 +83,7 @@ def test_a_bank_of_another_encoder_is_named(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(image_bank, "CHUNK", 2)
     build_image_bank(backbone, tmp_path, count=2)
     wider = BlazePoseBackbone(BlazePoseConfig(**backbone.config.to_dict() | {"stage_channels": [2, 2, 2, 3, 2, 2]}))
-    with pytest.raises(ValueError, match="have 2 channels.*build the pictures again"):
+    with pytest.raises(ValueError, match=r"begin with \[2, 2\].*make \(\[2, 3\]\); build the pictures again"):
         load_image_bank(tmp_path, wider)
 
 
@@ -105,7 +108,9 @@ def test_the_pose_head_alone_is_trained_and_a_resumed_run_ends_as_an_unbroken_on
         rows = ImageBankRows(tmp_path / "images")
         return PoseEncoderTrainer(new := with_pose_head(backbone), args, rows, rows), new
 
-    rows = ImageBankRows(tmp_path / "images")[:]
+    rows = ImageBankRows(tmp_path / "images")
+    assert len(rows) == 32  # each picture and its mirror image
+    rows = default_collate([rows[number] for number in range(len(rows))])
     new = with_pose_head(backbone).pose_head
     whole, trained = trainer("whole")
     with torch.no_grad():
@@ -161,3 +166,25 @@ def test_channels_without_weights_are_normalised_too(backbone):
     normalise(head, *rows)
     for was, now in zip(before, head.eval()(*rows), strict=True):
         torch.testing.assert_close(now, was, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_mirror_image_is_seen_as_the_mirror_image(backbone):
+    torch.manual_seed(3)
+    head = with_pose_head(backbone).pose_head.eval()
+    for weights in head.parameters():
+        torch.nn.init.normal_(weights)
+    maps, square = torch.randn(3, 2, BLAZEPOSE["stage_channels"][3], 16, 16), torch.rand(3, 4)
+    joints, rows = head(maps[:, 0], square)
+    assert MIRROR == body.MIRROR and (joints - mirror_image(joints, rows)[0]).abs().max() > 0.01
+    joints, rows = head.features(maps, square).split((66, 132), dim=1)
+    mirrored = head.features(maps.flip(1), square * torch.tensor([1.0, 1.0, 1.0, -1.0]))
+    expected = mirror_image(joints.view(3, 22, 3), rows.view(3, 22, 2, 3))
+    expected = torch.cat([part.flatten(1) for part in expected], dim=1)
+    torch.testing.assert_close(mirrored, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_mirror_image_of_rotations_is_that_of_the_pose():
+    poses = torch.randn(5, 22, 3)
+    rows, mirrored = (axis_angle_to_matrix(pose)[:, :, :2] for pose in (poses, body.mirror_pose(poses)))
+    torch.testing.assert_close(mirror_image(poses, rows)[1], mirrored)

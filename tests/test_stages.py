@@ -35,7 +35,7 @@ def begun(tmp_path, monkeypatch):
     (tmp_path / "images").mkdir()
     bank = {
         "landmarks": torch.randn(8, NUM_FEATURES),
-        "maps": torch.randn(8, BLAZEPOSE["stage_channels"][3], 16, 16).half(),
+        "maps": torch.randn(8, 2, BLAZEPOSE["stage_channels"][3], 16, 16).half(),
     }
     bank |= {"squares": torch.rand(8, 4), "poses": 0.2 * torch.randn(8, 22, 3)}
     save_file(bank, tmp_path / "images" / "00000.safetensors")

@@ -10,8 +10,8 @@ whole picture to find the person, once at a turned square cut around the hips. W
 anybody, it searches nine overlapping squares of half the picture's side.
 
 Landmarks say little of depth and nothing of how limbs are turned. A second branch of ours, `PoseHead`, may tell joints
-and rotations from the maps that the network's last stages read (`unipose_hf.training.pose_encoder` trains it); the
-network itself stays as published.
+and rotations from the maps that the network's last stages read (`unipose_hf.training.pose_encoder` trains it), of the
+square and of its mirror image, as is usual where poses are estimated; the network itself stays as published.
 """
 
 import itertools
@@ -38,6 +38,7 @@ CROP_MARGIN = 1.25  # the square is this much wider than that circle
 PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
 NUM_FEATURES = NUM_LANDMARKS * (2 + 1 + 1 + 1 + 3) + 6
 NUM_JOINTS = 22  # of SMPL's body
+MIRROR = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)  # left and right exchanged
 NUM_POSE_FEATURES = NUM_JOINTS * (3 + 6)
 
 
@@ -131,8 +132,8 @@ class BlazePoseOutput(BackboneOutput):
     world_landmarks (`(n, 39, 3)`): metres from the middle of the hips; x right in the picture, y up, z to the viewer.
     presence (`(n, 1)`): probability that the square holds a person.
     square (`(n, 4)`): the square looked at: centre x, y and side in pixels, turn in radians, clockwise on the screen.
-    maps (`(n, C, s, s)`): what the network made of that square before its last `pose_head_stages` stages, where the
-        pose head begins.
+    maps (`(n, 2, C, s, s)`): what the network made of that square and of its mirror image before its last
+        `pose_head_stages` stages, where the pose head begins.
     """
 
     landmarks: Tensor | None = None
@@ -239,12 +240,15 @@ class BlazePoseLandmarker(nn.Module):
         landmarks `(n, 39, 3)` in metres, x right, y **down**, z **away** from the viewer, and the maps `(n, C, s, s)`
         before the last `pose_head_stages` stages.
         """
-        x = squares.to(self.stem[0].weight.dtype)  # (n, 3, 256, 256)
-        maps = self.blocks[: self.num_shared](self.stem(x))
+        maps = self.first_stages(squares)
         x = self.head(self.neck(self.blocks[self.num_shared :](maps)))  # (n, head_channels, 2, 2)
         landmarks = self.landmarks(x).float().view(-1, NUM_LANDMARKS, 5)
         presence = self.presence(x).float().flatten(1).sigmoid()
         return landmarks, presence, self.world(x).float().view(-1, NUM_LANDMARKS, 3), maps
+
+    def first_stages(self, squares: Tensor) -> Tensor:
+        """The maps `(n, C, s, s)` of squares `(n, 3, 256, 256)` in [0, 1] before the last `pose_head_stages` ones."""
+        return self.blocks[: self.num_shared](self.stem(squares.to(self.stem[0].weight.dtype)))
 
 
 class PoseHead(nn.Module):
@@ -275,9 +279,20 @@ class PoseHead(nn.Module):
         return joints, torch.cat((root[:, None], rows[:, 1:]), dim=1)
 
     def features(self, maps: Tensor, square: Tensor) -> Tensor:
-        """What a projector reads of it, `(n, 198)`: joints times 3, then the rows."""
-        joints, rows = self(maps, square)
+        """What a projector reads of it, `(n, 198)`: joints times 3, then the rows.
+
+        The mean of what it says of squares and of their mirror images; `maps` are of both, `(n, 2, C, s, s)`.
+        """
+        said = self(maps[:, 0], square)
+        mirrored = mirror_image(*self(maps[:, 1], square * square.new_tensor([1.0, 1.0, 1.0, -1.0])))
+        joints, rows = ((one + other) / 2 for one, other in zip(said, mirrored, strict=True))
         return torch.cat((joints.flatten(1) * WORLD_SCALE, rows.flatten(1)), dim=1)
+
+
+def mirror_image(joints: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Joints `(n, 22, 3)` and the first two rows of rotations `(n, 22, 2, 3)` of the same person in a mirror."""
+    joints = joints[:, list(MIRROR)] * joints.new_tensor([-1.0, 1.0, 1.0])
+    return joints, rows[:, list(MIRROR)] * rows.new_tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
 
 
 def _turn(xy: Tensor, angle: Tensor) -> Tensor:
@@ -390,7 +405,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self._check(pixel_values)
         size, pixels = self.config.image_size, pixel_values.float()
         parts = pixels.split(PICTURES_AT_ONCE) if pixels.device.type == "cpu" else (pixels,)
-        landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._find, parts), strict=True))
+        landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._see, parts), strict=True))
         features = landmark_features(landmarks, world, presence, square, size)
         if self.pose_head is not None:
             features = torch.cat((features, self.pose_head.features(maps, square)), dim=1)
@@ -403,6 +418,12 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
             maps=maps,
         )
         return output.to_tuple() if return_dict is False else output
+
+    def _see(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """What [`_find`] finds, and beside the maps of its square those of the square's mirror image."""
+        *found, square, maps = self._find(pixels)
+        mirrored = self.landmarker.first_stages(cut_square(pixels, square).flip(-1))
+        return *found, square, torch.stack((maps, mirrored), dim=1)
 
     def _find(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """The best answer of [`_look`] for each picture `(n, 3, size, size)`."""

@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from unipose_hf.body import mirror_pose
 from unipose_hf.data.open_poses import OpenPoses, load_open_poses
 from unipose_hf.data.rendering import render_training_images
 from unipose_hf.data.sampling import PoseSampler, random_global_turn
@@ -31,8 +32,8 @@ HIDDEN_FACES = 0.2  # of those that look here: a photograph published without a 
 def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> dict[str, torch.Tensor]:
     """What the encoder says of pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
 
-    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, C, s, s)` float16 and `squares` `(n, 4)`,
-    from which its pose head makes the others.
+    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, 2, C, s, s)` float16, of the square and of
+    its mirror image, and `squares` `(n, 4)`, from which its pose head makes the others.
     """
     backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on processors
     seen = []
@@ -112,11 +113,12 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
         )
     chunks, config = bank_chunks(folder), backbone.config
     with safe_open(chunks[0], "pt") as first:
-        channels = first.get_slice("maps").get_shape()[1]
-    if channels != config.stage_channels[-config.pose_head_stages - 1]:
+        found = first.get_slice("maps").get_shape()[1:3]
+    expected = [2, config.stage_channels[-config.pose_head_stages - 1]]
+    if found != expected:
         raise ValueError(
-            f"The maps in {folder} have {channels} channels, which is not what this model's pose encoder makes; build "
-            "the pictures again with examples/build_image_bank.py."
+            f"The maps in {folder} begin with {found}, which this model's pose encoder does not make ({expected}); "
+            "build the pictures again with examples/build_image_bank.py."
         )
     bank = _columns(chunks, "landmarks", "poses")
     features = [bank["landmarks"]]
@@ -153,7 +155,7 @@ def _save(tensors, path):
 
 
 class ImageBankRows(torch.utils.data.Dataset):
-    """The `maps`, `squares` and `poses` of a bank, picture by picture, for the training of the pose head.
+    """The `maps`, `squares` and `poses` of a bank for the training of the pose head: a picture, its mirror image, ...
 
     Raises:
         FileNotFoundError: the folder holds no chunk.
@@ -164,10 +166,14 @@ class ImageBankRows(torch.utils.data.Dataset):
         self.columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in ("maps", "squares", "poses")}
 
     def __len__(self):
-        return len(self.columns["poses"])
+        return 2 * len(self.columns["poses"])
 
     def __getitem__(self, number):
-        return {name: column[number] for name, column in self.columns.items()}
+        number, look = divmod(number, 2)
+        maps, square, pose = (column[number] for column in self.columns.values())
+        if look:
+            square, pose = square * square.new_tensor([1.0, 1.0, 1.0, -1.0]), mirror_pose(pose)
+        return {"maps": maps[look], "squares": square, "poses": pose}
 
 
 def bank_chunks(folder: str | Path) -> list[Path]:
