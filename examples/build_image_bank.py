@@ -4,7 +4,7 @@ on open poses.
 
     python examples/build_image_bank.py --output_dir runs/tiny/images --count 40960 --processes 2
 
-12 pictures a second and process, 35 KB each. Kill it and start it again: it goes on where it stopped.
+10 pictures a second and process, 70 KB each. Kill it and start it again: it goes on where it stopped.
 """
 
 import argparse

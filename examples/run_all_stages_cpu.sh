@@ -45,7 +45,7 @@ stage 3 stage3 --model "$RUN/stage2" --max_steps "$(scaled 6000)" --per_device_t
 for seed in 1 2 3; do
     stage 3 "last_$seed" --model "$RUN/stage3" --max_steps "$(scaled 600)" --per_device_train_batch_size 48 \
         --image_bank "$RUN/images" --learning_rate 3e-4 --warmup_steps 0 --lr_scheduler_type linear \
-        --truth_loss_weight 3 --templates 0.25 --seed "$seed"
+        --truth_loss_weight 5 --templates 0.25 --seed "$seed"
 done
 python "$HERE/finish_tiny.py" "$RUN"/last_{1,2,3} --logs "$RUN"/stage{1,2,3} "$RUN/last_1" \
     --output_dir "$RUN/unipose-tiny" $COUNT
