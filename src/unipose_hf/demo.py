@@ -127,7 +127,7 @@ def run_demo(model, processor, folder: Path, say: Callable[[str], None] = print)
     rows = [panels[0:2], panels[2:4], panels[4:6], [panels[6], about]]
     save_png(draw_overview(rows), folder / "overview.png")
     account.add(
-        f"{time.monotonic() - began:.0f} seconds on {torch.get_num_threads()} threads. {PHOTO_CREDIT} "
+        f"{time.monotonic() - began:.0f} seconds, threads: {torch.get_num_threads()}. {PHOTO_CREDIT} "
         f"Everything is in {folder}; begin with overview.png."
     )
     write_file(folder / "account.txt", account.text().encode())
