@@ -145,11 +145,12 @@ def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlus
         thing, where = random_occluder(size, box, rng)
         result.occluded[i] = (where & person).sum() / person.sum()
         picture = np.where(where[..., None], thing, picture)
-    forward = vertices[paint.head & (paint.to_face > 0.5)].mean(0) - vertices[paint.head].mean(0)
-    looks_here = forward @ (camera.position - vertices[paint.head].mean(0)) > 0
-    if hidden_faces and looks_here and rng.random() < hidden_faces:
-        pixels = camera.project(vertices[paint.head])
-        picture = hide_face(picture, (*pixels.min(0), *pixels.max(0)), rng)
+    if hidden_faces:
+        head = vertices[paint.head]
+        forward = vertices[paint.head & (paint.to_face > 0.5)].mean(0) - head.mean(0)
+        if forward @ (camera.position - head.mean(0)) > 0 and rng.random() < hidden_faces:
+            pixels = camera.project(head)
+            picture = hide_face(picture, (*pixels.min(0), *pixels.max(0)), rng)
     result.images[i] = camera_faults(picture, rng) if faults else picture
     result.boxes[i] = box
     result.joints[i] = camera.to_camera(joints)
