@@ -38,7 +38,8 @@ CROP_MARGIN = 1.25  # the square is this much wider than that circle
 PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
 NUM_FEATURES = NUM_LANDMARKS * (2 + 1 + 1 + 1 + 3) + 6
 NUM_JOINTS = 22  # of SMPL's body
-MIRROR = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)  # left and right exchanged
+# left and right exchanged, as `unipose_hf.body.MIRROR`: the code of a Hub repository has this file without the package
+MIRROR = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 NUM_POSE_FEATURES = NUM_JOINTS * (3 + 6)
 
 
@@ -284,7 +285,7 @@ class PoseHead(nn.Module):
         The mean of what it says of squares and of their mirror images; `maps` are of both, `(n, 2, C, s, s)`.
         """
         said = self(maps[:, 0], square)
-        mirrored = mirror_image(*self(maps[:, 1], square * square.new_tensor([1.0, 1.0, 1.0, -1.0])))
+        mirrored = mirror_image(*self(maps[:, 1], mirror_square(square)))
         joints, rows = ((one + other) / 2 for one, other in zip(said, mirrored, strict=True))
         return torch.cat((joints.flatten(1) * WORLD_SCALE, rows.flatten(1)), dim=1)
 
@@ -293,6 +294,11 @@ def mirror_image(joints: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Joints `(n, 22, 3)` and the first two rows of rotations `(n, 22, 2, 3)` of the same person in a mirror."""
     joints = joints[:, list(MIRROR)] * joints.new_tensor([-1.0, 1.0, 1.0])
     return joints, rows[:, list(MIRROR)] * rows.new_tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
+
+
+def mirror_square(square: Tensor) -> Tensor:
+    """Squares `(..., 4)` around people whose picture was mirrored inside its square: the turn goes the other way."""
+    return torch.cat((square[..., :3], -square[..., 3:]), dim=-1)
 
 
 def _turn(xy: Tensor, angle: Tensor) -> Tensor:

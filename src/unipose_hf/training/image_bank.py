@@ -21,7 +21,7 @@ from unipose_hf.body import mirror_pose
 from unipose_hf.data.open_poses import OpenPoses, load_open_poses
 from unipose_hf.data.rendering import render_training_images
 from unipose_hf.data.sampling import PoseSampler, random_global_turn
-from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone
+from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone, mirror_square
 
 CHUNK = 256
 AT_ONCE = 32  # pictures: the maps of more leave a processor's cache
@@ -172,7 +172,7 @@ class ImageBankRows(torch.utils.data.Dataset):
         number, look = divmod(number, 2)
         maps, square, pose = (column[number] for column in self.columns.values())
         if look:
-            square, pose = square * square.new_tensor([1.0, 1.0, 1.0, -1.0]), mirror_pose(pose)
+            square, pose = mirror_square(square), mirror_pose(pose)
         return {"maps": maps[look], "squares": square, "poses": pose}
 
 
