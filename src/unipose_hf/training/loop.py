@@ -7,7 +7,6 @@ and step, and it is replaced in one move; so a resumed run repeats the steps aft
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from unipose_hf.files.write import replacing
+from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.training.muon import MuonWithAdamW, muon_groups
 
 
@@ -55,9 +56,8 @@ def learning_rate_at(step: int, arguments: LoopArguments) -> float:
 
 def atomic_save(state, path: Path) -> None:
     """`torch.save` that leaves either the old file or the whole new one."""
-    temporary = path.with_name(path.name + ".part")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        torch.save(state, part)
 
 
 def train_loop(
@@ -95,9 +95,7 @@ def train_loop(
     def save(step):
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
         atomic_save(state | {"seconds": seconds + time.monotonic() - began}, checkpoint)
-        temporary = log_file.with_name(log_file.name + ".part")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in log))
-        os.replace(temporary, log_file)
+        write_file(log_file, "".join(json.dumps(line) + "\n" for line in log).encode())
 
     end = min(arguments.steps, stop_at or arguments.steps)
     for step in range(start, end):

@@ -13,6 +13,7 @@ from peft import PeftModel
 from trl import TrlParser
 
 from unipose_hf.data.instructions import REASONING_TASKS
+from unipose_hf.files.write import open_to_umask
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.training.arguments import UniPoseSFTConfig
@@ -148,3 +149,4 @@ def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
         (model.merge_and_unload() if isinstance(model, PeftModel) else model).save_pretrained(folder)
     if first:
         trainer.processing_class.save_pretrained(folder)
+        open_to_umask(folder)
