@@ -131,7 +131,9 @@ def _rotations(angles: Tensor) -> Tensor:
     given = dict(zip(ANGLES, torch.deg2rad(angles.float()).unbind(-1), strict=True))
     identity = torch.eye(3, device=angles.device).expand(*angles.shape[:-1], 3, 3)
     made = dict.fromkeys(JOINT_NAMES, identity)
-    made["pelvis"] = _about_y(given["root_turn_left"]) @ _about_x(given["root_forward"]) @ _about_z(-given["root_left"])
+    made["pelvis"] = (
+        _about_y(given["root_turn_left"]) @ _about_x(given["root_forward"]) @ _about_z(-given["root_left"])
+    )
     for joints, shares, names in (
         (_SPINE, _SPINE_SHARES, ("twist_left", "bend_forward", "bend_left")),
         (_HEAD, (0.5, 0.5), ("turn_left", "nod_down", "tilt_left")),

@@ -58,7 +58,9 @@ def solve() -> dict[str, torch.Tensor]:
     solved, distances = solve_reach(start[at], [row["pose"]["reach"] for row in rows], is_named)
     for row, away in zip(rows, distances.amax(1).tolist(), strict=True):
         if away > MAX_DISTANCE:
-            print(f"{row.get('name') or row['phrases'][0]}: a hand stays {100 * away:.0f} cm off {row['pose']['reach']}.")
+            print(
+                f"{row.get('name') or row['phrases'][0]}: a hand stays {100 * away:.0f} cm off {row['pose']['reach']}."
+            )
     moved = torch.zeros_like(start).index_put((at.nonzero()[:, 0],), solved - start[at])
     named_angles = named_angles + moved[: len(named)]
     moved = moved[len(named) :]

@@ -46,7 +46,9 @@ _PLACES = {
 }
 
 
-def solve_reach(angles: Tensor, reaches: list[dict[str, str | list[str]]], free_spine: Tensor) -> tuple[Tensor, Tensor]:
+def solve_reach(
+    angles: Tensor, reaches: list[dict[str, str | list[str]]], free_spine: Tensor
+) -> tuple[Tensor, Tensor]:
     """Solves all poses at once.
 
     Args:
