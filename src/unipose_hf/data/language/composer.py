@@ -19,8 +19,16 @@ from torch import Tensor
 from unipose_hf.body import MIRROR, mirror_pose
 from unipose_hf.data.instructions import draw
 
-from .angles import ANGLES, MOVES, STANDING, angle_vector, angles_to_axis_angle, axis_angle_to_angles, mirror_angles
-from .angles import set_angles
+from .angles import (
+    ANGLES,
+    MOVES,
+    STANDING,
+    angle_vector,
+    angles_to_axis_angle,
+    axis_angle_to_angles,
+    mirror_angles,
+    set_angles,
+)
 from .bank import LanguageBank, load_language_bank, read_rows
 
 KEPT_BACK = 10  # one in so many described poses and pairs is not trained on
