@@ -65,10 +65,9 @@ def _coco_people(root, split):
     pictures = root / "images" / folder if (root / "images").is_dir() else root / folder
     listed, annotations = content.get("images"), content.get("annotations")
     if not isinstance(listed, list) or not isinstance(annotations, list):
-        raise ValueError(
-            f"{path} is not laid out as COCO's keypoint annotations: it has no lists images, annotations."
-        )
-    names = {image["id"]: image["file_name"] for image in listed if {"id", "file_name"} <= image.keys()}
+        raise ValueError(f"{path} is not laid out as COCO's keypoint annotations: no lists 'images', 'annotations'.")
+    named = (image for image in listed if isinstance(image, dict) and {"id", "file_name"} <= image.keys())
+    names = {image["id"]: image["file_name"] for image in named}
 
     def person(row, annotation):
         if annotation.get("iscrowd") or not annotation.get("num_keypoints", _visible(annotation)):
