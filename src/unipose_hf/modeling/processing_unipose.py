@@ -68,6 +68,9 @@ class Task:
     prompt_with_text: str | None = None
 
 
+# Voices of texts: how people would put it, in a few words or in full, and as posecodes and paircodes measure it.
+TEXT_STYLES = {"short": " In a few words.", "full": " In plain English.", "measured": ""}
+
 TASKS = {
     "image-to-pose": Task(
         "Estimate the pose.", images=1, answer="pose", prompt_with_text="Estimate the pose of this person: {text}"
@@ -81,7 +84,7 @@ TASKS = {
 }
 
 
-def task_messages(task, *, text=None, images=(), poses=(), answer=None):
+def task_messages(task, *, text=None, images=(), poses=(), answer=None, style=None):
     """
     One task as chat messages, with the default wording that the model is trained on.
 
@@ -91,9 +94,11 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
         images (sequence): pictures, or dicts `{"image": picture, "box": (x0, y0, x1, y1)}`.
         poses (sequence): poses in any form that [`UniPoseProcessor`] takes.
         answer (*optional*): a pose or a text; adds the assistant's turn, for training.
+        style (*optional*): the voice of a text that is asked for, a key of `TEXT_STYLES`.
 
     Raises:
-        ValueError: unknown task, missing or superfluous text, wrong number of images or poses.
+        ValueError: unknown task or style, a style where a pose is asked for, missing or superfluous text, wrong number
+            of images or poses.
     """
     if task not in TASKS:
         raise ValueError(f"There is no task {task!r}; choose one of {', '.join(TASKS)}.")
@@ -108,6 +113,7 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
     template = rule.prompt if text is None or rule.text else rule.prompt_with_text
     if template is None:
         raise ValueError(f"{task} takes no text, but {text!r} was given.")
+    template += style_suffix(task, style)
     content = [{"type": "image", **(i if isinstance(i, dict) else {"image": i})} for i in images]
     content += [{"type": "pose", "pose": pose} for pose in poses]
     content.append({"type": "text", "text": template.replace("{text}", text or "")})
@@ -116,6 +122,21 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
         key = rule.answer
         messages.append({"role": "assistant", "content": [{"type": key, key: answer}]})
     return messages
+
+
+def style_suffix(task, style):
+    """What is said after a prompt to ask for a voice of texts; nothing for `None`.
+
+    Raises:
+        ValueError: unknown style, or the task answers with a pose.
+    """
+    if style is None:
+        return ""
+    if style not in TEXT_STYLES:
+        raise ValueError(f"There is no style {style!r}; choose one of {', '.join(TEXT_STYLES)}.")
+    if TASKS[task].answer != "text":
+        raise ValueError(f"{task} answers with a pose, which has no style; leave out style={style!r}.")
+    return TEXT_STYLES[style]
 
 
 def add_pose_tokens(tokenizer, codebook_size):
