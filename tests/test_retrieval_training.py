@@ -81,7 +81,8 @@ def test_a_batch_has_each_text_with_its_poses_facing_the_viewer(num_poses):
     texts = [TEXTS[0], ["", TEXTS[1], "other"], "", []]
     keys = ["pose"] if num_poses == 1 else ["pose_a", "pose_b"]
     rows = [
-        dict(zip(["text", *keys], (text, *pose.reshape(-1, 22, 3)), strict=True)) for text, pose in zip(texts, poses)
+        {"text": text} | dict(zip(keys, pose.reshape(-1, 22, 3), strict=True))
+        for text, pose in zip(texts, poses, strict=True)
     ]
     batch = collate_rows(rows, keys)
     assert batch["texts"] == [[TEXTS[0]], [TEXTS[1], "other"]]  # of the others nothing is said

@@ -209,7 +209,8 @@ def collate_rows(rows: list[dict], keys: Sequence[str]) -> dict:
     if missing := {"text", *keys} - rows[0].keys():
         raise ValueError(
             f"Rows must hold text, {', '.join(keys)}, found {', '.join(rows[0])} without "
-            f"{', '.join(sorted(missing))}; rename the columns, or take the model of single poses or of pairs, as your rows are."
+            f"{', '.join(sorted(missing))}; rename the columns, or take the model of single poses or of pairs, as "
+            "your rows are."
         )
     texts = [[row["text"]] if isinstance(row["text"], str) else list(row["text"] or []) for row in rows]
     texts = [[text for text in several if text] for several in texts]
