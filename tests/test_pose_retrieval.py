@@ -21,12 +21,14 @@ from unipose_hf import (
     PoseTextRetrievalConfig,
     PoseTextRetrievalModel,
 )
+from unipose_hf.body import JOINT_NAMES
 from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
 from unipose_hf.hub import export
 from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_loss, sigmoid_loss
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.drawn_texts import SIBLINGS, draw_captions, draw_instructions, draw_siblings
+from unipose_hf.training.open_samples import share_limbs
 from unipose_hf.visualization import draw_results
 
 KINDS = {1: (PoseTextRetrievalConfig, PoseTextRetrievalModel)}
@@ -219,6 +221,17 @@ def test_drawn_pairs_share_limbs_or_nothing():
     pairs, _ = draw_instructions(some_poses(500), 64, torch.Generator().manual_seed(0))
     shared = (pairs[:, 0] == pairs[:, 1]).all(-1).float().mean(1)
     assert 8 < (shared == 0).sum() < 56 and ((shared > 0) & (shared < 1)).sum() > 8
+
+
+def test_the_joints_of_a_limb_are_shared_together():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.zeros(200, 22, 3), torch.ones(200, 22, 3)
+    shared = share_limbs(first, second, torch.ones(200, dtype=torch.bool), 0.5, generator)[..., 0] == 0  # (200, 22)
+    together = (shared[:, :, None] == shared[:, None]).all(0)  # (22, 22)
+    found = {frozenset(JOINT_NAMES[joint] for joint in row.nonzero()[:, 0].tolist()) for row in together}
+    arm, leg = ("collar", "shoulder", "elbow", "wrist"), ("hip", "knee", "ankle", "foot")
+    limbs = {frozenset(f"{side}_{part}" for part in limb) for side in ("left", "right") for limb in (arm, leg)}
+    assert found == limbs | {frozenset({"pelvis", "spine1", "spine2", "spine3", "neck", "head"})}
 
 
 def test_siblings_are_alike_but_not_the_same():
