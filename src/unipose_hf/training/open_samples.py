@@ -12,7 +12,7 @@ import roma
 import torch
 from datasets import Dataset
 
-from unipose_hf.body import mirror_pose, remove_yaw
+from unipose_hf.body import LIMBS, TRUNK, mirror_pose, remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.instructions import choose_template, fill_template, pretraining_template
 from unipose_hf.data.language.composer import Composer
@@ -44,14 +44,8 @@ ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
 # so many things are to be said; those to be read say anything.
 STEADY, FEWEST_STATEMENTS = 0.1, 5
 PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
-# root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
-LIMB_GROUPS = (
-    [0, 3, 6, 9, 12, 15],
-    [13, 16, 18, 20],
-    [14, 17, 19, 21],
-    [1, 4, 7, 10],
-    [2, 5, 8, 11],
-)
+# Trunk with head, and each arm and leg: what two frames of one movement may share.
+SHARED_PARTS = ([*TRUNK, *LIMBS["head"]], *(list(limb) for name, limb in LIMBS.items() if name != "head"))
 SHARED_LIMB = 0.6  # how often the two poses of a related pair share a limb
 
 
@@ -234,7 +228,7 @@ def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
 def share_limbs(first, second, related, share: float, generator: torch.Generator) -> torch.Tensor:
     """`second` with each of its limbs taken from `first` in a share of the rows that are related, `(rows, 22, 3)`."""
     second = second.clone()
-    for limb in LIMB_GROUPS:
+    for limb in SHARED_PARTS:
         shared = related & (torch.rand(len(second), generator=generator) < share)
         second[:, limb] = torch.where(shared[:, None, None], first[:, limb], second[:, limb])
     return second

@@ -14,7 +14,7 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
-from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.muon import MuonByArgument
 from unipose_hf.training.own_texts import own_texts
 from unipose_hf.training.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
@@ -61,7 +61,7 @@ def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) 
     )
 
 
-class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
+class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
@@ -136,21 +136,6 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         lengths = samples.with_format(None)[self.args.length_column_name]
         together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LikeLengthSampler(lengths, together, self.args.seed)
-
-    def create_optimizer(self, model=None):
-        if self.optimizer is None and self.args.use_muon:
-            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise ValueError(
-                    "Muon needs whole matrices, and FSDP and DeepSpeed split them; leave out use_muon, or train with "
-                    "all of the model on every GPU (DDP)."
-                )
-            groups = muon_groups(self.model if model is None else model, self.args.weight_decay)
-            if self.args.table_learning_rate:
-                for group in groups:
-                    group |= {} if group.get("muon") else {"lr": self.args.table_learning_rate}
-            betas = (self.args.adam_beta1, self.args.adam_beta2)
-            self.optimizer = MuonWithAdamW(groups, self.args.learning_rate, betas)
-        return super().create_optimizer(model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
