@@ -16,6 +16,7 @@ from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.instructions import REASONING_TASKS
 from unipose_hf.data.language.composer import Composer, load_described
 from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.files.write import open_to_umask
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.training.arguments import UniPoseSFTConfig
@@ -169,3 +170,4 @@ def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
         (model.merge_and_unload() if isinstance(model, PeftModel) else model).save_pretrained(folder)
     if first:
         trainer.processing_class.save_pretrained(folder)
+        open_to_umask(folder)

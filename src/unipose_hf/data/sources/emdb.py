@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files.unpickle import read_pickle
 from ..frames import body_joints, from_opencv
 from ..licences import LICENCES
-from ..plain_files import read_pickle
 from ..records import PoseRecord, one_of, skipping
 
 SPLITS = ("emdb1", "emdb2")  # poses as the camera sees them; ways through the world
