@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chats of text, images and poses -> tensors for UniPose, and its tasks written as chats (UniPose, section 3.1)."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -124,6 +125,20 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None, style=No
     return messages
 
 
+def _is_known(word, known):
+    """Whether a word is known, or is another form of a known one."""
+    word = word.replace("’", "'")
+    stems = {word, word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ed")}
+    stems |= {
+        word.removesuffix("ing"),
+        word.removesuffix("ing") + "e",
+        word.removesuffix("d"),
+        word.removesuffix("ly"),
+    }
+    stems |= {word.removesuffix("er"), word + "s", word + "ing"}
+    return len(word) == 1 or not stems.isdisjoint(known)
+
+
 def style_suffix(task, style):
     """What is said after a prompt to ask for a voice of texts; nothing for `None`.
 
@@ -199,6 +214,10 @@ class UniPoseProcessor(ProcessorMixin):
         chat_template (`str`, *optional*): Jinja template, by default `<user>...<assistant>...`.
         num_codes (`int`, *optional*, defaults to 80): tokens of one pose.
         num_image_tokens (`int`, *optional*, defaults to 576): tokens of one image.
+        text_style (`str`, *optional*): the voice of texts that pipelines ask for, a key of `TEXT_STYLES`, for a model
+            that was trained on several; `None` for the default prompts alone.
+        known_words (`str`, *optional*): the words of texts that the model was trained on, lower case, with spaces
+            between; pipelines warn of others.
     """
 
     valid_processor_kwargs = UniPoseProcessorKwargs
@@ -206,8 +225,17 @@ class UniPoseProcessor(ProcessorMixin):
     skip_tensor_conversion = ["text_replacement_offsets", "offset_mapping"]
 
     def __init__(
-        self, image_processor=None, tokenizer=None, chat_template=None, num_codes=80, num_image_tokens=576, **kwargs
+        self,
+        image_processor=None,
+        tokenizer=None,
+        chat_template=None,
+        num_codes=80,
+        num_image_tokens=576,
+        text_style=None,
+        known_words=None,
+        **kwargs,
     ):
+        self.text_style, self.known_words = text_style, known_words
         self.num_codes = num_codes
         self.num_image_tokens = num_image_tokens
         self.image_token, self.pose_token, self.pose_query_token = IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN
@@ -236,6 +264,20 @@ class UniPoseProcessor(ProcessorMixin):
         names["pose_query"] = POSE_QUERY_TOKEN
         ids = {f"{name}_token_id": self.tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
         return {**ids, "pose_code_offset": self.pose_code_offset}
+
+    def unknown_words(self, text):
+        """The words of a text that the model was not trained on, in order; none where `known_words` is not set."""
+        if not self.known_words:
+            return []
+        known = self._known_words
+        found = [
+            word for word in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text) if not _is_known(word.lower(), known)
+        ]
+        return list(dict.fromkeys(found))
+
+    @functools.cached_property
+    def _known_words(self):
+        return frozenset(self.known_words.split())
 
     @property
     def _code_ids(self):
