@@ -20,8 +20,9 @@ class UniPosePipeline(Pipeline):
 
     An input is a dict with the keys that the task takes (`image` or `images`, `box` or `boxes`, `pose` or `poses`,
     `text`, `style`), or the bare value where one is enough; a list is a batch. The same keys may be given as arguments
-    of the call for all inputs. `style` is the voice of a text: `"short"`, `"full"` or `"measured"`. `batch_size` inputs go through the model at once. Every other argument of a call goes to
-    `generate_pose` or `generate`. With `num_return_sequences` above 1 every result becomes a list.
+    of the call for all inputs. `style` is the voice of a text: `"short"`, `"full"` or `"measured"`. `batch_size`
+    inputs go through the model at once. Every other argument of a call goes to `generate_pose` or `generate`. With
+    `num_return_sequences` above 1 every result becomes a list.
 
     Raises:
         ValueError: an empty or too long text, a missing or unknown key, a wrong number of images or poses, a pose of a
