@@ -3,11 +3,14 @@
 
 import functools
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from unipose_hf.body import LIMBS, NUM_JOINTS, load_body
+from unipose_hf.body import LIMBS, NUM_JOINTS, load_body, mirror_pose
+from unipose_hf.data.captured_poses import load_captured_poses
+from unipose_hf.data.language.composer import Composer
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.sampling import PoseSampler, random_turns
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
@@ -246,3 +249,13 @@ def pose_pool(seed: int, count: int = 131_072) -> torch.Tensor:
     """Poses `(count, 22, 3)` drawn at once from the open training clips: many are cheaper than few at a time."""
     poses = load_open_poses("train")
     return PoseSampler(poses.axis_angle, poses.clip_id).sample(count, torch.Generator().manual_seed(seed))
+
+
+def wide_pose_pool(open_data: str, count: int, seed: int) -> torch.Tensor:
+    """Poses `(n, 22, 3)` of more kinds than the open clips hold: `count` recombined ones, the captured ones of a
+    folder with their mirror images, and `count` of the language bank.
+    """
+    captured = load_captured_poses(Path(open_data) / "mocap")
+    composer = Composer(captured)
+    named = [composer.prompts(4096, seed + number).poses[:, 0] for number in range(-(-count // 4096))]
+    return torch.cat([pose_pool(seed, count), captured, mirror_pose(captured), torch.cat(named)[:count]])
