@@ -16,6 +16,7 @@ from unipose_hf.data.sampling import PoseSampler, random_turns
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.pose_rows import PoseRows
 from unipose_hf.training.resuming import SafeCheckpoints
 
@@ -76,7 +77,7 @@ class PoseTokenizerTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Batches hold what the trainer needs."})
 
 
-class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
+class PoseTokenizerTrainer(OwnLoss, SafeCheckpoints, Trainer):
     """
     Trains a [`PoseTokenizerModel`] to reconstruct poses.
 
@@ -96,8 +97,10 @@ class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
     Raises:
         FloatingPointError: the model's output is not finite; the message names the poses of the batch.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
-        ValueError: poses that [`PoseRows`] refuses.
+        ValueError: poses that [`PoseRows`] refuses, or options of another loss.
     """
+
+    loss_is_scaled_for_ga = False  # a mean over each batch
 
     def __init__(
         self,
