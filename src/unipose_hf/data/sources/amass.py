@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..frames import body_joints, from_z_up
+from unipose_hf.modeling.smpl_rows_unipose import body_joints
+
+from ..frames import from_z_up
 from ..licences import LICENCES
 from ..plain_files import read_npz
 from ..records import PoseRecord, Skipped, one_of, skipping
