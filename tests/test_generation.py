@@ -12,6 +12,8 @@ from tiny import BOS, CODE_OFFSET, CODEBOOK, EOS, NUM_CODES, PAD, POSE, POSE_END
 from transformers import CompileConfig, DynamicCache, LogitsProcessor, LogitsProcessorList, StaticCache
 from transformers.generation.streamers import BaseStreamer
 
+from unipose_hf.modeling.generation_unipose import CACHE_KEY
+
 BANNED = [POSE_END, POSE_QUERY, POSE, tiny.IMAGE, *range(CODE_OFFSET, CODE_OFFSET + CODEBOOK)]
 
 
@@ -287,6 +289,21 @@ def test_second_turn_with_the_cache_of_the_first(static, steps):
         assert second[row, WIDTH:].tolist() == expected
 
 
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_the_cache_has_the_names_of_all_versions_of_transformers(name):
+    model, rows = tiny_model(), prompts(1)
+    expected = greedy(model, rows, StartPoses(len(rows[0]), {0: [2]}), steps=14, return_dict_in_generate=True)
+    ids = expected.sequences
+    cache = DynamicCache(config=model.config)
+    first = greedy(model, rows, StartPoses(len(rows[0]), {0: [2]}), steps=14, **{name: cache})
+    assert first.equal(ids) and cache.get_seq_length() == ids.shape[1] - 1
+    assert getattr(expected, CACHE_KEY).get_seq_length() == ids.shape[1] - 1
+    for part in (model, model.model):
+        own = DynamicCache(config=model.config)
+        output = part(ids[:, :3], **{name: own})
+        assert getattr(output, CACHE_KEY) is own and own.get_seq_length() == 3
+
+
 def test_a_cache_stopped_within_a_pose_is_refused_in_the_next_turn():
     model, rows = tiny_model(), prompts(1)
     cache = DynamicCache()
@@ -331,7 +348,7 @@ def test_steps_without_a_forward_pass_have_no_hidden_states():
     without = [step for step, states in enumerate(result.hidden_states) if states is None]
     assert without == list(range(3, 3 + NUM_CODES))  # the first code comes with the pass, <pose_end> from the queue
     assert [step for step, weights in enumerate(result.attentions) if weights is None] == without
-    assert result.past_key_values.get_seq_length() == WIDTH + 13
+    assert getattr(result, CACHE_KEY).get_seq_length() == WIDTH + 13
 
 
 def test_without_skipped_steps_the_tokens_are_the_same(monkeypatch):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from unipose_hf import cli
 from unipose_hf.memory_plan import plan_memory, read_config, say_plan
+from unipose_hf.modeling.generation_unipose import CACHE_KEY
 
 PUBLISHED = Path(__file__).parents[1] / "hub_cards/unipose-7b/config.json"
 MODELS = {
@@ -50,7 +51,8 @@ def test_planned_cache_is_that_of_a_forward_pass(model_type):
     model = tiny_model(model_type)
     plan = plan_memory(tiny_config(model_type))
     for name in ("float32", "bfloat16"):
-        cache = model.to(getattr(torch, name))(torch.full((2, 7), 3), use_cache=True).past_key_values
+        output = model.to(getattr(torch, name))(torch.full((2, 7), 3), use_cache=True)
+        cache = getattr(output, CACHE_KEY)
         found = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
         assert found == 2 * 7 * plan.cache[name]
     assert plan.total("4-bit", tokens=10) == plan.weights("4-bit") + 10 * plan.cache["bfloat16"]

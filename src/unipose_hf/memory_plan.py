@@ -113,10 +113,12 @@ def _cache_bytes(language_model, dtype):
     import torch
     from transformers import DynamicCache
 
+    from .modeling.generation_unipose import CACHE_KEY
+
     cache = DynamicCache()
     embedding = torch.empty(1, 1, language_model.config.hidden_size, dtype=dtype, device="meta")
     with torch.no_grad():
-        language_model(inputs_embeds=embedding, past_key_values=cache, use_cache=True)
+        language_model(inputs_embeds=embedding, use_cache=True, **{CACHE_KEY: cache})
     return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 

@@ -17,7 +17,11 @@ from transformers.cache_utils import DummyLayer, DynamicLayer, StaticLayer
 from transformers.distributed.fsdp import is_fsdp_managed_module
 from transformers.generation import GenerationMode
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
+
+# What transformers calls the cache in arguments and outputs: up to 5.23 `past_key_values`, then `cache`.
+CACHE_KEY = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
 
 NO_PLACEHOLDERS = (
     "pose_values were given with inputs_embeds, where their placeholders cannot be found; give input_ids."
@@ -250,9 +254,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         Raises:
             ValueError: what is asked for is among the limits, or the inputs do not match (see `forward`).
         """
+        for name in {"cache", "past_key_values"} & kwargs.keys():
+            kwargs[CACHE_KEY] = kwargs.pop(name)
         result = super().generate(*args, **kwargs)
-        cache = kwargs.get("past_key_values")
-        cache = getattr(result, "past_key_values", None) if cache is None else cache
+        cache = kwargs.get(CACHE_KEY)
+        cache = getattr(result, CACHE_KEY, None) if cache is None else cache
         if (state := getattr(cache, "_pose_state", None)) is not None:
             state.settle(cache)
             del cache._pose_state
@@ -294,7 +300,7 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     def _prepare_cache_for_generation(self, generation_config, model_kwargs, *args, **kwargs):
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
-        cache = model_kwargs.get("past_key_values")
+        cache = model_kwargs.get(CACHE_KEY)
         eos_token_ids = generation_config._eos_token_tensor
         state = PoseDecodingState(
             self.config,
@@ -329,26 +335,28 @@ class UniPoseGenerationMixin(GenerationMixin):
         self,
         input_ids,
         next_sequence_length=None,
-        past_key_values=None,
+        cache=None,
         attention_mask=None,
         inputs_embeds=None,
         is_first_iteration=False,
         pose_state: PoseDecodingState | None = None,
+        past_key_values=None,
         **kwargs,
     ):
+        cache = past_key_values if cache is None else cache
         if pose_state is not None:
             last_tokens = input_ids[:, -1].tolist() if input_ids.shape[1] else [-1] * len(input_ids)
-            pose_state.begin(last_tokens, past_key_values, is_prompt=is_first_iteration)
+            pose_state.begin(last_tokens, cache, is_prompt=is_first_iteration)
             if pose_state.kind == "skip":
                 pose_state.count(1)
-                return {"input_ids": input_ids[:, -1:], "past_key_values": past_key_values, "pose_state": pose_state}
+                return {"input_ids": input_ids[:, -1:], CACHE_KEY: cache, "pose_state": pose_state}
         model_inputs = super().prepare_inputs_for_generation(
             input_ids,
             next_sequence_length=next_sequence_length,
-            past_key_values=past_key_values,
             attention_mask=attention_mask,
             inputs_embeds=inputs_embeds,
             is_first_iteration=is_first_iteration,
+            **{CACHE_KEY: cache},
             **kwargs,
         )
         model_inputs.pop("mm_token_type_ids", None)  # not used, and too short for the queries
@@ -362,7 +370,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         pose_state.count(columns)
         model_inputs["pose_state"] = pose_state
         if pose_state.kind == "pose":
-            self._append_queries(model_inputs, past_key_values, pose_state.length)
+            self._append_queries(model_inputs, cache, pose_state.length)
         return model_inputs
 
     def get_compiled_call(self, compile_config):
@@ -372,15 +380,15 @@ class UniPoseGenerationMixin(GenerationMixin):
             if pose_state is None or pose_state.kind != "text":  # other shapes, or no forward pass at all
                 return self(pose_state=pose_state, **model_inputs)
             outputs = compiled_call(**model_inputs)
-            outputs.logits = pose_state.end(outputs.logits, outputs.past_key_values)
+            outputs.logits = pose_state.end(outputs.logits, getattr(outputs, CACHE_KEY))
             return outputs
 
         return call
 
-    def _reorder_cache(self, past_key_values, beam_idx):
-        past_key_values.reorder_cache(beam_idx)
-        past_key_values._pose_state.reorder(beam_idx)
-        return past_key_values
+    def _reorder_cache(self, cache, beam_idx):
+        cache.reorder_cache(beam_idx)
+        cache._pose_state.reorder(beam_idx)
+        return cache
 
     def _check_prompt(self, input_ids, chunked: bool):
         config = self.config

@@ -17,16 +17,16 @@ from transformers import AutoBackbone, AutoModel, Cache, PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.backbone_utils import BackboneMixin
 from transformers.masking_utils import create_masks_for_generate
-from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling
+from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
 from transformers.quantizers import AutoQuantizationConfig
-from transformers.utils import ModelOutput, TransformersKwargs
+from transformers.utils import TransformersKwargs
 from transformers.utils.generic import can_return_tuple, is_flash_attention_requested
 
 from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .configuration_unipose import UniPoseConfig
-from .generation_unipose import NO_PLACEHOLDERS, PoseDecodingState, UniPoseGenerationMixin
+from .generation_unipose import CACHE_KEY, NO_PLACEHOLDERS, PoseDecodingState, UniPoseGenerationMixin
 from .modeling_pose_tokenizer import PoseTokenizerModel
 
 NO_ENCODER = (
@@ -39,7 +39,8 @@ NO_ENCODER = (
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
     """
     last_hidden_state (`torch.FloatTensor` of shape `(batch, columns, hidden_size)`).
-    past_key_values (`Cache`), hidden_states, attentions: as the language model returns them.
+    past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language model
+        returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
     """
 
@@ -47,21 +48,17 @@ class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
 
 
 @dataclass
-class UniPoseCausalLMOutputWithPast(ModelOutput):
+class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
     """
     loss (`torch.FloatTensor`): cross-entropy, when `labels` or `shift_labels` were given.
     logits (`torch.FloatTensor` of shape `(batch, columns, vocab_size)`): the next token, and at a query its own code.
-    past_key_values (`Cache`), hidden_states, attentions: as the language model returns them.
+    past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language model
+        returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
     pose_logits (`torch.FloatTensor` of shape `(poses, num_codes, codebook_size)`): the logits of the codes at the
         queries, in the order of the query blocks; only when labels were given and there are queries.
     """
 
-    loss: torch.FloatTensor | None = None
-    logits: torch.FloatTensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.FloatTensor] | None = None
-    attentions: tuple[torch.FloatTensor] | None = None
     image_hidden_states: torch.FloatTensor | None = None
     pose_logits: torch.FloatTensor | None = None
 
@@ -187,7 +184,7 @@ class UniPosePreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ("image", "text", "pose")
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values", "cache"]
     # bfloat16 would flip 2-10 % of the codes
     _keep_in_fp32_modules_strict = ["pose_tokenizer"]
     _supports_sdpa = True
@@ -399,7 +396,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         """Whether some pose block among these columns attends both ways."""
         return bool((pose_block_ids(input_ids, self.config) >= 0).any())
 
-    def _attention_mask(self, input_ids, inputs_embeds, attention_mask, past_key_values, position_ids):
+    def _attention_mask(self, input_ids, inputs_embeds, attention_mask, cache, position_ids):
         """What the language model is handed: full where a pose block attends both ways, causal elsewhere."""
         if attention_mask is not None and not (torch.is_tensor(attention_mask) and attention_mask.ndim == 2):
             return attention_mask  # prepared by the caller
@@ -411,15 +408,15 @@ class UniPoseModel(UniPosePreTrainedModel):
                 f"Attention implementation {config._attn_implementation!r} cannot attend both ways within a pose "
                 'block; load the model with attn_implementation="sdpa" (or "eager").'
             )
-        past_length = 0 if past_key_values is None else int(past_key_values.get_seq_length())
+        past_length = 0 if cache is None else int(cache.get_seq_length())
         return create_masks_for_generate(
             config=config,
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
-            past_key_values=past_key_values,
             position_ids=position_ids,
             # block numbers are read by column of the cache
             block_sequence_ids=F.pad(pose_block_ids(input_ids, self.config), (past_length, 0), value=-1),
+            **{CACHE_KEY: cache},
         )
 
     @can_return_tuple
@@ -436,9 +433,11 @@ class UniPoseModel(UniPosePreTrainedModel):
         inputs_embeds: torch.FloatTensor | None = None,
         mm_token_type_ids: torch.LongTensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseModelOutputWithPast:
         """See [`UniPoseForConditionalGeneration.forward`]."""
+        cache = past_key_values if cache is None else cache
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give either input_ids or inputs_embeds, and not both.")
         if input_ids is not None:
@@ -459,19 +458,17 @@ class UniPoseModel(UniPosePreTrainedModel):
             inputs_embeds = inputs_embeds.masked_scatter(mask, image_features)
         outputs = self.language_model(
             inputs_embeds=inputs_embeds,
-            attention_mask=self._attention_mask(
-                input_ids, inputs_embeds, attention_mask, past_key_values, position_ids
-            ),
+            attention_mask=self._attention_mask(input_ids, inputs_embeds, attention_mask, cache, position_ids),
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            **{CACHE_KEY: cache},
             **kwargs,
         )
         return UniPoseModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=image_features,
+            **{CACHE_KEY: getattr(outputs, CACHE_KEY)},
         )
 
 
@@ -564,6 +561,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
         pose_state: PoseDecodingState | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> UniPoseCausalLMOutputWithPast:
         r"""One pass through the model.
@@ -583,6 +581,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             labels (`(batch, columns)`): targets at their own columns, codes at the queries, -100 for none.
             shift_labels (`(batch, columns)`): instead of `labels`, what [`make_shift_labels`] makes of them.
             mm_token_type_ids: accepted because processors return it; not used.
+            past_key_values, cache (`Cache`): two names for one thing; the later one is what transformers says from
+                5.24 on.
             mm_encoder_outputs: `{"image": get_image_features(...)}` instead of the pixels.
             logits_to_keep: 0 for the logits of all columns, n for the last n, a mask for those of a selection.
             pose_state: given by `generate`; the logits are then those of the next token under the grammar of poses.
@@ -591,8 +591,9 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             ValueError: placeholders and images or poses do not match, an encoder is missing, or the attention
                 implementation is flash attention while a pose block attends both ways.
         """
+        cache = past_key_values if cache is None else cache
         if pose_state is not None and pose_state.kind == "skip":
-            return UniPoseCausalLMOutputWithPast(logits=pose_state.end(None, None), past_key_values=past_key_values)
+            return UniPoseCausalLMOutputWithPast(logits=pose_state.end(None, None), **{CACHE_KEY: cache})
         outputs = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
@@ -601,16 +602,17 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             pose_values=pose_values,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             mm_encoder_outputs=mm_encoder_outputs,
+            cache=cache,
             **kwargs,
         )
+        cache = getattr(outputs, CACHE_KEY)
         hidden_states = outputs.last_hidden_state
         if pose_state is None:
             logits = self.lm_head(slice_logits_to_keep(hidden_states, logits_to_keep))
         else:
-            logits = self._next_logits(hidden_states, outputs.past_key_values, pose_state)
+            logits = self._next_logits(hidden_states, cache, pose_state)
         loss, pose_logits = None, None
         if labels is not None or shift_labels is not None:
             if shift_labels is None and input_ids is not None:
@@ -624,11 +626,11 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         return UniPoseCausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             image_hidden_states=outputs.image_hidden_states,
             pose_logits=pose_logits,
+            **{CACHE_KEY: cache},
         )
 
 

@@ -1,0 +1,408 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples without end from the language bank: descriptions and edits in plain English, with the poses that fit them.
+
+A description is of a named pose, of one to four states of limbs that do not touch the same joints, or of a captured
+pose that somebody described; an edit sets some angles of a source pose and leaves the others. Half of all samples are
+mirrored, words and pose together.
+"""
+
+import json
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unipose_hf.body import MIRROR, mirror_pose
+from unipose_hf.data.instructions import draw
+
+from .angles import ANGLES, MOVES, STANDING, angle_vector, angles_to_axis_angle, axis_angle_to_angles, mirror_angles
+from .angles import set_angles
+from .bank import LanguageBank, load_language_bank, read_rows
+
+KEPT_BACK = 10  # one in so many described poses and pairs is not trained on
+UNSAID = 0.3  # what joints that a text does not speak of count, where those that it does count 1
+_JITTER = 0.6  # of the spread that a named pose may have
+_STANDING_SPREAD = 4.0  # degrees
+_IMPERATIVE = re.compile(
+    r"^(?:please|now|let|make|have|put|bring|keep|stand|sit|lie|get|go|do|hold|lift|raise|bend)\b", re.I
+)
+_LEGS = torch.tensor([name.split("_", 1)[1] in ("flex", "out", "turn", "knee", "point") for name in ANGLES])
+_TILT = ANGLES.index("root_forward"), ANGLES.index("root_left")
+SAME = (
+    "Nothing changes.",
+    "There is no difference.",
+    "Both poses are the same.",
+    "Stay exactly as you are.",
+    "No change: the poses are the same.",
+)
+
+
+@dataclass
+class Composed:
+    """
+    texts: of each sample.
+    poses: axis-angle, `(rows, 1, 22, 3)`, or for edits and differences source and target `(rows, 2, 22, 3)`.
+    weights: what each joint of the last pose counts in training, `(rows, 22)`.
+    styles: the voice of each text, `"short"` or `"full"`.
+    """
+
+    texts: list[str]
+    poses: Tensor
+    weights: Tensor
+    styles: list[str]
+
+
+@dataclass
+class Draft:
+    """
+    A sample before its poses are made: its text, and the angles `(29,)` of its pose, or of the source of an edit with
+    the `target` angles, NaN for those that stay.
+
+    captured, captured_target: poses `(22, 3)` that stand in place of these angles.
+    mirror: the target is the mirror image of the source.
+    told: the angles that the text speaks of; None for all.
+    """
+
+    text: str
+    angles: Tensor
+    captured: Tensor | None = None
+    target: Tensor | None = None
+    captured_target: Tensor | None = None
+    mirror: bool = False
+    told: Tensor | None = None
+    style: str = "short"
+
+
+@dataclass(frozen=True)
+class Described:
+    """Captured poses or pairs, `(n, 1 or 2, 22, 3)`, each with a `"short"` and a `"full"` text."""
+
+    poses: Tensor
+    texts: list[dict[str, str]]
+
+
+def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) -> Described:
+    """`described_poses` or `described_pairs` of a folder: those to train on, or the one in ten that is kept back.
+
+    Poses of CC BY-SA clips are left out, since what is trained on them could not be published freely.
+
+    Raises:
+        FileNotFoundError: the folder has no such files.
+    """
+    stem = Path(folder) / f"described_{kind}"
+    rows = [json.loads(line) for line in stem.with_suffix(".jsonl").read_text(encoding="utf-8").splitlines()]
+    with np.load(stem.with_suffix(".npz")) as arrays:
+        names = ("a", "b") if kind == "pairs" else ("axis_angle",)
+        poses = torch.stack([torch.from_numpy(arrays[name]).float() for name in names], 1)
+    chosen = []
+    for number, row in enumerate(rows):
+        sources = [row["from"], row["to"]] if kind == "pairs" else [row]
+        free = not any("SA" in source["licence"] for source in sources)
+        if free and (draw(KEPT_BACK, "kept back", kind, row["id"]) == 0) == kept_back:
+            chosen.append(number)
+    return Described(poses[chosen], [{key: rows[number][key] for key in ("short", "full")} for number in chosen])
+
+
+def swap_sides(text: str) -> str:
+    """Left for right and right for left, as the bank uses these words: for sides and nothing else."""
+    return re.sub(
+        r"(?<![A-Za-z])(left|right)",
+        lambda found: _like({"left": "right", "right": "left"}[found[0].lower()], found[0]),
+        text,
+        flags=re.I,
+    )
+
+
+class Composer:
+    """
+    Args:
+        captured: poses `(n, 22, 3)` that edits may begin with, yaw removed.
+        described: captured poses with texts, and pairs of them; either may be missing.
+    """
+
+    def __init__(self, captured: Tensor, described: Described | None = None, described_pairs: Described | None = None):
+        self.bank: LanguageBank = load_language_bank()
+        self.captured, self.described, self.described_pairs = captured, described, described_pairs
+        self.edits = read_rows("edits.jsonl")
+        bank = self.bank
+        self.part_mask = ~bank.part_low.isnan()  # (parts, 29)
+        self.by_part = {}
+        for row, part in enumerate(bank.parts):
+            self.by_part.setdefault(part.part, []).append(row)
+        self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
+        self.captured_angles = axis_angle_to_angles(captured)
+
+    # -- the tasks --------------------------------------------------------------------------------------------------
+
+    def prompts(self, rows: int, seed: int) -> Composed:
+        """Texts to be turned into poses."""
+        return self._gather(rows, seed, self._prompt, typed=True)
+
+    def instructions(self, rows: int, seed: int) -> Composed:
+        """Edits to be carried out."""
+        return self._gather(rows, seed, self._edit, typed=True)
+
+    def descriptions(self, rows: int, seed: int) -> Composed:
+        """Poses to be described."""
+        return self._gather(rows, seed, self._description, typed=False)
+
+    def differences(self, rows: int, seed: int) -> Composed:
+        """Pairs of poses whose difference is to be told."""
+        return self._gather(rows, seed, self._difference, typed=False)
+
+    def _gather(self, rows, seed, make, typed):
+        rng = random.Random(seed)
+        drafts = [make(rng) for _ in range(rows)]
+        texts = [typing_noise(d.text, rng) if typed else _sentence(d.text, d.style) for d in drafts]
+        mirrored = torch.tensor([rng.random() < 0.5 and "clock" not in text.lower() for text in texts])
+        texts = [swap_sides(text) if flip else text for text, flip in zip(texts, mirrored.tolist(), strict=True)]
+        poses = self._poses(drafts)
+        poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
+        weights = torch.stack([_ONES if d.told is None else _weights(d.told) for d in drafts])
+        weights = torch.where(mirrored[:, None], weights[:, _MIRROR_JOINTS], weights)
+        return Composed(texts, poses, weights, [d.style for d in drafts])
+
+    def _poses(self, drafts):
+        """All drafts at once, since a pose made by itself costs as much as fifty: `(rows, 1 or 2, 22, 3)`."""
+        source = angles_to_axis_angle(torch.stack([d.angles for d in drafts]))
+        for row, draft in enumerate(drafts):
+            if draft.captured is not None:
+                source[row] = draft.captured
+        if drafts[0].target is None:
+            return source[:, None]
+        target = set_angles(source, torch.stack([d.target for d in drafts]))
+        for row, draft in enumerate(drafts):
+            if draft.captured_target is not None:
+                target[row] = draft.captured_target
+        flip = torch.tensor([d.mirror for d in drafts])
+        target = torch.where(flip[:, None, None], mirror_pose(source), target)
+        return torch.stack([source, target], 1)
+
+    # -- one sample ------------------------------------------------------------------------------------------------------
+
+    def _prompt(self, rng):
+        kind = rng.random()
+        if kind < 0.5:
+            return Draft(*self._named(rng))
+        if kind < 0.9 or self.described is None:
+            return self._composed(rng)
+        return self._described(rng)
+
+    def _named(self, rng, row=None):
+        """A text of a named pose, and the pose's angles."""
+        row = rng.randrange(len(self.bank.named)) if row is None else row
+        pose = self.bank.named[row]
+        return rng.choice([pose.name, *pose.aliases, *pose.texts]), self._named_angles(rng, row)
+
+    def _composed(self, rng, described=False):
+        """One to four states, told as phrases or as commands, on relaxed standing or on a named pose."""
+        count = rng.choices((1, 2, 3, 4), (0.1, 0.3, 0.35, 0.25) if described else (0.5, 0.3, 0.14, 0.06))[0]
+        angles, texts, groups = self._standing(rng), [], None
+        on_named = rng.random() < 0.25
+        if on_named:
+            row = rng.choice(self.upright_named)
+            pose = self.bank.named[row]
+            texts.append(rng.choice([pose.name, *pose.aliases]))
+            angles, count, groups = self._named_angles(rng, row), min(count, 2), ("arm", "arms", "head")
+        commands = not described and not on_named and rng.random() < 0.4
+        told, values = self._parts(rng, count, commands, groups)
+        texts += told
+        full = described and len(texts) > 1
+        text = join_texts(texts, rng, sentences=full)
+        angles = torch.where(values.isnan(), angles, values)
+        return Draft(text, angles, told=None if on_named else ~values.isnan(), style="full" if full else "short")
+
+    def _parts(self, rng, count, commands, groups=None, angles=None):
+        """Texts and values of some states that do not touch the same angles, each on either side.
+
+        With the `angles` of a source, a state of the trunk says how its legs are to follow, not where they are.
+        """
+        texts, values = [], torch.full((len(ANGLES),), torch.nan)
+        for row in self._compatible_parts(rng, count, groups):
+            part, one = self.bank.parts[row], self._part_values(rng, row)
+            text = rng.choice(part.commands if commands else part.phrases)
+            if rng.random() < 0.5:
+                text, one = swap_sides(text), mirror_angles(one)
+            if bool((~one.isnan() & ~values.isnan()).any()):
+                continue
+            if angles is not None and part.part == "torso":
+                one = torch.where(_LEGS, one - STANDING + angles, one)
+            texts.append(text)
+            values = torch.where(one.isnan(), values, one)
+        return texts, values
+
+    def _described(self, rng):
+        row, style = rng.randrange(len(self.described.texts)), rng.choice(("short", "full"))
+        pose = self.described.poses[row, 0]
+        return Draft(self.described.texts[row][style], STANDING, captured=pose, style=style)
+
+    def _described_pair(self, rng):
+        row, style = rng.randrange(len(self.described_pairs.texts)), rng.choice(("short", "full"))
+        pair = self.described_pairs.poses[row]
+        text = self.described_pairs.texts[row][style]
+        return Draft(text, STANDING, captured=pair[0], target=_NOTHING, captured_target=pair[1], style=style)
+
+    def _edit(self, rng):
+        kind = rng.random()
+        if kind < 0.08 and self.described_pairs is not None:
+            return self._described_pair(rng)
+        if kind < 0.22:  # become something else altogether
+            text, goal = self._named(rng)
+            lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
+            angles, captured = self._source(rng)
+            return Draft(lead + text, angles, captured=captured, target=goal)
+        if kind < 0.42:
+            return self._relative(rng)
+        return self._set_parts(rng)
+
+    def _set_parts(self, rng, style="short"):
+        count, commands = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0], rng.random() < 0.85
+        angles, captured = self._source(rng)
+        texts, values = self._parts(rng, count, commands, angles=angles)
+        if bool((~values.isnan() & _LEGS).any()) and not _upright(angles):  # legs stand or step from upright poses
+            angles, captured = self._standing(rng), None
+        text = join_texts(texts, rng, sentences=style == "full")
+        return Draft(text, angles, captured=captured, target=values, style=style)
+
+    def _relative(self, rng):
+        edit = rng.choice(self.edits)
+        angles, captured = self._source(rng)
+        text, changes = rng.choice(edit["commands"]), edit.get("delta") or edit.get("set") or {}
+        changes = {n: rng.uniform(*value) if isinstance(value, list) else value for n, value in changes.items()}
+        values = angle_vector(changes)
+        if "delta" in edit:  # NaN stays NaN
+            values = torch.minimum(torch.maximum(angles + values, _LOWEST), _HIGHEST)
+        if edit.get("reset"):
+            values = self._standing(rng)
+        return Draft(text, angles, captured=captured, target=values, mirror=bool(edit.get("mirror")))
+
+    def _description(self, rng):
+        kind = rng.random()
+        if kind < 0.45 and self.described is not None:
+            return self._described(rng)
+        if kind > 0.75:
+            return self._composed(rng, described=True)
+        row = rng.randrange(len(self.bank.named))
+        pose = self.bank.named[row]
+        full = [t for t in pose.texts if len(t.split()) > 8 and t[0].isupper() and not _IMPERATIVE.match(t)]
+        style = rng.choice(("short", "full")) if full else "short"
+        text = rng.choice(full) if style == "full" else rng.choice([pose.name, *pose.aliases[:5]])
+        return Draft(text, self._named_angles(rng, row), style=style)
+
+    def _difference(self, rng):
+        kind, style = rng.random(), rng.choice(("short", "full"))
+        if kind < 0.35 and self.described_pairs is not None:
+            return self._described_pair(rng)
+        if kind < 0.45:
+            angles, captured = self._source(rng)
+            return Draft(rng.choice(SAME), angles, captured=captured, target=_NOTHING, style=style)
+        return self._set_parts(rng, style)
+
+    # -- poses -------------------------------------------------------------------------------------------------------
+
+    def _standing(self, rng):
+        return _jittered(rng, STANDING, _STANDING_SPREAD)
+
+    def _named_angles(self, rng, row):
+        return _jittered(rng, self.bank.named_angles[row], _JITTER * self.bank.named_loose[row])
+
+    def _source(self, rng):
+        """The angles of a pose to begin with, and the pose `(22, 3)` itself where it is a captured one."""
+        kind = rng.random()
+        if kind < 0.35:
+            angles = self._standing(rng)
+        elif kind < 0.65:
+            angles = self._named_angles(rng, rng.randrange(len(self.bank.named)))
+        else:
+            row = rng.randrange(len(self.captured))
+            return self.captured_angles[row], self.captured[row]
+        return (mirror_angles(angles) if rng.random() < 0.5 else angles), None
+
+    def _compatible_parts(self, rng, count, groups=None):
+        """Rows of parts, no two of which set the same angle."""
+        rows, taken = [], torch.zeros(len(ANGLES), dtype=torch.bool)
+        groups = [group for group in self.by_part if groups is None or group.endswith(groups)]
+        for _ in range(8 * count):
+            row = rng.choice(self.by_part[rng.choice(groups)])
+            if len(rows) < count and not bool((taken & self.part_mask[row]).any()):
+                rows.append(row)
+                taken |= self.part_mask[row]
+        return rows
+
+    def _part_values(self, rng, row):
+        low, high = self.bank.part_low[row], self.bank.part_high[row]
+        return low + (high - low) * torch.tensor([rng.random() for _ in ANGLES])
+
+
+def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
+    """Some phrases or commands as one text: sentences, or as people type them."""
+    if sentences:
+        return " ".join(_sentence(text, "full") for text in texts)
+    if len(texts) == 1:
+        text = texts[0]
+        if (
+            rng.random() < 0.25
+            and len(text.split()) <= 7
+            and re.match(r"(?:left|right|both|arms?|hands?|legs?|knees?|feet)\b", text)
+        ):
+            return rng.choice(("a person with ", "standing with ", "someone, ", "a figure with ", "pose with ")) + text
+        return text
+    parts = [text.rstrip(". ") for text in texts]
+    parts[1:] = [text if re.match(r"I\b|[A-Z]{2}|T-|A-", text) else text[:1].lower() + text[1:] for text in parts[1:]]
+    comma = rng.choice((", ", ", ", "; ", " with ", " and ", ". "))
+    last = rng.choice((comma, " and ", ", and "))
+    return comma.join(parts[:-1]) + last + parts[-1]
+
+
+def typing_noise(text: str, rng: random.Random) -> str:
+    """How people type: often lower case and without a full stop, now and then with a slip of the fingers."""
+    if rng.random() < 0.5:
+        text = text.lower()
+    if rng.random() < 0.5:
+        text = text.rstrip(".")
+    if rng.random() < 0.08 and len(text) > 6:
+        at = rng.randrange(1, len(text) - 2)
+        if text[at : at + 2].isalpha() and not re.search(r"left|right", text[max(0, at - 5) : at + 6], re.I):
+            text = text[:at] + rng.choice((text[at + 1], text[at + 1] + text[at])) + text[at + 2 :]
+    return text
+
+
+def _sentence(text, style):
+    if style == "short":
+        return text.strip()
+    text = text.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _jittered(rng, angles, spread):
+    return angles + torch.tensor([rng.gauss(0, 1) for _ in ANGLES]).clamp(-2, 2) * spread
+
+
+def _upright(angles):
+    return bool(angles[list(_TILT)].abs().max() < 35)
+
+
+def _weights(told):
+    """(29,) which angles are told -> (22,) what each joint counts"""
+    moved = (told.float() @ MOVES.float()) > 0
+    return torch.where(moved, 1.0, UNSAID)
+
+
+def _like(word, model):
+    return word.upper() if model.isupper() else word.capitalize() if model[0].isupper() else word
+
+
+_ONES = torch.ones(22)
+_NOTHING = torch.full((len(ANGLES),), torch.nan)
+_MIRROR_JOINTS = list(MIRROR)
+_LIMITS = {"raise": (0, 180), "plane": (-80, 140), "forearm_up": (-110, 110), "elbow": (0, 148), "shrug": (-12, 30)}
+_LIMITS |= {"flex": (-35, 130), "out": (-30, 75), "turn": (-45, 70), "knee": (0, 150), "point": (-35, 60)}
+_BODY = {"bend_forward": (-55, 80), "bend_left": (-50, 50), "twist_left": (-75, 75)}
+_BODY |= {"nod_down": (-60, 60), "turn_left": (-80, 80), "tilt_left": (-45, 45)}
+_EDGES = [_LIMITS.get(name.split("_", 1)[1], _BODY.get(name, (-360, 360))) for name in ANGLES]
+_LOWEST, _HIGHEST = (torch.tensor([float(edge[end]) for edge in _EDGES]) for end in (0, 1))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the bank's assets: merges rows of poses and parts, and solves the arms that reach.
+
+    python -m unipose_hf.data.language.pack [MORE.jsonl ...]
+
+Rows of the given files are added to `named.jsonl` and `parts.jsonl` (a row with `part` is a part; one with a known
+`name` adds its `texts` and `aliases` to that pose), then `solved.safetensors` is made anew.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+
+from unipose_hf.modeling.pose_unipose import write_file
+
+from .angles import angle_vector
+from .bank import LOOSE, complete, read_rows
+from .reach import solve_reach
+
+FOLDER = Path(__file__).parent
+MAX_DISTANCE = 0.10  # metres that a hand may stay away from the place that it reaches for
+
+
+def merge(files: list[str]) -> None:
+    """Adds the rows of files to those of the bank; texts that it has already are not added twice."""
+    named = {row["name"]: row for row in read_rows("named.jsonl")}
+    parts = read_rows("parts.jsonl")
+    known = {row["phrases"][0] for row in parts}
+    for line in (line for file in files for line in Path(file).read_text(encoding="utf-8").splitlines() if line):
+        row = json.loads(line)
+        if "part" in row:
+            parts += [row] if row["phrases"][0] not in known else []
+            known.add(row["phrases"][0])
+        elif row["name"] in named:
+            old = named[row["name"]]
+            for key in ("aliases", "texts"):
+                taken = {text.lower().rstrip(".") for text in old["aliases"] + old["texts"]}
+                old[key] += [text for text in row.get(key, []) if text.lower().rstrip(".") not in taken]
+        else:
+            named[row["name"]] = row
+    for name, rows in (("named.jsonl", named.values()), ("parts.jsonl", parts)):
+        write_file(FOLDER / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+
+
+def solve() -> dict[str, torch.Tensor]:
+    """The arrays of [`LanguageBank`] from the bank's rows; prints hands that do not get where they should."""
+    named, parts = read_rows("named.jsonl"), read_rows("parts.jsonl")
+    named_angles = torch.stack([complete(_angles(row, 0)) for row in named])
+    low, high = (torch.stack([_angles(row, end) for row in parts]) for end in (0, 1))
+    middle = complete((low + high) / 2)
+    rows = [row for row in [*named, *parts] if "reach" in row["pose"]]
+    at = torch.tensor(["reach" in row["pose"] for row in [*named, *parts]])
+    is_named = torch.tensor(["name" in row for row in rows])
+    start = torch.cat([named_angles, middle])
+    solved, distances = solve_reach(start[at], [row["pose"]["reach"] for row in rows], is_named)
+    for row, away in zip(rows, distances.amax(1).tolist(), strict=True):
+        if away > MAX_DISTANCE:
+            print(
+                f"{row.get('name') or row['phrases'][0]}: a hand stays {100 * away:.0f} cm off {row['pose']['reach']}."
+            )
+    moved = torch.zeros_like(start).index_put((at.nonzero()[:, 0],), solved - start[at])
+    named_angles = named_angles + moved[: len(named)]
+    moved = moved[len(named) :]
+    low, high = (torch.where(moved != 0, complete(end) + moved, end) for end in (low, high))
+    loose = torch.stack([angle_vector(row.get("loose", {})) for row in named]).nan_to_num(LOOSE)
+    return {
+        "named_angles": named_angles,
+        "named_loose": loose,
+        "part_low": torch.minimum(low, high),
+        "part_high": torch.maximum(low, high),
+    }
+
+
+def _angles(row: dict, end: int) -> torch.Tensor:
+    """The angles of a row, NaN where it says nothing; of a range its lower (0) or upper (1) end."""
+    pose = {name: value for name, value in row["pose"].items() if name != "reach"}
+    return angle_vector({name: value[end] if isinstance(value, list) else value for name, value in pose.items()})
+
+
+if __name__ == "__main__":
+    merge(sys.argv[1:])
+    write_file(FOLDER / "solved.safetensors", save(solve()))
