@@ -272,7 +272,7 @@ def test_genuine_bugs_keep_their_traceback(run, tmp_path, poses, monkeypatch):
     def broken(folder):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(cli, "_load", broken)
+    monkeypatch.setattr(cli.loading, "load", broken)
     result = run("edit", "a.npz", "Sit.")
     assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)
 

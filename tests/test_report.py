@@ -20,7 +20,7 @@ from PIL import Image
 from tiny_chat import tiny_model_and_processor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS, load_body, remove_yaw
-from unipose_hf.cli import _gendered
+from unipose_hf.cli.evaluating import _gendered
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.records import PairRecord, PoseRecord
 from unipose_hf.evaluation import cases, mpjpe, pa_mpjpe, r_precision, run

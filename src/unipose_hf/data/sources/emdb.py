@@ -12,9 +12,9 @@ import numpy as np
 
 from unipose_hf.modeling.smpl_rows_unipose import body_joints
 
+from ...files.unpickle import read_pickle
 from ..frames import from_opencv
 from ..licences import LICENCES
-from ..plain_files import read_pickle
 from ..records import PoseRecord, one_of, skipping
 
 SPLITS = ("emdb1", "emdb2")  # poses as the camera sees them; ways through the world

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files.unpickle import load_pickle
 from ..licences import LICENCES
-from ..plain_files import load_pickle
 from ..records import PoseRecord, one_of, skipping
 from .smpl_npz import SETS, columns_of, people_of
 

@@ -3,13 +3,20 @@
 
 import os
 import pickle
+import struct
+from collections import defaultdict
+from uuid import UUID
 
+import joblib  # comes with nltk
 import numpy as np
 import pytest
 from miniatures import write_sequence
 
-from unipose_hf.data.plain_files import read_npz, read_npz_object, read_pickle
+from unipose_hf.body import load_body
+from unipose_hf.data.plain_files import read_npz, read_npz_object
 from unipose_hf.data.sources import threedpw
+from unipose_hf.files import unpickle
+from unipose_hf.files.unpickle import read_pickle
 
 
 def _named(module, name):
@@ -106,8 +113,9 @@ def test_an_array_of_objects_has_no_more_places_than_objects(tmp_path, shape, li
         np.zeros(2, dtype=[("a", "f8"), ("b", "O")]),
         np.zeros(2, dtype=[("a", "f8")]),
         np.ma.zeros(3),
-        dict,
+        int,
         range(3),
+        UUID(int=5),
     ],
 )
 def test_only_arrays_of_numbers_and_words_are_plain(tmp_path, content):
@@ -142,3 +150,83 @@ def test_plain_pickles_come_back_as_they_were(tmp_path, content, protocol):
     else:
         assert back.dtype.newbyteorder("=") == content.dtype.newbyteorder("=")
         np.testing.assert_array_equal(back, content)
+
+
+def test_arrays_that_were_read_can_be_pickled_again(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([np.arange(3), np.array([None, "x"])]))
+    numbers, things = pickle.loads(pickle.dumps(read_pickle(tmp_path / "x.pkl")))
+    assert type(numbers) is np.ndarray and numbers.tolist() == [0, 1, 2] and things.tolist() == [None, "x"]
+
+
+@pytest.mark.parametrize("compress", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_what_joblib_wrote(tmp_path, compress, protocol):
+    """As 4D-Humans, PHALP and WHAM do."""
+    frames = defaultdict(dict)
+    frames["a.jpg"] = {
+        "smpl": [{"body_pose": np.arange(18.0, dtype=np.float32).reshape(2, 3, 3), "betas": np.zeros((0, 10))}],
+        "turned": np.arange(6).reshape(2, 3).T,
+        "mixed": np.array([[None, "x"], [{"a": 1.5}, [np.arange(2)]]], dtype=object),
+        "one": np.array(2.5),
+        "score": np.float32(0.5),
+    }
+    joblib.dump(frames, tmp_path / "x.pkl", compress=compress, protocol=protocol)
+    back = read_pickle(tmp_path / "x.pkl")["a.jpg"]
+    expected = frames["a.jpg"]
+    np.testing.assert_array_equal(back["smpl"][0]["body_pose"], expected["smpl"][0]["body_pose"])
+    assert back["smpl"][0]["betas"].shape == (0, 10) and back["one"] == 2.5 and back["score"] == np.float32(0.5)
+    np.testing.assert_array_equal(back["turned"], expected["turned"])
+    assert back["mixed"][1, 0] == {"a": 1.5} and back["mixed"][1, 1][0].tolist() == [0, 1]
+    content = (tmp_path / "x.pkl").read_bytes()
+    (tmp_path / "x.pkl").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="cannot be read as a pickle of plain data"):
+        read_pickle(tmp_path / "x.pkl")
+
+
+def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpickle, "MOST_BYTES", 10_000)
+    joblib.dump(np.zeros(100_000), tmp_path / "x.pkl", compress=9)
+    with pytest.raises(ValueError, match="cut off, or becomes more than"):
+        read_pickle(tmp_path / "x.pkl")
+
+
+# `b` sets the attributes of what stands before it from a pair of dicts
+CHANGES = (
+    b"cnumpy\ndtype\n(N(dVtype\nI1\nstb.",
+    b"cnumpy.core.multiarray\n_reconstruct\n(N(dV__doc__\nI1\nstb.",
+    b"cnumpy.core.multiarray\nscalar\n(dVmade_up\nI1\nsb.",
+    b"c_codecs\nencode\n(N(dV__defaults__\n(I1\ntstb.",
+    b"cchumpy\nCh\n(N(dVmade_up\nI1\nstb.",
+    b"ccollections\ndefaultdict\n(N(dVmade_up\nI1\nstb.",
+)
+
+
+@pytest.mark.parametrize("attack", CHANGES)
+def test_a_pickle_cannot_change_what_reads_pickles(tmp_path, attack):
+    before = {name: dict(vars(value)) for name, value in vars(unpickle).items() if hasattr(value, "__dict__")}
+    (tmp_path / "x.pkl").write_bytes(attack)
+    with pytest.raises(ValueError, match="cannot be read as a pickle of plain data"):
+        read_pickle(tmp_path / "x.pkl")
+    assert before == {name: dict(vars(value)) for name, value in vars(unpickle).items() if hasattr(value, "__dict__")}
+
+
+def test_numbers_are_taken_from_bytes_alone(tmp_path):
+    """Those of an array that the pickle fills anew afterwards would lie in freed memory."""
+
+    class Aliased:
+        def __reduce__(self):
+            return np.frombuffer(b"").__reduce_ex__(5)[0], (np.zeros(4), np.dtype("f8"), (4,), "C")
+
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(Aliased(), protocol=5))
+    with pytest.raises(ValueError, match="an array that is no bytes"):
+        read_pickle(tmp_path / "x.pkl")
+
+
+def test_an_smpl_file_cannot_make_numpy_follow_pointers(tmp_path):
+    """A type of our own making whose objects are the bytes of the file."""
+    forged = b"cnumpy\ndtype\n(VV8\nI0\nI1\ntR(I3\nV|\n(VO\nI8\ntN(dI8\nI1\nI63\ntb"
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntVb\ntR(I1\n(I1\nt" + forged
+    raw = struct.pack("<Q", 0x4141414141414141)
+    (tmp_path / "x.pkl").write_bytes(b"(dVv_template\n" + array + b"I00\nC\x08" + raw + b"tbs.")
+    with pytest.raises(ValueError, match="arrays of the type 'V8'"):
+        load_body(tmp_path / "x.pkl")

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands check before they begin: places to write to, and boxes."""
+
+from pathlib import Path
+
+
+def parse_box(text: str) -> tuple[float, ...]:
+    try:
+        x0, y0, x1, y1 = (float(number) for number in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--box is {text!r}; expected four numbers x0,y0,x1,y1 in pixels, for example --box 40,10,300,480."
+        ) from None
+    return x0, y0, x1, y1
+
+
+def within(box: tuple[float, ...], width: int, height: int) -> tuple[float, ...]:
+    """The part of a box that lies in a picture."""
+    x0, y0, x1, y1 = box
+    return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
+
+
+def result_names(images: list[str], out: Path) -> list[str]:
+    """The name of each picture's results, without suffix; refuses to overwrite a picture or another's results."""
+    names = {}
+    for image in images:
+        is_file = not image.startswith(("http://", "https://"))
+        if is_file and not Path(image).is_file():
+            raise FileNotFoundError(f"There is no picture {image}; check the path.")
+        name = Path(image.split("?")[0]).stem
+        if is_file and Path(image).resolve() == (out / f"{name}.png").resolve():
+            raise ValueError(f"The results would overwrite the picture {image}; give another folder by --out.")
+        if name in names:
+            raise ValueError(f"The results of {names[name]} and {image} would have one name; estimate one at a time.")
+        names[name] = image
+    return list(names)
+
+
+def make_folder(folder: Path, option: str = "--out") -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The folder {folder} cannot be made ({error.strerror}); give another one by {option}."
+        ) from None
+    check_writable(folder, option)
+
+
+def check_target(file: Path, option: str = "--out") -> None:
+    """That a file can be written there, before minutes of work."""
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"The folder {file.parent} does not exist; make it first.")
+    if file.is_dir():
+        raise ValueError(f"{option} is {file}, which is a folder; give the name of a file.")
+    check_writable(file.parent, option)
+
+
+def check_writable(folder: Path, option: str = "--out") -> None:
+    import os
+
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"The folder {folder} cannot be written to; give another place by {option}.")

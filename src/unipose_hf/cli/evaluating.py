@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that measures: evaluate."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import Model, app
+from .checks import check_target, make_folder
+from .loading import load
+
+
+@app.command()
+def evaluate(
+    count: Annotated[int | None, typer.Option(min=2, help="Poses to use; all by default.", show_default=False)] = None,
+    out: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path("figures.json"),
+    model: Model = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a report beside published figures, with pictures.", show_default=False),
+    ] = None,
+    tasks: Annotated[
+        str | None, typer.Option(help="With --output: tasks a,b,c; all by default.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="With --output: folder of published sets, in place of the clips.", show_default=False),
+    ] = None,
+    body: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --output: an SMPL-family file, for the errors; beside SMPL_NEUTRAL also its SMPL_FEMALE and "
+            "SMPL_MALE are taken.",
+            show_default=False,
+        ),
+    ] = None,
+    regressor: Annotated[
+        Path | None, typer.Option(help="With --data: J_regressor_h36m.npy, for 3DPW's joints.", show_default=False)
+    ] = None,
+    retrieval: Annotated[
+        Path | None, typer.Option(help="With --output: another text-pose retrieval model.", show_default=False)
+    ] = None,
+    pair_retrieval: Annotated[
+        Path | None, typer.Option(help="With --output: another retrieval model of pairs.", show_default=False)
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(help="With --output: NAME=FOLDER of another model's report; repeat it.", show_default=False),
+    ] = None,
+) -> None:
+    """Measure the seven tasks on motion clips that are kept for tests.
+
+    With --output also by the paper's protocols; started again with the same folder, it goes on where it was.
+    """
+    import contextlib
+    import importlib.util
+    import json
+
+    of_report = dict(data=data, body=body, regressor=regressor, retrieval=retrieval, pair_retrieval=pair_retrieval)
+    if output is None and (tasks or beside or any(of_report.values())):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *of_report))
+        raise ValueError(f"{options} and --beside belong to a report; give its folder by --output.")
+    if output is None:
+        check_target(out)
+    needed = {"sacrebleu": "BLEU needs sacrebleu"}
+    if output is not None:
+        needed["rouge_score"] = "ROUGE-L needs rouge-score"
+    for module, sentence in needed.items():
+        if importlib.util.find_spec(module) is None:  # it would be missed only after minutes
+            raise ImportError(f"{sentence}: pip install unipose-hf[evaluate]")
+    if output is not None:
+        _report(output, tasks, model, count, beside or [], **of_report)
+        return
+    loaded = load(model)
+    from ..evaluation.card import figures_table
+    from ..evaluation.held_out import evaluate_held_out
+    from ..modeling.pose_unipose import write_file
+
+    with contextlib.redirect_stdout(sys.stderr):  # it tells how far it is
+        figures = evaluate_held_out(*loaded, count=count)
+    write_file(out, (json.dumps(figures, indent=1) + "\n").encode())
+    typer.echo(f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s\n")
+    typer.echo(figures_table(figures))
+    typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {out}.")
+
+
+def _report(output, tasks, model, count, beside, data, body, regressor, retrieval, pair_retrieval) -> None:
+    from .. import auto
+    from ..body import load_body
+    from ..evaluation import run
+    from ..evaluation.open_set import OPEN_DATA, OpenSet
+    from ..evaluation.results import Setting
+
+    names = run.check_tasks(list(run.MEASUREMENTS) if tasks is None else [name.strip() for name in tasks.split(",")])
+    others = {}
+    for given in beside:
+        name, _, folder = given.partition("=")
+        if not folder:
+            raise ValueError(f"--beside is {given!r}; give NAME=FOLDER.")
+        others[name] = run.read_results(folder)
+    make_folder(output, "--output")
+    model = model or auto.BUNDLED_CHECKPOINT
+    folders = {
+        "model": model,
+        "retrieval": retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-text-retrieval"),
+        "pair_retrieval": pair_retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-pair-text-retrieval"),
+    }
+    embedders = {name: _embedder(folder) for name, folder in folders.items() if name != "model"}
+    bodies = {gender: load_body(file) for gender, file in _gendered(body).items()}
+    setting = Setting(*load(model), OPEN_DATA, load_body(body, size="small"), bodies, **embedders)
+    key = {"count": count, "body": setting.body_name, "bodies": sorted(bodies)}
+    key |= {name: run.fingerprint(folder) for name, folder in folders.items()}
+    if data is None:
+        measurements = run.open_measurements(names, OpenSet(count), OPEN_DATA)
+    else:
+        measurements = run.paper_measurements(names, data, count, regressor)
+        key["joints"] = "of the body" if regressor is None else "from the mesh"
+
+    def say(line):
+        typer.echo(line, err=True)
+
+    title = f"Evaluation of {model.resolve().name}"
+    typer.echo(run.evaluate_into(output, setting, measurements, key, say, title, others))
+
+
+def _gendered(body: Path | None) -> dict[str, Path]:
+    """The files of women and men that lie beside a neutral body, by the names that these files usually have."""
+    if body is None or "NEUTRAL" not in body.name:
+        return {}
+    files = {gender: body.with_name(body.name.replace("NEUTRAL", gender.upper())) for gender in ("female", "male")}
+    return {gender: file for gender, file in files.items() if file.is_file()}
+
+
+def _embedder(folder: Path):
+    from transformers import AutoModel, AutoTokenizer
+
+    from ..evaluation.embedding import embedder
+
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"There is no config.json in the folder {folder}; give that of a retrieval model.")
+    return embedder(AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))

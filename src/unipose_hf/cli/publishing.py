@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands about folders for the Hub: convert, export."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import Model, app
+from .loading import load_any
+
+
+@app.command()
+def convert(
+    out: Annotated[Path, typer.Option(help="The new folder; must not exist or be empty.", show_default=False)],
+    unipose: Annotated[Path | None, typer.Option(help="The published folder unipose/.", show_default=False)] = None,
+    llava: Annotated[
+        Path | None, typer.Option(help="Folder of liuhaotian/llava-v1.6-mistral-7b.", show_default=False)
+    ] = None,
+    pose_vqvae: Annotated[
+        Path | None, typer.Option("--pose-vqvae", help="pose_vqvae/best_MPJPE.ckpt.", show_default=False)
+    ] = None,
+    pose_vit: Annotated[
+        Path | None, typer.Option("--pose-vit", help="tokenhmr_model.ckpt, or HMR2's.", show_default=False)
+    ] = None,
+    clip_heads: Annotated[
+        int | None, typer.Option(help="Of a CLIP of another size than the published one.", show_default=False)
+    ] = None,
+    pose_vit_heads: Annotated[
+        int | None, typer.Option(help="Of a pose encoder of another size.", show_default=False)
+    ] = None,
+    max_shard_size: Annotated[str, typer.Option(help="Of a file of weights; memory holds about one.")] = "5GB",
+) -> None:
+    """Turn published weights into a folder for the Hub: all four parts, or --pose-vqvae or --pose-vit alone."""
+    from ..conversion import convert as convert_parts
+
+    parts = dict(unipose=unipose, llava=llava, pose_vqvae=pose_vqvae, pose_vit=pose_vit)
+    options = dict(clip_heads=clip_heads, pose_vit_heads=pose_vit_heads, max_shard_size=max_shard_size)
+    try:
+        typer.echo(convert_parts(**parts, **options, out=out))
+    except ValueError as error:
+        sentence, *problems = str(error).split("\n  ")
+        for problem in problems:  # each tensor that does not fit on a line of its own
+            typer.echo(problem, err=True)
+        raise ValueError(sentence.removesuffix(":") + ", see above." if problems else sentence) from error
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The folder; files that it wrote before are replaced.")],
+    model: Model = None,
+    card: Annotated[
+        Path | None, typer.Option(help="The README.md; that of the model by default.", show_default=False)
+    ] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Upload as USER/NAME.", show_default=False)] = None,
+) -> None:
+    """Write a folder for the Hub: it works there with trust_remote_code=True and without this package."""
+    from .. import auto
+    from ..hub import export as export_folder
+    from ..hub import push
+
+    own_card = (model or auto.BUNDLED_CHECKPOINT) / "README.md"
+    if card is None and own_card.is_file():
+        card = own_card
+    typer.echo(export_folder(*load_any(model), out, card))
+    if push_to_hub is not None:
+        typer.echo(push(out, push_to_hub))

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands on the way to a trained model: build-data, train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+from .checks import make_folder
+
+
+@app.command()
+def build_data(
+    kind: Annotated[
+        str, typer.Argument(help="imagescript, imagediff, posest-open or multi-person.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun is continued.")],
+    size: Annotated[int, typer.Option(min=1, help="Pictures or pairs; the paper has 52,000.")] = 500,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the paper's sets; the open poses without.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives another choice.")] = 0,
+    picture_size: Annotated[
+        int | None, typer.Option(min=64, help="Of rendered pictures, in pixels; 256 to 512.", show_default=False)
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="That make pictures and texts.")] = 1,
+    on_ray: Annotated[bool, typer.Option("--on-ray", help="Share the work on a Ray cluster instead.")] = False,
+    retrieval: Annotated[
+        Path | None, typer.Option(help="Retrieval model that mines pairs; joints do without.", show_default=False)
+    ] = None,
+    refine_by: Annotated[
+        str | None, typer.Option(help="Language model that refines texts or labels people.", show_default=False)
+    ] = None,
+    server: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server that has this model.", show_default=False)
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="For that server.", envvar="UNIPOSE_LLM_TOKEN", show_default=False)
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload as USER/NAME, if all licences allow it.", show_default=False)
+    ] = None,
+) -> None:
+    """Build a data set of pictures, poses and texts, for `datasets.load_dataset(OUT, "A")`."""
+    from ..data.build import build_data, language_model
+    from ..data.publishing import push_dataset
+
+    make_folder(out)
+    options = {} if picture_size is None else {"picture_size": picture_size}
+    options |= dict(size=size, data=data, seed=seed, processes=processes, on_ray=on_ray)
+    options |= dict(ask=language_model(refine_by, server, token), publish=push_to_hub is not None)
+    for name, rows in build_data(kind, out, retrieval=retrieval, **options).items():
+        typer.echo(f"{out}/{name}: {rows} rows")
+    if push_to_hub is not None:
+        typer.echo(push_dataset(out, push_to_hub))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def train(
+    context: typer.Context,
+    stage: Annotated[str, typer.Argument(help="alignment, projector, instruction or reasoning.")],
+) -> None:
+    """Train one stage of the language model: `unipose train STAGE --help` lists its arguments."""
+    from ..training.arguments import STAGES
+
+    if stage not in STAGES:
+        raise ValueError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
+    from ..training.stages import run_stage
+
+    run_stage(stage, context.args)
