@@ -66,7 +66,8 @@ def calibrate_legs(turns: dict[str, Tensor], places: dict[str, Tensor], pelvis: 
         if f"{side}_foot" in places:
             bone = places[f"{side}_foot"] - places[ankle]
             foot = _frame(bone, shin[..., 0]) @ _frame(bone.new_tensor(_FOOT), axis).mT
-            align[ankle] = align[f"{side}_foot"] = _mean(turns[ankle].mT @ foot)
+            align[ankle] = _mean(turns[ankle].mT @ foot)
+            align[f"{side}_foot"] = _end_of_chain(turns[f"{side}_foot"], foot, align[ankle])
         else:
             align[ankle] = _mean(turns[ankle].mT @ shin)
     return align
@@ -77,10 +78,9 @@ def calibrate_arms(turns: dict[str, Tensor], places: dict[str, Tensor], chest: T
     align = {}
     for side, sign in (("left", 1.0), ("right", -1.0)):
         parent, collar = chest, f"{side}_collar"
-        if collar in turns:
-            bone = places[f"{side}_shoulder"] - places[collar]
-            parent = shortest_turn(chest[..., 0] * sign, bone) @ chest
-            align[collar] = _mean(turns[collar].mT @ parent)
+        if collar in turns:  # rigs disagree where it rests, and it moves little: its mean is its rest
+            align[collar] = _mean(turns[collar].mT @ chest)
+            parent = turns[collar] @ align[collar]
         axis = chest.new_tensor([0.0, -sign, 0.0])  # an elbow bends forwards
         align |= _hinged_limb(side, ("shoulder", "elbow", "wrist"), axis, turns, places, parent)
         fore, wrist = turns[f"{side}_elbow"] @ align[f"{side}_elbow"], f"{side}_wrist"

@@ -109,20 +109,23 @@ def _decide(told: str | None, shown: str | None, floor: dict[str, Standing] | No
         {axis for axis, standing in (floor or {}).items() if getattr(standing, kind)} for kind in ("stands", "lies")
     )
     if told == "y":
-        if shown == "z" and stands == {"z"}:  # stands in a z-up world, or lies with the feet at its origin?
+        if shown != "y" and stands == {"z"}:  # it stands in a z-up world, or lies with its feet at the origin
             return None if "y" in lies else "z"
         return "y"
     if shown == "y":
-        lying = "y" not in stands and lies == {"z"}
-        return "y" if not lying else "z" if told == "z" else None
-    if shown is not None and shown == told:
-        return shown
-    if shown == "z" and stands == {"z"} and "y" not in lies:
-        return "z"
-    if shown is None and len(lies) == 1:
-        [axis] = lies
-        return axis
-    return None
+        if "y" in stands or lies != {"z"}:
+            return "y"
+        return "z" if told == "z" else None
+    if shown == "z":
+        if "z" in stands and "y" not in lies:
+            return "z"
+        if stands | lies:
+            return "y" if stands | lies == {"y"} else None
+        return "z" if told == "z" else None
+    if shown is not None:
+        return shown if shown == told else None
+    on_floor = stands or lies
+    return next(iter(on_floor)) if len(on_floor) == 1 else None
 
 
 def _pelvis_places(bvh: Bvh, pelvis: int) -> Tensor | None:
@@ -147,5 +150,6 @@ def _standing(places: Tensor, index: dict[str, int], axis: str) -> Standing:
     lowest = (heights.min(dim=1).values / leg).median()
     pelvis = (heights[:, index["pelvis"]] / leg).median()
     return Standing(
-        stands=bool(lowest.abs() < 0.3 and pelvis - lowest > 0.6), lies=bool(lowest.abs() < 0.2 and 0 < pelvis < 0.5)
+        stands=bool(lowest.abs() < 0.3 and pelvis - lowest > 0.6),
+        lies=bool(lowest.abs() < 0.3 and 0 < pelvis <= 0.6 + lowest),
     )
