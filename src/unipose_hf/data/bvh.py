@@ -23,8 +23,8 @@ class Bvh:
         end_offsets: the end sites' offsets, keyed by the index of their joint.
         channels: of each joint the names of its motion values, in small letters.
         rotations: `(F, J, 3, 3)` local rotation matrices.
-        places: `(F, 3)` places before their parents (roots: in the file's world) of the joints that have such channels,
-            keyed by their index.
+        places: `(F, 3)` places before the parent (a root's: in the file's world) of the joints that have such
+            channels, keyed by their index.
         frame_time: seconds from one frame to the next.
     """
 

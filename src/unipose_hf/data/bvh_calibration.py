@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How the joints of a skeleton sit in the body, when its rest pose does not tell: found in the motion itself.
 
-LaFAN1's and Rokoko's rigs, for example, rest with all bones in one line. What turns with a joint is fixed to it, though:
-in each frame the joints' places say how our joint must stand, up to a twist about the bone, which an elbow's or knee's
-bend gives; the mean over the frames of what lies between this and the joint's own rotation is the constant `A` of
-`retarget`.
+LaFAN1's and Rokoko's rigs, for example, rest with all bones in one line. What turns with a joint is fixed to it,
+though: in each frame the joints' places say how our joint must stand, up to a twist about the bone, which the bend of
+an elbow or knee gives. The constant `A` of `retarget` is the mean over the frames of what lies between this and the
+joint's own rotation.
 """
 
 import roma
@@ -28,24 +28,30 @@ def calibrate_trunk(turns: dict[str, Tensor], places: dict[str, Tensor]) -> dict
         places: their places `(F, 3)` in our world.
     """
     chain = [name for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head") if name in turns]
-    arms = "collar" if "left_collar" in places and "right_collar" in places else "shoulder"
-    middle = (places["left_shoulder"] + places["right_shoulder"]) / 2
-    align, world = {}, None
+    top = (places["left_shoulder"] + places["right_shoulder"]) / 2
+    align, world, before = {}, None, None
     for name, after in zip(chain, [*chain[1:], None], strict=True):
-        bone = middle - places[name] if after is None and name != "head" else None
-        bone = places[after] - places[name] if after is not None else bone
-        if bone is None or bone.norm(dim=-1).min() < 1e-6 * middle.abs().max():
+        bone = (top if after is None else places[after]) - places[name]
+        if name == "head" or bone.norm(dim=-1).min() < 1e-6 * top.abs().max():
             align[name] = _end_of_chain(turns[name], world, align[before])
         elif name in ("pelvis", "spine3"):
-            sides = "hip" if name == "pelvis" else arms
-            sideways = places[f"left_{sides}"] - places[f"right_{sides}"]
-            world = _frame(bone, sideways) @ _frame(bone.new_tensor([0, 1.0, 0]), bone.new_tensor([1.0, 0, 0])).mT
+            world = _across(bone, places, "hip" if name == "pelvis" else "shoulder")
             align[name] = _mean(turns[name].mT @ world)
         else:
             world = shortest_turn(world[..., 1], bone) @ world
             align[name] = _mean(turns[name].mT @ world)
         before = name
     return align
+
+
+def _across(up: Tensor, places: dict[str, Tensor], joint: str) -> Tensor:
+    """How a part of the trunk stands, `(F, 3, 3)`, by its bone and a pair of joints at its sides."""
+    collars = joint == "shoulder" and {"left_collar", "right_collar"} <= set(places)
+    joint = "collar" if collars else joint
+    y, x = up / up.norm(dim=-1, keepdim=True), places[f"left_{joint}"] - places[f"right_{joint}"]
+    x = x - (x * y).sum(-1, keepdim=True) * y
+    x = x / x.norm(dim=-1, keepdim=True).clamp(min=1e-9)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 
 def leaning_neck(rest: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -90,7 +96,9 @@ def calibrate_arms(turns: dict[str, Tensor], places: dict[str, Tensor], chest: T
 
 def feet_backwards(places: dict[str, Tensor], pelvis: Tensor) -> bool:
     """Whether the feet point to the back of the pelvis `(F, 3, 3)`: then left and right are exchanged."""
-    steps = [places[f"{side}_foot"] - places[f"{side}_ankle"] for side in ("left", "right") if f"{side}_foot" in places]
+    steps = [
+        places[f"{side}_foot"] - places[f"{side}_ankle"] for side in ("left", "right") if f"{side}_foot" in places
+    ]
     steps = [step / step.norm(dim=-1, keepdim=True).clamp(min=1e-9) for step in steps]
     return len(steps) == 2 and all((step * pelvis[..., 2]).sum(-1).mean() < -0.3 for step in steps)
 
@@ -120,7 +128,7 @@ def _end_of_chain(turns, before, straight):
 
 
 def _frame(first: Tensor, second: Tensor) -> Tensor:
-    """`(..., 3, 3)` with columns along `first`, then along what of `second` is square to it, then their cross product."""
+    """`(..., 3, 3)` with columns along `first`, along what of `second` is square to it, and along their product."""
     first = first / first.norm(dim=-1, keepdim=True)
     second = second - (first * second).sum(-1, keepdim=True) * first
     second = second / second.norm(dim=-1, keepdim=True).clamp(min=1e-9)

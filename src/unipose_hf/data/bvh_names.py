@@ -10,8 +10,8 @@ from unipose_hf.body import JOINT_NAMES
 
 from .bvh import Bvh, parse_bvh
 
-# What programs call the joints of a limb, without side and in small letters. A word can mean two joints ("leg", "foot",
-# "shoulder", "arm"): the likelier names come first, and what is found must hang together as a limb does.
+# What programs call the joints of a limb, without side and in small letters. A word can mean two joints ("leg",
+# "foot", "shoulder", "arm"): the likelier names come first, and what is found must hang together as a limb does.
 _WORDS = {
     "hip": ("thigh", "upleg", "upperleg", "legupper", "femur", "hip", "leg"),
     "knee": ("knee", "shin", "calf", "lowleg", "lowerleg", "leglower", "loleg", "tibia", "leg"),
@@ -26,8 +26,8 @@ _LEG, _ARM = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
 _KNOWN = {word for words in _WORDS.values() for word in words} | {"head", "neck"}
 # Joints beside the limb that share its name: they twist skin, hold weapons or are handles of an animator.
 _BESIDE = set(
-    "twist roll share end nub tip site ik pole aim ctrl control ctl target goal effector helper corrective muscle jiggle "
-    "bulge prop weapon socket attach dummy null horselink".split()
+    "twist roll share end nub tip site ik pole aim ctrl control ctl target goal effector helper corrective muscle "
+    "jiggle bulge prop weapon socket attach dummy null horselink".split()
 )
 _NO_MEANING = set("joint jnt jt bone bind skin bend b j geo sk rig def rot".split())
 _SIDES = {"left": ("left", "l"), "right": ("right", "r")}
@@ -154,25 +154,22 @@ def _limbs(bvh: Bvh, root: int) -> dict[str, str]:
             named.setdefault((side, part), []).append(joint)
     found = {}
     for side in _SIDES:
-
-        def of(part, side=side):
-            return [joint for word in _WORDS[part] for joint in named.get((side, word), ())]
-
-        limbs = {}
-        for parts in (_LEG, _ARM):
-            chain = max((_chain(bvh, [of(part) for part in parts[k:]]) for k in range(3)), key=len)
-            begin = next(k for k in range(3) if len(_chain(bvh, [of(part) for part in parts[k:]])) == len(chain))
-            limbs |= dict(zip(parts[begin:], chain, strict=False))
-        ankle, shoulder = limbs.get("ankle"), limbs.get("shoulder")
-        for part, fits in (
-            ("foot", lambda joint: ankle in bvh.way_up(joint)[1:]),
-            ("collar", lambda joint: shoulder is not None and joint in bvh.way_up(shoulder)[1:]),
-        ):
-            joint = next((joint for joint in of(part) if fits(joint)), None)
-            if joint is not None:
-                limbs[part] = joint
+        choices = {
+            part: [joint for word in words for joint in named.get((side, word), ())] for part, words in _WORDS.items()
+        }
+        limbs = _limb(bvh, choices, _LEG) | _limb(bvh, choices, _ARM)
+        below = (joint for joint in choices["foot"] if limbs.get("ankle") in bvh.way_up(joint)[1:])
+        above = bvh.way_up(limbs["shoulder"])[1:] if "shoulder" in limbs else []
+        beside = {"foot": next(below, None), "collar": next((j for j in choices["collar"] if j in above), None)}
+        limbs |= {part: joint for part, joint in beside.items() if joint is not None}
         found |= {f"{side}_{part}": bvh.names[joint] for part, joint in limbs.items()}
     return found
+
+
+def _limb(bvh: Bvh, choices: dict[str, list[int]], parts: tuple[str, ...]) -> dict[str, int]:
+    """The longest run of a limb's joints."""
+    runs = [dict(zip(parts[k:], _chain(bvh, [choices[part] for part in parts[k:]]), strict=False)) for k in range(3)]
+    return max(runs, key=len)
 
 
 def _chain(bvh: Bvh, choices: list[list[int]], above: int | None = None) -> list[int]:

@@ -2,9 +2,9 @@
 """Which way a BVH file's rest pose stands, and which axis of its world points up: read off the file, never assumed.
 
 The rest pose (all rotations zero) tells where its trunk points if spine and neck go on in one line and hips and
-shoulders lie across it; most files are of that kind, whatever their axes are. The world's up need not be the rest pose's
-(FAIR1's rest is z up in a y-up world). So it is also read off the motion: where the body points most of the time, and
-whether its feet are then near the floor.
+shoulders lie across it; most files are of that kind, whatever their axes are. The world's up need not be the rest
+pose's (FAIR1's rest is z up in a y-up world). So it is also read off the motion: where the body points most of the
+time, and whether its feet are then near the floor.
 """
 
 from dataclasses import replace
@@ -98,7 +98,8 @@ def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: obj
         tells = "its rest pose is no standing person's" if told is None else f"its rest pose stands along {told}"
         motion = "its motion stands along no axis" if shown is None else f"its motion stands along {shown}"
         raise ValueError(
-            f"{where} does not tell which axis points up ({tells}, {motion}); say it by --up y or --up z (up in Python)."
+            f"{where} does not tell which axis points up ({tells}, {motion}); say it by --up y or --up z (up in "
+            "Python)."
         )
     return axis
 
@@ -122,10 +123,10 @@ def _decide(told: str | None, shown: str | None, floor: dict[str, Standing] | No
         if stands | lies:
             return "y" if stands | lies == {"y"} else None
         return "z" if told == "z" else None
-    if shown is not None:
-        return shown if shown == told else None
     on_floor = stands or lies
-    return next(iter(on_floor)) if len(on_floor) == 1 else None
+    if len(on_floor) == 1:
+        return next(iter(on_floor))
+    return "-y" if told == shown == "-y" else None
 
 
 def _pelvis_places(bvh: Bvh, pelvis: int) -> Tensor | None:

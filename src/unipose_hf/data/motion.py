@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES
-from unipose_hf.modeling.world_unipose import nearest_axis, world_turn
+from unipose_hf.modeling.world_unipose import world_turn
 
 from .bvh import Bvh, parse_bvh
 from .bvh_calibration import calibrate_arms, calibrate_legs, calibrate_trunk, feet_backwards, leaning_neck
@@ -43,21 +43,24 @@ def read_bvh(
         FileNotFoundError, ValueError: no such file; not a BVH file; a joint is missing or unknown; left and right are
             exchanged; nothing tells which way is up.
     """
-    bvh = parse_bvh(path)
+    return bvh_poses(parse_bvh(path), joint_map, path, up, facing)
+
+
+def bvh_poses(
+    bvh: Bvh, joint_map: dict[str, str], where: object, up: str | None = None, facing: str | None = None
+) -> Tensor:
+    """`read_bvh` of a file that is already parsed; messages begin with `where`."""
     missing = sorted(set(NEEDED) - set(joint_map))
     unknown = sorted(set(joint_map) - set(JOINT_NAMES)) + sorted(set(joint_map.values()) - set(bvh.names))
     if missing or unknown:
         raise ValueError(
-            f"joint_map for {path} lacks {missing or 'nothing'} and names unknown joints {unknown or 'none'}; "
+            f"joint_map for {where} lacks {missing or 'nothing'} and names unknown joints {unknown or 'none'}; "
             f"the file's joints are {bvh.names}."
         )
-    return _retargeted(bvh, {ours: bvh.names.index(theirs) for ours, theirs in joint_map.items()}, path, up, facing)
-
-
-def _retargeted(bvh: Bvh, index: dict[str, int], path, up, facing) -> Tensor:
-    _check_bones(bvh, index, path)
+    index = {ours: bvh.names.index(theirs) for ours, theirs in joint_map.items()}
+    _check_bones(bvh, index, where)
     frame = rest_frame(bvh, index)  # None: the rest pose tells nothing, so nothing is relative to it
-    turn = world_turn(up or world_up(bvh, index, None if frame is None else frame[:, 1], path), facing)
+    turn = world_turn(up or world_up(bvh, index, None if frame is None else frame[:, 1], where), facing)
     body = torch.eye(3, dtype=torch.float64) if frame is None else frame
     turns, places = bvh.global_rotations(), bvh.positions()
     turns = {name: turn @ turns[:, joint] @ body for name, joint in index.items()}
@@ -73,8 +76,8 @@ def _retargeted(bvh: Bvh, index: dict[str, int], path, up, facing) -> Tensor:
     stood = {name: rest[joint].expand(1, 3) for name, joint in index.items()} if hanging else places
     if feet_backwards(stood, torch.eye(3).double().expand(1, 3, 3) if hanging else pelvis):
         raise ValueError(
-            f"{path} is mirrored, or its joints are named so that left and right are exchanged: the feet point to the "
-            "back; give the sides the other way round by --joint-map FILE (joint_map in Python)."
+            f"{where} is mirrored, or its joints are named so that left and right are exchanged: the feet point to "
+            "the back; give the sides the other way round by --joint-map FILE (joint_map in Python)."
         )
     align |= rest_alignment({name: b for name, b in bones.items() if _told(name, hanging, spread)})
     if frame is not None and not hanging:
@@ -86,12 +89,12 @@ def _retargeted(bvh: Bvh, index: dict[str, int], path, up, facing) -> Tensor:
     return retarget(turns, align)
 
 
-def _check_bones(bvh, index, path):
+def _check_bones(bvh, index, where):
     rest = bvh.rest_positions()
     flat = [n for n, (_, end) in LIMB_BONES.items() if (rest[index[end]] - rest[index[n]]).norm() < 1e-9]
     if flat:
         raise ValueError(
-            f"{path} gives the rest bones of {', '.join(flat)} no length; check its offsets and joint_map."
+            f"{where} gives the rest bones of {', '.join(flat)} no length; check its offsets and joint_map."
         )
 
 

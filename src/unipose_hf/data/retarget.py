@@ -83,7 +83,9 @@ def shortest_turn(start: Tensor, end: Tensor) -> Tensor:
 
     Between opposite directions, where many are as small, it is one of them.
     """
-    start, end = torch.broadcast_tensors(start / start.norm(dim=-1, keepdim=True), end / end.norm(dim=-1, keepdim=True))
+    start, end = torch.broadcast_tensors(
+        start / start.norm(dim=-1, keepdim=True), end / end.norm(dim=-1, keepdim=True)
+    )
     axis = torch.linalg.cross(start, end)
     sine, cosine = axis.norm(dim=-1, keepdim=True), (start * end).sum(-1, keepdim=True)
     # square to the direction, and to that world axis which it is furthest from

@@ -93,7 +93,9 @@ class Pose:
         return cls.from_matrix(rotation_6d_to_matrix(torch.from_numpy(rotation_6d.copy())), betas)
 
     @classmethod
-    def from_npz(cls, path: str | os.PathLike, frame: int = 0, up: str | None = None, facing: str | None = None) -> Pose:
+    def from_npz(
+        cls, path: str | os.PathLike, frame: int = 0, up: str | None = None, facing: str | None = None
+    ) -> Pose:
         """From one frame of an AMASS-style file: `poses` (F, 66 or more) rotation vectors, or `root_orient` and
         `pose_body`, or `global_orient` and `body_pose`.
 

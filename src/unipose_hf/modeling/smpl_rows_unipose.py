@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations of SMPL-family bodies as other programs keep them: by AMASS's names, or in parts, and which way is up there."""
+"""Rotations of SMPL-family bodies as other programs keep them, by AMASS's names or in parts, and which way is up."""
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -12,8 +13,8 @@ from .rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
 from .world_unipose import axis_vector, nearest_axis, world_turn
 
 NUM_JOINTS = 22
-# Numbers in a row of rotation vectors: 22 body joints; SMPL's 24; SMPL-H's 52; SMPL-X's 55, or 53 without eyes; and 22 or
-# 25 with 6 or 12 principal components a hand.
+# Numbers in a row of rotation vectors: 22 body joints; SMPL's 24; SMPL-H's 52; SMPL-X's 55, or 53 without eyes; and 22
+# or 25 with 6 or 12 principal components a hand.
 WIDTHS = (66, 72, 78, 87, 90, 99, 156, 159, 165)
 _OTHER_FORMATS = {4: "quaternions", 6: "6D rotations", 9: "flattened matrices"}
 # Names of a pose's parts: what comes first is the root, then the other body joints.
@@ -43,10 +44,8 @@ def read_archive(path: str | os.PathLike) -> dict[str, np.ndarray | None]:
             arrays |= {key: data[key] for key in _ROTATIONS if key in data.files}
             for key in _OPTIONAL:
                 if key in data.files:
-                    try:
+                    with contextlib.suppress(ValueError):  # an object, like None: numpy does not unpickle here
                         arrays[key] = data[key]
-                    except ValueError:  # an object, like None, which numpy would have to unpickle
-                        pass
     except Exception as error:  # numpy, zipfile and zlib say in many ways that bytes are damaged
         raise ValueError(f"{path} cannot be read as an .npz archive of plain arrays ({error}).") from error
     return arrays
@@ -71,7 +70,8 @@ def body_joints(poses: np.ndarray, where: object) -> np.ndarray:
     matrices are taken, too.
 
     Raises:
-        ValueError: no numbers, or another shape, also that of other kinds of rotations; the message begins with `where`.
+        ValueError: no numbers, or another shape, also one of other kinds of rotations; the message begins with
+            `where`.
     """
     poses = np.asarray(poses)
     if poses.ndim == 4 and poses.shape[1] >= NUM_JOINTS and poses.shape[2:] == (3, 3):
@@ -79,8 +79,9 @@ def body_joints(poses: np.ndarray, where: object) -> np.ndarray:
     rows = poses.reshape(len(poses), -1) if poses.ndim == 3 and poses.shape[2] == 3 else poses
     if rows.ndim != 2 or rows.shape[1] not in WIDTHS or rows.dtype.kind not in "fiu":
         raise ValueError(
-            f"{where} has poses of shape {poses.shape} and type {poses.dtype}{_other_format(poses)}; expected rotation "
-            f"vectors (radians) of an SMPL-family body, of shape (frames, one of {', '.join(map(str, WIDTHS))})."
+            f"{where} has poses of shape {poses.shape} and type {poses.dtype}{_other_format(poses)}; expected "
+            "rotation vectors (radians) of an SMPL-family body, of shape (frames, one of "
+            f"{', '.join(map(str, WIDTHS))})."
         )
     return _plausible(rows[:, : 3 * NUM_JOINTS].astype(np.float32).reshape(-1, NUM_JOINTS, 3), where)
 
@@ -97,7 +98,7 @@ def body_rotations(arrays: dict, where: object) -> np.ndarray:
     """(F, 22, 3) float32 rotation vectors, as they stand there, of arrays by AMASS's names or in parts (see `PARTS`).
 
     Raises:
-        ValueError: none of these arrays is there, or their shapes are of no rotations; the message begins with `where`.
+        ValueError: none of these arrays is there, or they hold no rotations; the message begins with `where`.
     """
     if arrays.get("poses") is not None:
         return body_joints(arrays["poses"], where)
@@ -106,7 +107,9 @@ def body_rotations(arrays: dict, where: object) -> np.ndarray:
             roots = _part(arrays[root], (1,), root, where)
             bodies = _part(arrays[body], (21, 23), body, where)
             if len(roots) != len(bodies):
-                raise ValueError(f"{where} has {len(roots)} {root} but {len(bodies)} {body}; expected as many of both.")
+                raise ValueError(
+                    f"{where} has {len(roots)} {root} but {len(bodies)} {body}; expected as many of both."
+                )
             return _plausible(np.concatenate([roots, bodies[:, : NUM_JOINTS - 1]], axis=1), where)
     parts = " or ".join(" and ".join(names) for names in PARTS)
     raise ValueError(
@@ -130,20 +133,24 @@ def vectors(matrices: np.ndarray, where: object) -> np.ndarray:
 def _part(array, joints, name, where) -> np.ndarray:
     """A part of a pose -> (F, joints, 3) rotation vectors."""
     array = np.asarray(array)
-    if array.dtype.kind in "fiu":
-        for count in joints:
-            if array.shape[-2:] == (3, 3) and array.size % (9 * count) == 0 and not (array.ndim == 2 and count > 1):
-                rows = array.reshape(-1, count, 3, 3)
-                if array.ndim > 2 or np.abs(rows[0, 0] @ rows[0, 0].T - np.eye(3)).max() < 1e-2:  # else three vectors
-                    return vectors(rows, where)
-            if array.shape in ((3 * count,), (count, 3)) or array.shape[1:] in ((3 * count,), (count, 3)):
-                return array.astype(np.float32).reshape(-1, count, 3)
+    for count in joints if array.dtype.kind in "fiu" else ():
+        one = count == 1
+        if array.shape[-2:] == (3, 3) and (
+            array.shape[-3:-2] == (count,) or (one and (array.ndim == 3 or _are_rotations(array)))
+        ):
+            return vectors(array.reshape(-1, count, 3, 3), where)
+        if array.shape in ((3 * count,), (count, 3)) or array.shape[1:] in ((3 * count,), (count, 3)):
+            return array.astype(np.float32).reshape(-1, count, 3)
     what = "32 numbers are a code of VPoser, to be decoded first" if array.shape[-1:] == (32,) else "6D is not read"
     expected = " or ".join(str(3 * count) for count in joints)
     raise ValueError(
         f"{where} has {name} of shape {array.shape} and type {array.dtype}; expected rotation vectors (frames, "
         f"{expected}) or matrices ({what})."
     )
+
+
+def _are_rotations(matrices) -> bool:
+    return bool(np.abs(matrices @ np.swapaxes(matrices, -1, -2) - np.eye(3)).max() < 1e-2)
 
 
 def _plausible(poses, where):

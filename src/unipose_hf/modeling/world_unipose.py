@@ -4,8 +4,8 @@
 import torch
 
 AXES = ("x", "y", "z", "-x", "-y", "-z")
-# Where someone looks who faces the viewer, by the axis that points up, as programs with such axes have it: a y-up world
-# like ours, a z-up one like Blender's or AMASS's, a camera of OpenCV (y down).
+# Where someone looks who faces the viewer, by the axis that points up, as programs with such axes have it: a y-up
+# world like ours, a z-up one like Blender's or AMASS's, a camera of OpenCV (y down).
 _FACING = {"y": "z", "z": "-y", "-y": "-z", "-z": "y"}
 
 

@@ -117,7 +117,7 @@ def load_motion(path: Path) -> Motion:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or laid out otherwise.
     """
-    arrays = read_npz(path, "poses", "betas", "gender", "mocap_framerate", "mocap_frame_rate")
+    arrays = read_npz(path, "poses", optional=("betas", "gender", "mocap_framerate", "mocap_frame_rate"))
     if "poses" not in arrays:
         raise ValueError(f"{path} has no poses, so it is no motion of AMASS.")
     # the releases name the rate differently
