@@ -11,14 +11,15 @@ outputs we keep. The branches for the person mask and the heat maps add nothing 
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from unipose_hf.files.write import replacing
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from unipose_hf.modeling.pose_unipose import write_file
 
 KEPT_OUTPUTS = ("Identity", "Identity_1", "Identity_4")  # landmarks, presence, world landmarks
 
@@ -113,10 +114,9 @@ def convert(source: str, target: str) -> BlazePoseBackbone:
     config = {**model.config.to_diff_dict(), "architectures": ["BlazePoseBackbone"], "dtype": "float32"}
     config["image_size"], config["num_passes"] = model.config.image_size, model.config.num_passes
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors.part", metadata={"format": "pt"})
-    os.replace(folder / "model.safetensors.part", folder / "model.safetensors")
-    (folder / "config.json.part").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    os.replace(folder / "config.json.part", folder / "config.json")
+    with replacing(folder / "model.safetensors") as part:
+        save_file(weights, part, metadata={"format": "pt"})
+    write_file(folder / "config.json", (json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
     return model
 
 

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from unipose_hf.evaluation.card import figures_table, write_card
 from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.files.write import replacing
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
@@ -86,10 +87,9 @@ def halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
 
 
 def halve(file: Path) -> None:
-    temporary = file.with_suffix(".part")
     tensors = {name: halved(name, tensor) for name, tensor in load_file(file).items()}
-    save_file(tensors, temporary, metadata={"format": "pt"})
-    os.replace(temporary, file)
+    with replacing(file) as part:
+        save_file(tensors, part, metadata={"format": "pt"})
 
 
 def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Path | None, count: int | None) -> None:

@@ -107,7 +107,7 @@ def test_rows_are_written_in_batches(folder, monkeypatch):
     seen = []
     for one in write_captions(caption_files(files), output):
         seen.append(one.file)
-        assert output.with_name("out.parquet.part").exists() and not output.exists()
+        assert output.with_name(".out.parquet.part").exists() and not output.exists()
     assert seen == files and left_behind(folder) == ["out.parquet"]
     assert parquet.ParquetFile(output).num_row_groups == 3  # 5 rows; 1 and 1; 1
     assert [row[2] for row in table(output)] == [caption for one in caption_files(files) for caption in one.captions]

@@ -37,7 +37,7 @@ def test_a_bank_is_the_same_when_built_again_and_goes_on_where_it_stopped(backbo
     build_image_bank(backbone, tmp_path / "broken", count=3)  # chunks are whole: four pictures
     first = tmp_path / "broken" / "00000.safetensors"
     written = first.stat().st_mtime_ns
-    (tmp_path / "broken" / "00001.part").write_bytes(b"what a killed build leaves")
+    (tmp_path / "broken" / ".00001.safetensors.part").write_bytes(b"what a killed build leaves")
     build_image_bank(backbone, tmp_path / "broken", count=8)
     assert first.stat().st_mtime_ns == written
     whole, broken = (load_image_bank(tmp_path / name, backbone) for name in ("whole", "broken"))

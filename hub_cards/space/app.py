@@ -5,6 +5,7 @@ python app.py
 """
 
 import functools
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from transformers import pipeline
 
 import unipose_hf  # noqa: F401  registers the pipelines
 from unipose_hf import Pose
+
+MESHES = tempfile.TemporaryDirectory()  # goes with the page
 
 
 @functools.cache
@@ -25,7 +28,7 @@ def run(task):
 
 def shown(pose):
     """What the page holds of a pose: the pose, a mesh to turn about, a description."""
-    file = Path(tempfile.mkdtemp()) / "pose.glb"
+    file = Path(MESHES.name) / f"{secrets.token_hex(8)}.glb"
     pose.save(file)
     return pose.axis_angle.tolist(), str(file), run("pose-to-text")(pose)["text"]
 
@@ -58,7 +61,7 @@ def page():
 
         return safe
 
-    with gr.Blocks(title="UniPose") as blocks:
+    with gr.Blocks(title="UniPose", delete_cache=(3600, 3600)) as blocks:
         gr.Markdown("# UniPose\n3D human poses from pictures and words, and back.")
         held = gr.State()
         with gr.Row():

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +21,7 @@ from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, GenerationConfig, MistralConfig, VitPoseBackbone, VitPoseBackboneConfig
 
+from .files.write import folder_beside, open_to_umask
 from .foreign_files import ForeignTensors, open_file, open_folder, read_json
 from .hub import add_code
 from .hub_card import card_text
@@ -177,14 +177,12 @@ def convert(
     else:
         write = _plan(paths, clip_heads, pose_vit_heads, dtype, max_shard_size)
         name = "UniPoseForConditionalGeneration"
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Made beside the folder and renamed at the end: nobody ever finds half a checkpoint.
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as making:
-        made = Path(making) / "made"
-        made.mkdir()
+    with folder_beside(out) as made:
         write(made)
         if name:
             add_code(made, card_text(out.name, name, published=True))
+        open_to_umask(made)
         os.replace(made, out)
     return out
 

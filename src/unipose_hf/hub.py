@@ -6,10 +6,10 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from .files.write import folder_beside, open_to_umask
 from .hub_card import card_text
 
 _MODELING = Path(__file__).parent / "modeling"
@@ -87,14 +87,13 @@ def export(model, processor, folder, card=None):
         text = card.read_text(encoding="utf-8") if card.is_file() else card_text(folder.name, name)
     else:
         text = Path(card).read_text(encoding="utf-8")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     # Everything is made beside the folder and moved in at the end: no reader finds half a file.
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as making:
-        making = Path(making)
+    with folder_beside(folder) as making:
         model.save_pretrained(making)
         if processor is not None:
             processor.save_pretrained(making)
         add_code(making, text)
+        open_to_umask(making)
         folder.mkdir(exist_ok=True)
         for old in folder.iterdir():
             # of a model in one file and in shards, loading takes the one file, however old

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.write import replacing
 from .body_model import ASSET_FOLDER, asset_path
 from .joints import JOINT_NAMES, MIRROR, NUM_JOINTS, PARENTS
 
@@ -226,10 +227,8 @@ def write_asset(path: Path, body: dict[str, np.ndarray], metadata: dict[str, str
     from safetensors.numpy import save
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        file.write(save(body, metadata=metadata))
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    with replacing(path) as part:
+        part.write_bytes(save(body, metadata=metadata))
 
 
 def bake(folder: Path = ASSET_FOLDER) -> None:

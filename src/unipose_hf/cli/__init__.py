@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command `unipose`, also `python -m unipose_hf.cli`: one file a group of commands."""
 
-from . import evaluating, poses, publishing, training, trying, words  # noqa: F401  (they register their commands)
+import signal
+import sys
+
+from . import bank, evaluating, poses, publishing, training, trying, words  # noqa: F401  (they register their commands)
 from .app import app
 
 
 def main() -> None:
     """The entry point of the command."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what is half made is removed
     app(prog_name="unipose")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from ..captions import caption_poses
+from ..files.write import replacing
 from .pose_files import READABLE, read_poses
 
 _ROWS = 8192  # captions written at once
@@ -98,7 +99,7 @@ def caption_files(
 def write_captions(described: Iterable[FileCaptions], output: str | os.PathLike) -> Iterator[FileCaptions]:
     """Write captions to a Parquet file with the columns file, frame and caption, and pass on what comes by.
 
-    The rows go to `output` + ".part" as they come; it is renamed at the end, and removed if there is no end.
+    The rows go to a file beside `output` as they come; it is renamed at the end, and removed if there is no end.
 
     Raises:
         ImportError: pyarrow is missing.
@@ -132,7 +133,6 @@ def _parquet(output: Path):
     except ImportError:
         raise ImportError("Parquet files need pyarrow, which comes with: pip install unipose-hf[train]") from None
     columns = pyarrow.schema([("file", pyarrow.string()), ("frame", pyarrow.int32()), ("caption", pyarrow.string())])
-    part = output.with_name(output.name + ".part")
 
     def write(described):
         names = [str(one.file) for one in described for _ in one.frames]
@@ -140,10 +140,5 @@ def _parquet(output: Path):
         captions = [caption for one in described for caption in one.captions]
         writer.write_table(pyarrow.table([names, frames, captions], schema=columns))
 
-    try:
-        with parquet.ParquetWriter(part, columns) as writer:
-            yield write
-        os.replace(part, output)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(output) as part, parquet.ParquetWriter(part, columns) as writer:
+        yield write

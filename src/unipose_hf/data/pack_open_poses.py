@@ -8,7 +8,6 @@ to our frame and thinned to distinct poses; the split goes by whole clips.
 
 import argparse
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from unipose_hf.body import remove_yaw
+from unipose_hf.files.write import replacing
 
 from .motion import read_bvh, read_deepmimic
 from .open_poses import OPEN_POSES_FILE, quantise
@@ -145,11 +145,9 @@ def pack(sources: Path, output: Path = OPEN_POSES_FILE) -> dict[str, int]:
         for c in CLIPS
     ]
     output.parent.mkdir(parents=True, exist_ok=True)
-    draft = output.with_name(output.name + ".part")
     tensors = {"axis_angle": quantise(torch.cat(poses)), "clip_id": torch.cat(clip_ids).numpy()}
-    save_file(tensors, draft, metadata={"clips": json.dumps(clips)})
-    draft.chmod(0o644)
-    os.replace(draft, output)
+    with replacing(output) as part:
+        save_file(tensors, part, metadata={"clips": json.dumps(clips)})
     return counts
 
 

@@ -9,7 +9,6 @@ rest catch up in one go when the front has sunk to their level. The result is th
 """
 
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.auto import tqdm
+
+from ..files.write import replacing
 
 _BLOCK = 4096  # poses compared at once: 22 joints of these and the working memory fit a processor's cache
 _FRONT = 32 * _BLOCK  # poses of the front at most, which are kept in memory: 35 MB at 22 joints
@@ -170,13 +171,8 @@ class _Selection:
         """Beside its place and moved there, so that the file is whole at every moment."""
         state = {"selected": torch.tensor(self.selected), "bounds": self.bounds, "compared": self.compared}
         state["places"] = self.places[: len(self.selected)]
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            save_file(state, temporary)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replacing(path) as part:
+            save_file(state, part)
 
     def load(self, path):
         try:

@@ -8,7 +8,7 @@ import importlib
 import io
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -368,15 +368,13 @@ def _existing(path: str | os.PathLike) -> Path:
 
 def write_file(path: Path, content: bytes) -> Path:
     """Write a whole file or none, and return its path."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(part, "xb") as file:  # with the permissions that the user's umask gives
             file.write(content)
-        os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

@@ -9,7 +9,6 @@ killed build goes on where it stopped and gives the same bank.
 import functools
 import hashlib
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from unipose_hf.body import mirror_pose
 from unipose_hf.data.open_poses import OpenPoses, load_open_poses
 from unipose_hf.data.rendering import render_training_images
 from unipose_hf.data.sampling import PoseSampler, random_global_turn
+from unipose_hf.files.write import replacing
 from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone, mirror_square
 
 CHUNK = 256
@@ -149,9 +149,8 @@ def _digest(head, chunks):
 
 
 def _save(tensors, path):
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as part:
+        save_file(tensors, part)
 
 
 class ImageBankRows(torch.utils.data.Dataset):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from unipose_hf.body import load_body
+from unipose_hf.body import LIMBS, NUM_JOINTS, load_body
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.sampling import PoseSampler, random_turns
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
@@ -133,10 +133,11 @@ class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
         return super().create_scheduler(num_training_steps, optimizer)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        rotations, noise_scale = inputs["rotations"], 0.0
+        rotations, noise = inputs["rotations"], None
         if model.training:
-            rotations, noise_scale = self._turned(rotations), self._noise_scale()
-        output = model(rotations, noise_scale=noise_scale)
+            rotations, scale = self._turned(rotations), self._noise_scale()
+            noise = limb_noise(len(rotations), scale, rotations.device) if scale > 0 else None
+        output = model(rotations, noise=noise)
         if not (output.rotations.isfinite().all() and output.commitment_loss.isfinite()):
             raise FloatingPointError(
                 f"The decoded poses or codes of step {self.state.global_step + 1} are not finite, on the poses of the "
@@ -198,6 +199,20 @@ class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
     def _forget(self):
         self._sums, self._steps = {}, 0
         self._code_counts = torch.zeros(self.model.config.codebook_size, dtype=torch.long, device=self.args.device)
+
+
+def limb_noise(poses: int, scale: float, device=None) -> torch.Tensor:
+    """U(-scale, scale) for the 6D rotations of one random limb of about every second pose, `(poses, 22, 6)`; else 0.
+
+    The limbs are head, arms and legs, each with all of its joints.
+    """
+    limbs = torch.zeros(len(LIMBS), NUM_JOINTS, device=device)
+    for row, joints in enumerate(LIMBS.values()):
+        limbs[row, list(joints)] = 1
+    chosen = limbs[torch.randint(len(LIMBS), (poses,), device=device)]
+    chosen = chosen * (torch.rand(poses, 1, device=device) < 0.5)
+    noise = (2 * torch.rand(poses, NUM_JOINTS, 6, device=device) - 1) * scale
+    return noise * chosen[..., None]
 
 
 def reconstruction_losses(decoded: torch.Tensor, target: torch.Tensor, body, with_vertices: bool = True) -> dict:

@@ -14,7 +14,7 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
-from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.muon import MuonByArgument
 from unipose_hf.training.own_texts import own_texts
 from unipose_hf.training.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
@@ -23,7 +23,7 @@ from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 NEW_ROWS = ["lm_head", "pose_query_embeddings"]
 # what `UniPoseCollator` tells of the poses in a batch, for the losses on whole poses
-POSES = ("answer_pose_values", "stated_bounds")
+POSES = ("answer_pose_values", "answer_weights", "stated_bounds")
 POSES += ("prompt_pose_values", "prompt_pose_follows", "pictured_pose_values", "pictured_pose_follows")
 
 
@@ -61,7 +61,7 @@ def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) 
     )
 
 
-class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
+class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
@@ -109,6 +109,7 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
                 "truth_loss_weight, or train with all of the model on every GPU (DDP)."
             )
         self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
+        self._num_codes = model.config.pose_config.num_codes
         projector = inner.multi_modal_projector if self.accelerator.num_processes > 1 else None
         self._joined_channels = projector.linear_1.in_features if projector and args.stage != "alignment" else 0
         if self.is_fsdp_enabled:
@@ -135,18 +136,6 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         lengths = samples.with_format(None)[self.args.length_column_name]
         together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LikeLengthSampler(lengths, together, self.args.seed)
-
-    def create_optimizer(self, model=None):
-        if self.optimizer is None and self.args.use_muon:
-            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise ValueError(
-                    "Muon needs whole matrices, and FSDP and DeepSpeed split them; leave out use_muon, or train with "
-                    "all of the model on every GPU (DDP)."
-                )
-            groups = muon_groups(self.model if model is None else model, self.args.weight_decay)
-            betas = (self.args.adam_beta1, self.args.adam_beta2)
-            self.optimizer = MuonWithAdamW(groups, self.args.learning_rate, betas)
-        return super().create_optimizer(model)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
@@ -185,30 +174,52 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         """
         labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
+        target, weights, bounds, *read = (poses[name] for name in POSES)
         labelled = labels != -100
-        output = model(**inputs, use_cache=False, logits_to_keep=labelled, output_hidden_states=reading)
-        logits = output.logits.float()  # (labelled, vocabulary)
-        tokens = F.cross_entropy(logits, labels[labelled], reduction="sum")
-        self._keep("cross_entropy", tokens.detach() / max(1, len(logits)))
+        answers = inputs["input_ids"] == self.unipose_config.pose_query_token_id
+        codes = (labels[answers] - self.unipose_config.pose_code_offset).unflatten(0, (-1, self._num_codes))
+        given, asked_ids = self._given_codes(codes), inputs["input_ids"]
+        inputs["input_ids"] = inputs["input_ids"].masked_scatter(
+            answers,
+            torch.where(
+                given, codes + self.unipose_config.pose_code_offset, inputs["input_ids"][answers].view_as(codes)
+            ),
+        )
+        output = model(
+            **inputs,
+            use_cache=False,
+            logits_to_keep=labelled & ~answers,
+            code_columns=answers,
+            output_hidden_states=reading,
+        )
+        logits, code_logits = output.logits.float(), output.pose_logits.float()
+        tokens = F.cross_entropy(logits, labels[labelled & ~answers], reduction="sum")
+        count = int(labelled.sum())
+        if len(codes):
+            surprise = F.cross_entropy(code_logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
+            matters = F.interpolate(weights[:, None], self._num_codes)[:, 0] * ~given  # (answers, num_codes)
+            tokens = tokens + (surprise * matters).sum()
+        self._keep("cross_entropy", tokens.detach() / max(1, count))
         processes = self.accelerator.num_processes
         if num_items_in_batch is None:
-            loss, steps = tokens / max(1, len(logits)), 1
+            loss, steps = tokens / max(1, count), 1
         else:  # of all ranks, whose gradients are averaged
             steps = self.current_gradient_accumulation_steps
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        target, bounds, *read = (poses[name] for name in POSES)
         own = [0 if found is None else len(found) for found in (target, bounds, read[0], read[2])]
         everyones = self._sum_over_ranks(own)
         scales = [processes / steps * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
             if own[0]:
-                at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
-                on_poses, on_statements = self._pose_losses(logits[at_queries], target, bounds)
+                probabilities = torch.where(
+                    given[..., None], F.one_hot(codes, code_logits.shape[-1]), code_logits.softmax(-1)
+                )
+                on_poses, on_statements = self._pose_losses(probabilities, target, weights, bounds)
                 loss = loss + on_poses * scales[0] + on_statements * scales[1]
             if reading and own[2]:
-                loss = loss + self._reading_loss("read", output, inputs["input_ids"], *read[:2]) * scales[2]
+                loss = loss + self._reading_loss("read", output, asked_ids, *read[:2]) * scales[2]
             if reading and own[3]:
-                loss = loss + self._reading_loss("seen", output, inputs["input_ids"], *read[2:]) * scales[3]
+                loss = loss + self._reading_loss("seen", output, asked_ids, *read[2:]) * scales[3]
         if self.args.truth_loss_weight and self._writes and (own[2] or own[3]):
             about = read[:2] if own[2] else read[2:]
             loss = loss + self.args.truth_loss_weight / steps * self._truth_loss(model, inputs, labelled, *about)
@@ -230,18 +241,25 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         self._keep("own_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
         return (surprise * texts.weights[:, 1:][before]).sum() / max(1, len(surprise))
 
-    def _pose_losses(self, logits, target, bounds):
-        """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3), statements
-        (bounds, 5) -> the mean loss over the answers, that over the statements.
+    def _given_codes(self, codes):
+        """Which codes of the answers `(answers, num_codes)` are given instead of asked for: in a share of the answers
+        any part of them, as when a pose is decoded in several steps.
         """
-        first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
-        codes = logits[:, first : first + size].unflatten(0, (len(target), -1)).softmax(-1)
-        expected = self.pose_tokenizer.decode_expected(codes).rotations
+        chosen = torch.rand(len(codes), 1, device=codes.device) < self.args.given_share * self.model.training
+        return (torch.rand(codes.shape, device=codes.device) < torch.rand(len(codes), 1, device=codes.device)) & chosen
+
+    def _pose_losses(self, probabilities, target, weights, bounds):
+        """Probabilities of the codes (answers, num_codes, codebook_size), true rotations (answers, 22, 3, 3), what
+        each joint counts (answers, 22), statements (bounds, 5) -> mean loss over the answers, over the statements.
+        """
+        expected = self.pose_tokenizer.decode_expected(probabilities).rotations
         joints = forward_kinematics(expected, self.rest_joints)[0]
-        errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1).mean()
-        self._keep("mpjpe_mm", 1000 * errors.detach())
-        loss = self.args.joint_loss_weight * errors
-        loss = loss + self.args.rotation_loss_weight * (expected - target).square().mean()
+        errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1)  # (answers, 22)
+        self._keep("mpjpe_mm", 1000 * errors.detach().mean())
+        turned = (expected - target).square().mean((-1, -2))
+        weights = weights / weights.sum()
+        loss = self.args.joint_loss_weight * (errors * weights).sum()
+        loss = loss + self.args.rotation_loss_weight * (turned * weights).sum()
         if not self.args.stated_loss_weight or bounds is None or not len(bounds):
             return loss, 0.0
         stated = stated_code_loss(expected, joints, bounds)
