@@ -90,6 +90,16 @@ def test_who_lies_on_the_floor_lies(tmp_path, rig):
     assert abs(places[15, 1]) < 0.15 and places[15, 2] < -0.5
 
 
+@pytest.mark.parametrize("names", [MIXAMO, {name: name for name in JOINT_NAMES}])
+def test_a_t_pose_rig_in_a_z_up_world(tmp_path, walk, names):
+    """As AMASS's motions come out of converters that leave the world as it is."""
+    sitting = bound(left_hip=(-1.5, 0, 0), right_hip=(-1.5, 0, 0), left_knee=(1.5, 0, 0), right_knee=(1.5, 0, 0))
+    for poses, place in ((walk, (1.0, 0.9, 2.0)), ([sitting], (1.0, 0.5, 2.0))):
+        found = read_poses(write_rig(tmp_path / "a.bvh", poses, world=Z_UP, root=place, names=names))
+        plain = read_poses(write_rig(tmp_path / "plain.bvh", poses, names=names))
+        assert torch.allclose(found, plain, atol=2e-4)
+
+
 def test_what_cannot_be_told_is_asked_for(tmp_path):
     lying = STANDING.copy()
     lying[0] = (np.pi / 2, 0, 0)
@@ -118,6 +128,13 @@ def test_exchanged_sides_are_refused(tmp_path):
         path = write_rig(tmp_path / "a.bvh", [STANDING], frames=RIGS[rig](), names=swapped)
         with pytest.raises(ValueError, match=r"a\.bvh is mirrored, .*--joint-map"):
             read_poses(path)
+
+
+def test_a_body_without_width_is_refused(tmp_path):
+    rest = t_pose_rig()
+    rest[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]] = 0.0
+    with pytest.raises(ValueError, match=r"a\.bvh has both hips in one place"):
+        read_poses(write_rig(tmp_path / "a.bvh", [STANDING], rest=rest))
 
 
 # --- names ----------------------------------------------------------------------------------------------------------

@@ -109,9 +109,11 @@ def _decide(told: str | None, shown: str | None, floor: dict[str, Standing] | No
     stands, lies = (
         {axis for axis, standing in (floor or {}).items() if getattr(standing, kind)} for kind in ("stands", "lies")
     )
+    on_floor = stands | lies
     if told == "y":
-        if shown != "y" and stands == {"z"}:  # it stands in a z-up world, or lies with its feet at the origin
-            return None if "y" in lies else "z"
+        elsewhere = stands == {"z"} or (shown == "z" and "z" in lies)
+        if shown != "y" and elsewhere:  # in a z-up world, or lying at the origin of a y-up one
+            return None if "y" in on_floor else "z"
         return "y"
     if shown == "y":
         if "y" in stands or lies != {"z"}:
@@ -120,12 +122,12 @@ def _decide(told: str | None, shown: str | None, floor: dict[str, Standing] | No
     if shown == "z":
         if "z" in stands and "y" not in lies:
             return "z"
-        if stands | lies:
-            return "y" if stands | lies == {"y"} else None
+        if on_floor:
+            return "y" if on_floor == {"y"} else None
         return "z" if told == "z" else None
-    on_floor = stands or lies
-    if len(on_floor) == 1:
-        return next(iter(on_floor))
+    best = stands or lies
+    if len(best) == 1:
+        return next(iter(best))
     return "-y" if told == shown == "-y" else None
 
 

@@ -96,6 +96,12 @@ def _check_bones(bvh, index, where):
         raise ValueError(
             f"{where} gives the rest bones of {', '.join(flat)} no length; check its offsets and joint_map."
         )
+    for joint in ("hip", "shoulder"):
+        if (rest[index[f"left_{joint}"]] - rest[index[f"right_{joint}"]]).norm() < 1e-6 * rest.abs().max():
+            raise ValueError(
+                f"{where} has both {joint}s in one place, so nothing tells where the body faces; check its offsets "
+                "and joint_map."
+            )
 
 
 def _top(index):

@@ -13,9 +13,11 @@ from unipose_hf.files.unpickle import read_pickle
 from unipose_hf.foreign_files import load_tensors_only
 from unipose_hf.modeling.pose_unipose import Pose
 from unipose_hf.modeling.smpl_rows_unipose import in_our_world, read_archive
+from unipose_hf.modeling.world_unipose import axis_vector, world_turn
 
 from .bvh import Bvh, parse_bvh
 from .bvh_names import complete_joint_map, guess_joint_map
+from .bvh_orientation import world_up
 from .glb_file import read_glb
 from .motion import bvh_poses, read_deepmimic
 from .plain_files import read_json, read_npz_object
@@ -81,7 +83,7 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
         raise ValueError(f"{path} has {found}; poses are read from {', '.join(READABLE)}.")
     if suffix == ".bvh":
         bvh = parse_bvh(path)
-        own = None if joint_map or any(world.values()) else _own_rotations(bvh)
+        own = None if joint_map else _own_rotations(bvh, path, **world)
         return bvh_poses(bvh, complete_joint_map(bvh, joint_map or {}, path), path, **world) if own is None else own
     if suffix == ".glb":
         return torch.from_numpy(read_glb(path))[None]
@@ -110,9 +112,9 @@ def _is_own(content) -> bool:
     return isinstance(content, dict) and "axis_angle" in content
 
 
-def _own_rotations(bvh: Bvh) -> Tensor | None:
+def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> Tensor | None:
     """The rotations `(F, 22, 3)` of a file with our own skeleton in its T-pose, as `Pose.save` writes it, exactly as
-    they stand there; None for every other skeleton."""
+    they stand there but for the world's axes; None for every other skeleton."""
     if sorted(bvh.names) != sorted(JOINT_NAMES):
         return None
     index = [bvh.names.index(name) for name in JOINT_NAMES]
@@ -124,4 +126,7 @@ def _own_rotations(bvh: Bvh) -> Tensor | None:
     ends = [JOINT_NAMES.index(name) for name in ("left_elbow", "right_elbow", "left_knee", "right_knee")]
     if (rest[ends] * tee).sum(-1).min() < _T_POSE_COSINE:
         return None
-    return roma.rotmat_to_rotvec(bvh.rotations[:, index]).float()
+    up = up or world_up(bvh, dict(zip(JOINT_NAMES, index, strict=True)), axis_vector("y"), path)
+    rotations = bvh.rotations[:, index]
+    rotations[:, 0] = world_turn(up, facing) @ rotations[:, 0]
+    return roma.rotmat_to_rotvec(rotations).float()
