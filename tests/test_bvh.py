@@ -167,6 +167,10 @@ CONVENTIONS = {
     "Blender": "thigh.{L|R} shin.{} foot.{} toe.{} shoulder.{} upper_arm.{} forearm.{} hand.{}",
     "Bandai Namco": "UpperLeg_{L|R} LowerLeg_{} Foot_{} Toes_{} Shoulder_{} UpperArm_{} LowerArm_{} Hand_{}",
     "MakeHuman": "upperleg01.{L|R} lowerleg01.{} foot.{} toe1-1.{} clavicle.{} upperarm01.{} lowerarm01.{} wrist.{}",
+    "SOMA": "{Left|Right}Leg, Shin, Foot, ToeBase, Shoulder, Arm, ForeArm, Hand",
+    "Momentum": "{l|r}_upleg lowleg foot ball clavicle uparm lowarm wrist".replace(" ", ", "),
+    "Azure Kinect": "HIP_{LEFT|RIGHT} KNEE_{} ANKLE_{} FOOT_{} CLAVICLE_{} SHOULDER_{} ELBOW_{} WRIST_{}",
+    "CAT": "CATRig{L|R}Leg1, Leg2, LegAnkle, LegToe, ArmCollarbone, Arm1, Arm2, ArmPalm",
     "BEAT": "{L|R}UpLeg, Leg, Foot, ToeBase, Shoulder, Arm, Arm1, Hand",
 }
 

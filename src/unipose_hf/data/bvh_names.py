@@ -17,10 +17,10 @@ _WORDS = {
     "knee": ("knee", "shin", "calf", "lowleg", "lowerleg", "leglower", "loleg", "tibia", "leg"),
     "ankle": ("ankle", "foot"),
     "foot": ("toebase", "toes", "toe", "ball", "forefoot", "metatarsals", "foot"),
-    "collar": ("clavicle", "collar", "clav", "scapula", "scap", "shoulder", "shldr"),
+    "collar": ("clavicle", "collar", "clav", "collarbone", "scapula", "scap", "shoulder", "shldr"),
     "shoulder": ("upperarm", "uparm", "uarm", "armupper", "humerus", "arm", "shoulder", "shldr"),
     "elbow": ("elbow", "forearm", "farm", "lowerarm", "lowarm", "armlower", "loarm", "radius", "arm"),
-    "wrist": ("wrist", "hand"),
+    "wrist": ("wrist", "hand", "palm"),
 }
 _LEG, _ARM = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
 _KNOWN = {word for words in _WORDS.values() for word in words} | {"head", "neck"}

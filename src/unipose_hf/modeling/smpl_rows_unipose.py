@@ -185,11 +185,11 @@ def up_axis(arrays: dict, poses: np.ndarray, where: object) -> str:
         return other
     if shown == "-y" and "poses" not in arrays and not stands:  # before a camera of OpenCV
         return "-y"
-    of_amass = "poses" in arrays and "gender" in arrays and any(rate in arrays for rate in _RATES)
+    of_amass = "gender" in arrays and any(rate in arrays for rate in _RATES) and stands | lies != {"y"}
     sentence = f"{where} does not tell which axis points up: nobody stands in it"
-    if of_amass or (lies == {"z"} and "poses" in arrays):
-        return "z"
     if "poses" in arrays:
+        if of_amass or lies == {"z"}:
+            return "z"
         warnings.warn(f"{sentence}; read as z up, as AMASS is. Say it by up (--up), like up='y'.", stacklevel=3)
         return "z"
     raise ValueError(f"{sentence}; say it by up (--up): y, z, or -y for a camera's view.")
