@@ -3,6 +3,7 @@
 
 import json
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -51,8 +52,14 @@ def test_who_lies_in_amass_lies(tmp_path, place):
     """Lying with the head to the world's y looks like standing in a y-up world, but for the height."""
     lying = standing(2, 156, UPRIGHT)
     path = save(tmp_path / "a.npz", poses=lying, trans=np.tile(place, (2, 1)), gender="male", mocap_framerate=60.0)
-    assert abs(Pose(read_poses(path)[0]).joints[15, 1]) < 0.1
+    with pytest.warns(UserWarning, match="read as z up, as AMASS is. Say it by up"):
+        assert abs(Pose(read_poses(path)[0]).joints[15, 1]) < 0.1
     assert upright(path, up="y")
+    lying[:, :3] = (-0.3, 1.1, 2.2)  # along no axis
+    path = save(tmp_path / "b.npz", poses=lying, trans=np.tile(place, (2, 1)), gender="male", mocap_framerate=60.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(read_poses(path), read_poses(path, up="z"))
 
 
 def test_what_names_and_motion_do_not_tell_is_said(tmp_path):

@@ -170,7 +170,7 @@ def up_axis(arrays: dict, poses: np.ndarray, where: object) -> str:
 
     Raises:
         ValueError: parts of a pose (see `PARTS`) that do not tell; the message begins with `where`. Of AMASS's name
-            `poses` such files are read as z up, with a warning if not all else is AMASS's, too.
+            `poses` such files are read as z up, with a warning if anything speaks for another axis.
     """
     if "expressions" in arrays or str(arrays.get("model")) == "smplx2020":  # BEAT2 and EMAGE
         return "y"
@@ -179,16 +179,14 @@ def up_axis(arrays: dict, poses: np.ndarray, where: object) -> str:
     body = _upright(poses)
     shown = nearest_axis(torch.from_numpy(body)) if np.abs(body).max() > 0.8 else None
     other = {"z": "y", "y": "z"}.get(shown)
-    if shown in ("y", "z") and (shown in stands or other not in lies):
+    if shown in ("y", "z") and (shown in stands or other not in stands | lies):
         return shown
-    if shown in ("y", "z") and other in lies and (other == "z" or other in stands):
-        return other
     if shown == "-y" and "poses" not in arrays and not stands:  # before a camera of OpenCV
         return "-y"
     of_amass = "gender" in arrays and any(rate in arrays for rate in _RATES) and stands | lies != {"y"}
-    sentence = f"{where} does not tell which axis points up: nobody stands in it"
+    sentence = f"{where} does not tell which axis points up: nobody stands in it on a floor"
     if "poses" in arrays:
-        if of_amass or lies == {"z"}:
+        if shown != "y" and (of_amass or lies == {"z"}):
             return "z"
         warnings.warn(f"{sentence}; read as z up, as AMASS is. Say it by up (--up), like up='y'.", stacklevel=3)
         return "z"
