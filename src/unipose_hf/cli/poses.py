@@ -9,6 +9,7 @@ import typer
 from .app import Model, app
 from .checks import check_target, make_folder, parse_box, result_names, within
 from .loading import open_pipeline
+from .reading import FILES, Facing, JointMap, Person, Up, reading
 
 
 @app.command()
@@ -44,10 +45,14 @@ def estimate(
 
 @app.command()
 def edit(
-    pose: Annotated[Path, typer.Argument(help="An .npz, .bvh or .json file.", show_default=False)],
+    pose: Annotated[Path, typer.Argument(help=f"A file: {FILES}.", show_default=False)],
     text: Annotated[str, typer.Argument(help="What to change.", show_default=False)],
     out: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("edited.glb"),
     frame: Annotated[int, typer.Option(help="Frame of the file.")] = 0,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     model: Model = None,
 ) -> None:
     """Change a pose as an instruction says."""
@@ -57,7 +62,7 @@ def edit(
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"--out is {str(out)!r}; a pose is saved as one of {', '.join(SUFFIXES)}.")
     check_target(out)
-    start = read_pose(pose, frame)
+    start = read_pose(pose, frame, **reading(up, facing, joint_map, person))
     edited = open_pipeline("pose-editing", model)({"pose": start, "text": text})
     edited["pose"].save(out)
     typer.echo(f"{out} (score {edited['score']:.2f})")

@@ -9,17 +9,20 @@ import typer
 from .app import Model, app
 from .checks import check_target
 from .loading import open_pipeline
+from .reading import FILES, Facing, JointMap, Person, Up, reading
 
 
 @app.command()
 def describe(
-    files: Annotated[
-        list[Path], typer.Argument(help=".npz (AMASS), .bvh or .json files, or folders of them.", show_default=False)
-    ],
+    files: Annotated[list[Path], typer.Argument(help=f"Files, {FILES}, or folders of them.", show_default=False)],
     every: Annotated[int, typer.Option(min=1, help="Take every so many-th frame.")] = 1,
     seed: Annotated[int, typer.Option(help="Another seed gives another wording.")] = 0,
     version: Annotated[str, typer.Option(help="Kind of captions, as PoseScript names them.")] = "default",
     processes: Annotated[int, typer.Option(min=1, help="How many processes describe files at once.")] = 1,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     output: Annotated[
         Path | None, typer.Option(help="A .parquet file for the captions, instead of printing.", show_default=False)
     ] = None,
@@ -35,7 +38,8 @@ def describe(
     from ..data.caption_files import caption_files, find_pose_files, write_captions
 
     found = find_pose_files(files)
-    described = caption_files(found, every=every, seed=seed, version=version, processes=processes)
+    told = reading(up, facing, joint_map, person)
+    described = caption_files(found, every=every, seed=seed, version=version, processes=processes, reading=told)
     if output is None:
         for one in described:
             if one.error is not None:
@@ -56,14 +60,19 @@ def describe(
 
 @app.command()
 def diff(
-    pose_a: Annotated[Path, typer.Argument(help="An .npz, .bvh or .json file.", show_default=False)],
+    pose_a: Annotated[Path, typer.Argument(help=f"A file: {FILES}.", show_default=False)],
     pose_b: Annotated[Path, typer.Argument(help="Another one, or the same.", show_default=False)],
     frame_a: Annotated[int, typer.Option(help="Frame of the first file.")] = 0,
     frame_b: Annotated[int, typer.Option(help="Frame of the second file.")] = 0,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     model: Model = None,
 ) -> None:
     """Say how to get from the first pose to the second."""
     from ..data.pose_files import read_pose
 
-    poses = read_pose(pose_a, frame_a), read_pose(pose_b, frame_b)
+    told = reading(up, facing, joint_map, person)
+    poses = read_pose(pose_a, frame_a, **told), read_pose(pose_b, frame_b, **told)
     typer.echo(open_pipeline("pose-diff", model)({"poses": poses})["text"])

@@ -48,10 +48,15 @@ def find_pose_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def caption_file(file: Path, *, every: int = 1, seed: int = 0, version: str = "default") -> FileCaptions:
-    """Describe every so many-th frame of a file; a file that cannot be read gives an error, not an exception."""
+def caption_file(
+    file: Path, *, every: int = 1, seed: int = 0, version: str = "default", reading: dict | None = None
+) -> FileCaptions:
+    """Describe every so many-th frame of a file; a file that cannot be read gives an error, not an exception.
+
+    `reading`: what `read_poses` takes beside the file.
+    """
     try:
-        poses = read_poses(file)[::every]
+        poses = read_poses(file, **(reading or {}))[::every]
     except (ValueError, OSError) as error:
         return FileCaptions(file, [], [], str(error))
     except Exception as error:  # damaged bytes surface in many ways, and one file must not end a run over thousands
@@ -61,7 +66,13 @@ def caption_file(file: Path, *, every: int = 1, seed: int = 0, version: str = "d
 
 
 def caption_files(
-    files: Iterable[Path], *, every: int = 1, seed: int = 0, version: str = "default", processes: int = 1
+    files: Iterable[Path],
+    *,
+    every: int = 1,
+    seed: int = 0,
+    version: str = "default",
+    processes: int = 1,
+    reading: dict | None = None,
 ) -> Iterator[FileCaptions]:
     """`caption_file` of each file, in their order, whatever the number of processes.
 
@@ -70,7 +81,7 @@ def caption_files(
         OSError: a process was ended from outside.
     """
     caption_poses([], version=version)  # a wrong name is told before the first file is read
-    describe = functools.partial(caption_file, every=every, seed=seed, version=version)
+    describe = functools.partial(caption_file, every=every, seed=seed, version=version, reading=reading)
     if processes == 1:
         yield from map(describe, files)
         return
