@@ -1,61 +1,113 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the two bundled retrieval models from nothing, on the open poses and the caption engine's texts.
+"""Trains retrieval models: the two bundled ones from nothing, or one on texts and poses of your own.
 
-    python examples/train_retrieval.py                              # one model, then the other
+    python examples/train_retrieval.py                              # both bundled models, one after the other
     python examples/train_retrieval.py --scale 0.01                 # in miniature
-    python examples/train_retrieval.py --only pose-text-retrieval --more human.npz
+    python examples/train_retrieval.py --only pose-text-retrieval
+    python examples/train_retrieval.py --data my-rows --vocab_size 2000
+    python examples/train_retrieval.py --data my-rows --model runs/retrieval/pose-text-retrieval --learning_rate 2e-4
 
-A step hardly gains by a second core: run it twice at once, `--only` one model each with OMP_NUM_THREADS=1. Kill it at
-any moment and start it again: it goes on from its last checkpoint in `--folder` and ends with the same weights as an
-unbroken run. The last step writes each model with its tokenizer to a folder of its own and prints its recall on the
-held-out clips.
+`--data` is a folder or Hub name of a data set with the columns `text` and `pose`, or `text`, `pose_a` and `pose_b`:
+local axis-angle rotations (22, 3) in radians, y up. Texts and poses that are arrays make one:
 
-`--more` trains one model further on texts of your own (the second phase of the paper): an .npz with `poses`,
-axis-angle (n, 22, 3) or (n, 2, 22, 3) for pairs, y up, and `texts`, n strings.
+    datasets.Dataset.from_dict({"text": texts, "pose": poses}).to_parquet("my-rows/train.parquet")
+
+With `--model` a model goes on from where it is, as in the second phase of the paper; without it a new one learns the
+words of your texts. All arguments of `RetrievalTrainingArguments` are there, too.
+
+Without `--data` the texts are the caption engine's, on open poses. A step hardly gains by a second core: run it twice
+at once, `--only` one model each with OMP_NUM_THREADS=1. Kill it at any moment and start it again: it goes on from its
+last checkpoint. The end writes each model with its tokenizer to a folder of its own, and its recall on the held-out
+clips.
 """
 
-import argparse
-import functools
 import json
 import os
 import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from transformers import PreTrainedTokenizerFast
+from datasets import load_dataset
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+from trl import TrlParser
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
-from unipose_hf.modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
-from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
-from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
-from unipose_hf.training.loop import LoopArguments
+from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions, draw_siblings
 from unipose_hf.training.pose_tokenizer import pose_pool
-from unipose_hf.training.retrieval import draw_captions, draw_given, draw_instructions, draw_siblings, train_retrieval
-from unipose_hf.training.text_tokenizer import train_text_tokenizer
+from unipose_hf.training.retrieval import (
+    RetrievalTrainer,
+    RetrievalTrainingArguments,
+    new_retrieval_model,
+    retrieval_tokenizer,
+)
 
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
 SEED, SIBLINGS_SEED, POSES = 11, 5, 65_536
-
-# the encoder of a pose tokenizer that sees every joint by itself; the convolutions behind it bring joints together
-POSE_ENCODER = PoseTokenizerConfig(
-    hidden_size=64, kernel_size=1, encoder_lengths=[], num_downsamples=0, decoder_lengths=[], code_dim=32
-)
-SIZES = {"conv_channels": [64], "pose_hidden_size": 512, "word_embedding_size": 128, "embed_dim": 256}
-MODELS = {
-    "pose-text-retrieval": (PoseTextRetrievalConfig, PoseTextRetrievalModel, draw_captions),
-    "pose-pair-text-retrieval": (PosePairTextRetrievalConfig, PosePairTextRetrievalModel, draw_instructions),
-}
+BUNDLED = {"pose-text-retrieval": draw_captions, "pose-pair-text-retrieval": draw_instructions}
 
 
-def text_tokenizer(folder: Path, pool: torch.Tensor) -> PreTrainedTokenizerFast:
+@dataclass
+class ScriptArguments:
+    data: str | None = field(default=None, metadata={"help": "Rows of your own: a folder or Hub name."})
+    train_split: str = field(default="train", metadata={"help": "Split of them to train on."})
+    eval_split: str | None = field(default=None, metadata={"help": "Split of them to measure on."})
+    model: str | None = field(default=None, metadata={"help": "Model to go on from; else one that knows nothing."})
+    vocab_size: int = field(default=900, metadata={"help": "Pieces of the tokenizer that is learnt from your texts."})
+    only: str | None = field(default=None, metadata={"help": "Bundled model to train.", "choices": list(BUNDLED)})
+    scale: float = field(default=1.0, metadata={"help": "Of the bundled models' steps and poses."})
+
+
+def train_on_rows(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
+    """A new model, or one to go on from, on rows of the user's own; the result is in the output folder."""
+    rows = load_dataset(script.data, split=script.train_split)
+    held_out = load_dataset(script.data, split=script.eval_split) if script.eval_split else None
+    if script.model is None:
+        tokenizer = retrieval_tokenizer(rows["text"], script.vocab_size)
+        torch.manual_seed(args.seed)
+        model = new_retrieval_model(tokenizer, pairs="pose_a" in rows.column_names)
+    else:
+        tokenizer, model = AutoTokenizer.from_pretrained(script.model), AutoModel.from_pretrained(script.model)
+    trainer = RetrievalTrainer(model, args, rows, held_out, processing_class=tokenizer)
+    trainer.train(resume_from_checkpoint=True)
+    trainer.save_model()
+    if held_out is not None:
+        trainer.save_metrics("eval", trainer.evaluate())
+
+
+def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
+    """The bundled models: automatic texts, and for single poses then such as share most limbs."""
+    folder = Path(args.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = pose_pool(SEED, max(4096, round(POSES * min(1, script.scale))))
+    tokenizer = bundled_tokenizer(folder / "text_tokenizer", pool)
+    for name in [script.only] if script.only else BUNDLED:
+        torch.manual_seed(SEED)
+        model = new_retrieval_model(tokenizer, pairs="pair" in name)
+        phases = {name + "-captions": (BUNDLED[name], dict(max_steps=2000, learning_rate=2e-3, seed=SEED))}
+        if name == "pose-text-retrieval":
+            siblings = dict(max_steps=400, learning_rate=1.2e-3, warmup_steps=10, seed=SIBLINGS_SEED)
+            phases[name + "-siblings"] = draw_siblings, siblings
+        for phase, (draw, settings) in phases.items():
+            settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))
+            own = replace(args, output_dir=str(folder / phase), flip=False, **settings)
+            batch = own.train_batch_size
+            rows = DrawnRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
+            trainer = RetrievalTrainer(model, own, rows, processing_class=tokenizer)
+            trainer.train(resume_from_checkpoint=True)
+        trainer.save_model(str(folder / name))
+        figures = evaluate_retrieval(model, tokenizer)
+        write_card(folder / name, figures, "pairs of 3D human poses" if "pair" in name else "3D human poses")
+        print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
+
+
+def bundled_tokenizer(folder: Path, pool: torch.Tensor) -> PreTrainedTokenizerFast:
     """Trained on captions and instructions, and kept in `folder`, so that a resumed run reads its texts as before."""
     if not folder.exists():
         sentences = caption_poses(pool[:4096], seed=SEED) + instruct_pairs(pool[:2048], pool[2048:4096], seed=SEED)
-        tokenizer = train_text_tokenizer(filter(None, sentences), vocab_size=900, codebook_size=1, max_length=256)
         temporary = folder.with_suffix(f".{os.getpid()}.part")
-        tokenizer.save_pretrained(temporary)
+        retrieval_tokenizer(sentences).save_pretrained(temporary)
         try:
             temporary.rename(folder)
         except OSError:  # a run of the other model was first, with the same one
@@ -74,42 +126,11 @@ def write_card(folder: Path, figures: dict, what: str) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def main(folder: Path, scale: float, only: str | None, more: Path | None, stop_at: int | None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    pool = pose_pool(SEED, max(4096, round(POSES * min(1, scale))))
-    tokenizer = text_tokenizer(folder / "text_tokenizer", pool)
-    for name in [only] if only else MODELS:
-        config_class, model_class, draw = MODELS[name]
-        torch.manual_seed(SEED)
-        model = model_class(config_class(pose_config=POSE_ENCODER, vocab_size=len(tokenizer), **SIZES))
-        arguments = LoopArguments(steps=max(2, round(2000 * scale)), learning_rate=2e-3, seed=SEED)
-        train_retrieval(
-            name, model, tokenizer, functools.partial(draw, pool), arguments, folder, flip=False, stop_at=stop_at
-        )
-        if name == "pose-text-retrieval":
-            arguments = LoopArguments(
-                steps=max(2, round(400 * scale)), learning_rate=1.2e-3, warmup_steps=10, seed=SIBLINGS_SEED
-            )
-            draw = functools.partial(draw_siblings, pool)
-            train_retrieval(name + "-siblings", model, tokenizer, draw, arguments, folder, flip=False, stop_at=stop_at)
-        if more is not None:
-            given = np.load(more)
-            draw = functools.partial(draw_given, torch.from_numpy(given["poses"]).float(), given["texts"].tolist())
-            arguments = LoopArguments(steps=max(2, round(500 * scale)), learning_rate=2e-4, seed=SEED + 1)
-            train_retrieval(name + "-more", model, tokenizer, draw, arguments, folder, rows=32, stop_at=stop_at)
-        model.save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
-        figures = evaluate_retrieval(model, tokenizer)
-        write_card(folder / name, figures, "pairs of 3D human poses" if "pair" in name else "3D human poses")
-        print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
+def main(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
+    (train_on_rows if script.data else train_bundled)(script, args)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, default=Path("runs/retrieval"), help="checkpoints, logs and the result")
-    parser.add_argument("--scale", type=float, default=1.0, help="of all steps and of the number of poses")
-    parser.add_argument("--only", choices=MODELS, help="train this model alone")
-    parser.add_argument("--more", type=Path, help="an .npz of texts of your own for a second phase")
-    parser.add_argument("--stop-at", type=int, help="stop every phase after so many steps, as if it were killed there")
-    options = parser.parse_args()
-    main(options.folder, options.scale, options.only, options.more, options.stop_at)
+    parser = TrlParser((ScriptArguments, RetrievalTrainingArguments))
+    parser.set_defaults(output_dir="runs/retrieval")
+    main(*parser.parse_args_and_config())

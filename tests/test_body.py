@@ -10,8 +10,11 @@ import torch
 
 from unipose_hf.body import (
     JOINT_NAMES,
+    LIMBS,
     MIRROR,
+    NUM_JOINTS,
     PARENTS,
+    TRUNK,
     forward_kinematics,
     load_body,
     mirror_pose,
@@ -44,6 +47,25 @@ def test_the_skeleton_is_a_tree_whose_mirror_keeps_parents():
         )
         if joint:
             assert MIRROR[PARENTS[joint]] == PARENTS[other]
+
+
+def test_limbs_keep_to_their_side_and_share_out_the_joints():
+    for name, limb in LIMBS.items():
+        side = name.partition("_")[0]
+        if side != "head":
+            assert all(JOINT_NAMES[joint].startswith(f"{side}_") for joint in limb), name
+        assert all(PARENTS[joint] == before for before, joint in zip(limb, limb[1:], strict=False))  # a chain
+        other = {"left": "right", "right": "left"}.get(side, side)
+        assert [MIRROR[joint] for joint in limb] == list(LIMBS[name.replace(side, other)])
+        assert PARENTS[limb[0]] in TRUNK
+    joints = [*TRUNK, *(joint for limb in LIMBS.values() for joint in limb)]
+    assert sorted(joints) == list(range(NUM_JOINTS))
+    assert [JOINT_NAMES[joint] for joint in LIMBS["left_arm"]] == [
+        "left_collar",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+    ]
 
 
 def test_kinematics_keep_bone_lengths_and_the_pelvis():

@@ -3,6 +3,7 @@
 
 import errno
 import json
+import pickle
 import subprocess
 import sys
 
@@ -111,6 +112,31 @@ def test_describe_mistakes(run, tmp_path, poses):
     bad[1, 5] = np.nan
     np.savez(tmp_path / "nan.npz", poses=bad)
     mistake(run("describe", "nan.npz"), "nan.npz", "frame 1")
+
+
+def test_what_a_file_does_not_tell_is_said_by_options(run, tmp_path):
+    lying = np.zeros((1, 66))
+    lying[0, 2] = np.pi / 2
+    np.savez(tmp_path / "parts.npz", root_orient=lying[:, :3], pose_body=lying[:, 3:])
+    mistake(run("describe", "parts.npz"), "parts.npz", "which axis points up", "--up")
+    told = {up: run("describe", "parts.npz", "--up", up) for up in ("y", "z", "-y")}
+    assert all(result.exit_code == 0 for result in told.values()), told
+    assert told["z"].stdout != told["y"].stdout
+    mistake(run("describe", "parts.npz", "--up", "up"), "'up'", "-y")
+    mistake(run("describe", "parts.npz", "--up", "y", "--facing", "y"), "square")
+
+    body = {"global_orient": np.zeros((1, 3)), "body_pose": np.zeros((1, 63))}
+    (tmp_path / "two.pkl").write_bytes(pickle.dumps({1: body, 4: body}))
+    mistake(run("describe", "two.pkl"), "2 people", "1, 4", "--person")
+    assert run("describe", "two.pkl", "--person", "4").exit_code == 0
+
+    Pose(np.zeros((22, 3))).save(tmp_path / "named.bvh")
+    (tmp_path / "named.bvh").write_text((tmp_path / "named.bvh").read_text().replace("left_hip", "Coil"))
+    mistake(run("describe", "named.bvh"), "left_hip", "--joint-map")
+    (tmp_path / "map.json").write_text('{"left_hip": "Coil"}')
+    result = run("describe", "named.bvh", "--joint-map", "map.json")
+    assert result.exit_code == 0, result.output
+    mistake(run("describe", "named.bvh", "--joint-map", "none.json"), "none.json")
 
 
 # -- files of poses --------------------------------------------------------------------------------------------------

@@ -21,23 +21,14 @@ from unipose_hf import (
     PoseTextRetrievalConfig,
     PoseTextRetrievalModel,
 )
-from unipose_hf.body import mirror_pose
-from unipose_hf.captions.flip import flip_text
+from unipose_hf.body import JOINT_NAMES
 from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
 from unipose_hf.hub import export
 from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_loss, sigmoid_loss
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.loop import LoopArguments
-from unipose_hf.training.retrieval import (
-    SIBLINGS,
-    draw_captions,
-    draw_given,
-    draw_instructions,
-    draw_siblings,
-    flip_some,
-    train_retrieval,
-)
+from unipose_hf.training.drawn_texts import SIBLINGS, draw_captions, draw_instructions, draw_siblings
+from unipose_hf.training.open_samples import share_limbs
 from unipose_hf.visualization import draw_results
 
 KINDS = {1: (PoseTextRetrievalConfig, PoseTextRetrievalModel)}
@@ -207,7 +198,7 @@ def test_mistakes_in_inputs_are_told():
         PoseTextRetrievalConfig(initial_temperature=0.0)
 
 
-# -- training ------------------------------------------------------------------------------------------------------
+# -- automatic texts -----------------------------------------------------------------------------------------------
 
 
 def some_poses(count, seed=0):
@@ -232,6 +223,17 @@ def test_drawn_pairs_share_limbs_or_nothing():
     assert 8 < (shared == 0).sum() < 56 and ((shared > 0) & (shared < 1)).sum() > 8
 
 
+def test_the_joints_of_a_limb_are_shared_together():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.zeros(200, 22, 3), torch.ones(200, 22, 3)
+    shared = share_limbs(first, second, torch.ones(200, dtype=torch.bool), 0.5, generator)[..., 0] == 0  # (200, 22)
+    together = (shared[:, :, None] == shared[:, None]).all(0)  # (22, 22)
+    found = {frozenset(JOINT_NAMES[joint] for joint in row.nonzero()[:, 0].tolist()) for row in together}
+    arm, leg = ("collar", "shoulder", "elbow", "wrist"), ("hip", "knee", "ankle", "foot")
+    limbs = {frozenset(f"{side}_{part}" for part in limb) for side in ("left", "right") for limb in (arm, leg)}
+    assert found == limbs | {frozenset({"pelvis", "spine1", "spine2", "spine3", "neck", "head"})}
+
+
 def test_siblings_are_alike_but_not_the_same():
     pool = some_poses(500)
     before = pool.clone()
@@ -241,50 +243,6 @@ def test_siblings_are_alike_but_not_the_same():
     family = torch.arange(32) // SIBLINGS
     same = family[:, None] == family
     assert alike[same].mean() > 0.5 and alike[~same].mean() < 0.05
-
-
-def test_given_texts_stay_with_their_poses():
-    poses = some_poses(3)
-    texts = ["one", ["two", "deux"], ["three"]]
-    drawn, said = draw_given(poses, texts, 100, torch.Generator().manual_seed(0))
-    numbers = {"one": 0, "two": 1, "deux": 1, "three": 2}
-    assert set(said) == set(numbers)
-    assert torch.equal(drawn, poses[[numbers[text] for text in said]])
-    with pytest.raises(ValueError, match="2 texts for 3 poses"):
-        draw_given(poses, texts[:2], 4, torch.Generator())
-
-
-@pytest.mark.parametrize("shape", [(40, 22, 3), (40, 2, 22, 3)])
-def test_flip_turns_text_and_poses_together(shape):
-    poses = some_poses(math.prod(shape[:-2])).reshape(shape)
-    texts = ["The left knee is bent." if i % 2 else "It is at three o'clock." for i in range(40)]
-    flipped, said = flip_some(poses, texts, torch.Generator().manual_seed(0))
-    changed = [i for i in range(40) if said[i] != texts[i]]
-    assert 4 < len(changed) < 16 and all(i % 2 for i in changed)
-    for i in range(40):
-        expected = mirror_pose(poses[i]) if i in changed else poses[i]
-        assert torch.equal(flipped[i], expected)
-        assert said[i] == (flip_text(texts[i]) if i in changed else texts[i])
-
-
-@pytest.mark.parametrize("num_poses", KINDS)
-def test_training_resumes_to_the_same_weights(num_poses, tmp_path):
-    pool = some_poses(30)
-    draw = draw_captions if num_poses == 1 else draw_instructions
-
-    def train(folder, stop_at=None):
-        model = tiny_retrieval(num_poses)
-        arguments = LoopArguments(steps=4, learning_rate=1e-2, warmup_steps=1, seed=3)
-        train_retrieval(
-            "x", model, tiny_tokenizer(), lambda *a: draw(pool, *a), arguments, folder, rows=8, stop_at=stop_at
-        )
-        return model.state_dict()
-
-    train(tmp_path / "b", stop_at=2)
-    whole, resumed = train(tmp_path / "a"), train(tmp_path / "b")
-    start = tiny_retrieval(num_poses).state_dict()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    assert not torch.equal(whole["pose_encoder.pooling.weight"], start["pose_encoder.pooling.weight"])
 
 
 @pytest.mark.parametrize("num_poses", KINDS)

@@ -18,7 +18,7 @@ from datasets import Array2D, Dataset, Features, List, Value
 from safetensors.torch import load_file
 from tiny import random_rotations, tiny_pose_config
 
-from unipose_hf.body import load_body
+from unipose_hf.body import JOINT_NAMES, load_body
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
@@ -28,6 +28,7 @@ from unipose_hf.training.pose_tokenizer import (
     PoseTokenizerTrainer,
     PoseTokenizerTrainingArguments,
     codebook_figures,
+    limb_noise,
     reconstruction_losses,
 )
 from unipose_hf.training.resuming import last_whole_checkpoint
@@ -166,6 +167,17 @@ def test_noise_on_joints_grows_and_reaches_the_model(tmp_path):
     trainer.compute_loss(trainer.model.eval(), batch)
     difference = (seen[0] - rotations[..., :2, :].flatten(-2)).abs()
     assert 0.09 < difference.max() <= 0.1001 and torch.equal(seen[1], rotations[..., :2, :].flatten(-2))
+
+
+def test_noise_reaches_one_whole_limb_of_some_poses():
+    torch.manual_seed(0)
+    noise = limb_noise(400, 0.1)
+    moved = noise.abs().amax(-1) > 0  # (400, 22)
+    assert 0.4 < moved.any(1).float().mean() < 0.6 and 0.099 < noise.abs().max() <= 0.1
+    found = {frozenset(JOINT_NAMES[joint] for joint in row.nonzero()[:, 0].tolist()) for row in moved if row.any()}
+    arm, leg = ("collar", "shoulder", "elbow", "wrist"), ("hip", "knee", "ankle", "foot")
+    limbs = {frozenset(f"{side}_{part}" for part in limb) for side in ("left", "right") for limb in (arm, leg)}
+    assert found == limbs | {frozenset({"neck", "head"})}
 
 
 def test_batches_in_parts_are_whole_batches(tmp_path):

@@ -10,7 +10,6 @@ All variants start from the same seed and see the same batches. Killed and start
 
 import argparse
 import contextlib
-import functools
 import sys
 from pathlib import Path
 
@@ -18,14 +17,12 @@ import torch
 from captions import header  # beside this file
 
 from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
-from unipose_hf.modeling.configuration_pose_retrieval import PoseTextRetrievalConfig
-from unipose_hf.modeling.modeling_pose_retrieval import PoseTextRetrievalModel
-from unipose_hf.training.loop import LoopArguments
+from unipose_hf.training.drawn_texts import DrawnRows, draw_captions
 from unipose_hf.training.pose_tokenizer import pose_pool
-from unipose_hf.training.retrieval import draw_captions, train_retrieval
+from unipose_hf.training.retrieval import RetrievalTrainer, RetrievalTrainingArguments, new_retrieval_model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from train_retrieval import POSE_ENCODER, SEED, SIZES, text_tokenizer  # noqa: E402
+from train_retrieval import SEED, bundled_tokenizer  # noqa: E402
 
 VARIANTS = {
     "one-way BBC (the papers)": {"loss": "one-way"},
@@ -47,17 +44,23 @@ def main():
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     pool = pose_pool(SEED, options.poses)
-    tokenizer = text_tokenizer(options.folder / "text_tokenizer", pool)
-    arguments = LoopArguments(steps=options.steps, learning_rate=2e-3, seed=SEED)
+    tokenizer = bundled_tokenizer(options.folder / "text_tokenizer", pool)
     print(*header(), "", f"| objective | {' | '.join(FIGURES)} |", f"|{' --- |' * (len(FIGURES) + 1)}", sep="\n")
     for name, changes in VARIANTS.items():
         torch.manual_seed(SEED)
-        config = PoseTextRetrievalConfig(pose_config=POSE_ENCODER, vocab_size=len(tokenizer), **SIZES, **changes)
-        model = PoseTextRetrievalModel(config)
-        draw = functools.partial(draw_captions, pool)
-        key = "-".join([config.loss, *["gated"] * config.gated_head])
-        with contextlib.redirect_stdout(sys.stderr):  # the loop tells how far it is
-            train_retrieval(key, model, tokenizer, draw, arguments, options.folder, options.rows, flip=False)
+        model = new_retrieval_model(tokenizer, **changes)
+        args = RetrievalTrainingArguments(
+            str(options.folder / "-".join([model.config.loss, *["gated"] * model.config.gated_head])),
+            max_steps=options.steps,
+            per_device_train_batch_size=options.rows,
+            seed=SEED,
+            flip=False,
+            report_to="none",
+            disable_tqdm=True,
+        )
+        rows = DrawnRows(draw_captions, pool, options.steps * options.rows, options.rows, SEED)
+        with contextlib.redirect_stdout(sys.stderr):  # the trainer tells how far it is
+            RetrievalTrainer(model, args, rows, processing_class=tokenizer).train(resume_from_checkpoint=True)
         figures = evaluate_retrieval(model, tokenizer)
         print(f"| {name} | {' | '.join(f'{figures[figure]:.1f}' for figure in FIGURES)} |", flush=True)
 

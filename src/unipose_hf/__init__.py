@@ -29,6 +29,8 @@ _PUBLIC = {
         "TextToPosePipeline",
     ],
 }
+_PUBLIC = {f"modeling.{module}": names for module, names in _PUBLIC.items()}
+_PUBLIC["data.language"] = ["named_pose", "search_poses"]
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = ["__version__", "sample", *sorted(_MODULE_OF)]
@@ -37,7 +39,7 @@ __all__ = ["__version__", "sample", *sorted(_MODULE_OF)]
 def __getattr__(name):
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".modeling.{_MODULE_OF[name]}", __name__), name)
+    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

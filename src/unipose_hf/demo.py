@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
+from .body import JOINT_NAMES
 from .captions import caption_poses, codes_satisfied, instruct_pairs, pose_geometry
 from .data.open_poses import load_open_poses
 from .data.rendering import render_training_images
@@ -24,7 +25,7 @@ PHOTO = Path(__file__).parent / "assets" / "photo.jpg"
 PHOTO_CREDIT = "Photograph: Pose2Sim (David Pagnon and others), BSD-3-Clause."
 CLIP = "dance_b"
 INSTRUCTION = "Raise your left hand above your head."
-LEFT_WRIST, RIGHT_WRIST = 20, 21
+LEFT_WRIST, RIGHT_WRIST = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
 PICTURE_SEED = 8  # of the rendered person, place and camera: a room
 
 

@@ -69,7 +69,7 @@ class ForeignTensors:
 
     def _map(self, file):
         if file not in self._mapped:
-            content = _load_tensors_only(file)
+            content = load_tensors_only(file)
             if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
                 content = content["state_dict"]
             self._mapped[file] = {
@@ -144,7 +144,7 @@ def _begins_as_archive(file):
         return stream.read(4) == b"PK\x03\x04"
 
 
-def _load_tensors_only(file):
+def load_tensors_only(file):
     """`torch.load(weights_only=True)`, also of training checkpoints that keep settings beside the weights.
 
     Their settings are objects of libraries that nobody needs here. They become empty dicts: the names of their classes

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The skeleton every part of the package shares: the 22 SMPL body joints, in SMPL order.
 
-Constants only. Lengths and places belong to a body (`BodyModel.rest_joints`), not to the skeleton.
+Constants only, those derived from names and parents where they can be. Lengths and places belong to a body
+(`BodyModel.rest_joints`), not to the skeleton.
 """
 
 JOINT_NAMES: tuple[str, ...] = (
@@ -36,3 +37,23 @@ PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13
 
 # MIRROR[i] is the joint that takes the place of joint i when left and right change sides (its own inverse).
 MIRROR: tuple[int, ...] = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
+
+
+def _hanging_on(name: str) -> tuple[int, ...]:
+    """A joint and all that it carries."""
+    found = [JOINT_NAMES.index(name)]
+    for joint, parent in enumerate(PARENTS):  # parents come first
+        if parent in found:
+            found.append(joint)
+    return tuple(found)
+
+
+# The joints of each limb, from the trunk outwards, and of the trunk itself.
+LIMBS: dict[str, tuple[int, ...]] = {
+    "head": _hanging_on("neck"),
+    "left_arm": _hanging_on("left_collar"),
+    "right_arm": _hanging_on("right_collar"),
+    "left_leg": _hanging_on("left_hip"),
+    "right_leg": _hanging_on("right_hip"),
+}
+TRUNK: tuple[int, ...] = tuple(j for j in range(NUM_JOINTS) if not any(j in limb for limb in LIMBS.values()))

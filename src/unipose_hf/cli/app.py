@@ -5,7 +5,6 @@ A user's mistake ends as one sentence on stderr and exit code 2. What only one c
 """
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -69,5 +68,3 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-PoseFile = Annotated[Path, typer.Argument(metavar="FILE", help="An .npz, .bvh or .json file.", show_default=False)]
-Frame = Annotated[int, typer.Option(help="Frame of the file.")]

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from .app import Frame, Model, PoseFile, app
+from .app import Model, app
 from .checks import check_target, make_folder, parse_box, result_names, within
 from .loading import open_pipeline
+from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 Render = Annotated[bool, typer.Option("--render", help="Leave a picture beside the result, too: NAME.png.")]
@@ -62,6 +63,10 @@ def edit(
     text: Annotated[str, typer.Argument(help="What to change.", show_default=False)],
     output: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("edited.glb"),
     frame: Frame = 0,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     render: Render = False,
     model: Model = None,
 ) -> None:
@@ -69,7 +74,7 @@ def edit(
     from ..data.pose_files import read_pose
 
     _check_pose_target(output)
-    start = read_pose(pose, frame)
+    start = read_pose(pose, frame, **reading(up, facing, joint_map, person))
     edited = open_pipeline("pose-editing", model)({"pose": start, "text": text})
     _save(edited, output, render and ["pose-editing", text, start])
 
@@ -81,6 +86,10 @@ def render(
         Path | None, typer.Option(help="The picture: .png, .jpg or .webp.", show_default="NAME.png, here")
     ] = None,
     frame: Frame = 0,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     size: Annotated[int, typer.Option(min=16, max=8192, help="Of the square picture, in pixels.")] = 512,
     azimuth: Annotated[float, typer.Option(help="From where: 0 is in front, 90 the left of a body facing you.")] = 25,
     elevation: Annotated[float, typer.Option(help="How far from above, in degrees.")] = 10,
@@ -92,7 +101,8 @@ def render(
     if output.suffix.lower() not in _PICTURES:
         raise ValueError(f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES)}.")
     check_target(output)
-    read_pose(file, frame).render(output, size, azimuth=azimuth, elevation=elevation)
+    pose = read_pose(file, frame, **reading(up, facing, joint_map, person))
+    pose.render(output, size, azimuth=azimuth, elevation=elevation)
     typer.echo(output)
 
 

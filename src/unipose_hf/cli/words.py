@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from .app import By, Model, PoseFile, app
+from .app import By, Model, app
 from .checks import check_target
 from .loading import open_pipeline
+from .reading import FILES, Facing, JointMap, Person, PoseFile, Up, reading
 
 _BATCH = 16  # poses that the model describes at once
 
 
 @app.command()
 def describe(
-    files: Annotated[
-        list[Path], typer.Argument(help=".npz (AMASS), .bvh or .json files, or folders of them.", show_default=False)
-    ],
+    files: Annotated[list[Path], typer.Argument(help=f"Files, {FILES}, or folders of them.", show_default=False)],
     every: Annotated[int, typer.Option(min=1, help="Take every so many-th frame.")] = 1,
     by: Annotated[By, typer.Option(help="Who finds the words: the model, or measurements of the poses.")] = By.measure,
     seed: Annotated[int | None, typer.Option(help="By measure: another seed gives another wording.")] = None,
@@ -29,6 +28,10 @@ def describe(
     processes: Annotated[
         int | None, typer.Option(min=1, help="By measure: how many processes describe files at once.")
     ] = None,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     model: Model = None,
     output: Annotated[
         Path | None, typer.Option(help="A .parquet file for the captions, instead of printing.", show_default=False)
@@ -51,15 +54,16 @@ def describe(
     from ..data.caption_files import caption_file, caption_files, find_pose_files, write_captions
 
     found = find_pose_files(files)
+    told = reading(up, facing, joint_map, person)
     if by is By.measure:
-        described = caption_files(found, every=every, **given)
+        described = caption_files(found, every=every, reading=told, **given)
     else:
         run = open_pipeline("pose-to-text", model)
 
         def in_words(poses):
             return [answer["text"] for answer in run(list(poses), batch_size=_BATCH)]
 
-        described = (caption_file(file, every=every, describe=in_words) for file in found)
+        described = (caption_file(file, every=every, describe=in_words, reading=told) for file in found)
     if output is not None:
         described = write_captions(described, output)
     rows = [len(one.frames) for one in _readable(described, len(found), printing=output is None)]
@@ -95,6 +99,10 @@ def diff(
     frame_b: Annotated[int, typer.Option(help="Frame of the second file.")] = 0,
     by: Annotated[By, typer.Option(help="Who finds the words: the model, or measurements of the poses.")] = By.model,
     seed: Annotated[int | None, typer.Option(help="By measure: another seed gives another wording.")] = None,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
     model: Model = None,
 ) -> None:
     """Say how to get from the first pose to the second."""
@@ -104,7 +112,8 @@ def diff(
         raise ValueError("--model belongs to --by model, which was not asked for.")
     from ..data.pose_files import read_pose
 
-    poses = read_pose(pose_a, frame_a), read_pose(pose_b, frame_b)
+    told = reading(up, facing, joint_map, person)
+    poses = read_pose(pose_a, frame_a, **told), read_pose(pose_b, frame_b, **told)
     if by is By.measure:
         from ..captions import instruct_pairs
 

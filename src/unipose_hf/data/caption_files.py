@@ -49,15 +49,20 @@ def find_pose_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def caption_file(
-    file: Path, *, every: int = 1, describe: Callable[[torch.Tensor], list[str]] = caption_poses
+    file: Path,
+    *,
+    every: int = 1,
+    describe: Callable[[torch.Tensor], list[str]] = caption_poses,
+    reading: dict | None = None,
 ) -> FileCaptions:
     """Describe every so many-th frame of a file; a file that cannot be read gives an error, not an exception.
 
     Args:
         describe: poses `(N, 22, 3)` axis-angle -> a text for each.
+        reading: what `read_poses` takes beside the file.
     """
     try:
-        poses = read_poses(file)[::every]
+        poses = read_poses(file, **(reading or {}))[::every]
     except (ValueError, OSError) as error:
         return FileCaptions(file, [], [], str(error))
     except Exception as error:  # damaged bytes surface in many ways, and one file must not end a run over thousands
@@ -67,7 +72,13 @@ def caption_file(
 
 
 def caption_files(
-    files: Iterable[Path], *, every: int = 1, seed: int = 0, version: str = "default", processes: int = 1
+    files: Iterable[Path],
+    *,
+    every: int = 1,
+    seed: int = 0,
+    version: str = "default",
+    processes: int = 1,
+    reading: dict | None = None,
 ) -> Iterator[FileCaptions]:
     """`caption_file` of each file, in their order, whatever the number of processes.
 
@@ -76,9 +87,8 @@ def caption_files(
         OSError: a process was ended from outside.
     """
     caption_poses([], version=version)  # a wrong name is told before the first file is read
-    describe = functools.partial(
-        caption_file, every=every, describe=functools.partial(caption_poses, seed=seed, version=version)
-    )
+    caption = functools.partial(caption_poses, seed=seed, version=version)
+    describe = functools.partial(caption_file, every=every, describe=caption, reading=reading)
     if processes == 1:
         yield from map(describe, files)
         return

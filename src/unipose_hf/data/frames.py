@@ -5,7 +5,6 @@ import numpy as np
 import roma
 import torch
 
-from unipose_hf.body import NUM_JOINTS
 from unipose_hf.modeling.pose_unipose import Z_UP_TO_Y_UP
 
 # An OpenCV camera looks along its z axis and has y pointing down: half a turn about x.
@@ -24,22 +23,6 @@ def from_opencv(poses: np.ndarray, world_to_camera: np.ndarray | None = None) ->
         world_to_camera: `(..., 3, 3)` rotations, where the poses are given in a world and not before the camera.
     """
     return _turn(poses, OPENCV_TO_OURS if world_to_camera is None else OPENCV_TO_OURS @ world_to_camera)
-
-
-def body_joints(poses: np.ndarray, where: object) -> np.ndarray:
-    """The 22 body joints of rows of SMPL, SMPL-H or SMPL-X: `(F, 66 or more)` -> `(F, 22, 3)` float32.
-
-    Their orders agree in these joints. SMPL's two hand joints and the fingers of the others come behind.
-
-    Raises:
-        ValueError: another shape or no numbers; the message begins with `where`.
-    """
-    if poses.ndim != 2 or poses.shape[1] < 3 * NUM_JOINTS or poses.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{where} has poses of shape {poses.shape} and type {poses.dtype}; expected numbers of shape "
-            f"(frames, {3 * NUM_JOINTS} or more)."
-        )
-    return poses[:, : 3 * NUM_JOINTS].astype(np.float32).reshape(-1, NUM_JOINTS, 3)
 
 
 def _turn(poses, turn):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data files of others, read as plain data: numbers, words and containers. Nothing in a file is ever run."""
 
+import contextlib
 import json
 import zipfile
 from pathlib import Path
@@ -10,17 +11,21 @@ import numpy as np
 from ..files.unpickle import load_pickle
 
 
-def read_npz(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Those of the named arrays that an .npz archive has.
+def read_npz(path: Path, *names: str, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Those of the named arrays that an .npz archive has; of the optional ones, those that hold no Python objects.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or one of these arrays holds Python objects.
+        ValueError: it is damaged, or one of the arrays that are not optional holds Python objects.
     """
     path = _existing(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names if name in archive.files}
+            arrays = {name: archive[name] for name in names if name in archive.files}
+            for name in {*optional} & {*archive.files}:
+                with contextlib.suppress(ValueError):  # numpy does not unpickle here
+                    arrays[name] = archive[name]
+            return arrays
     except Exception as error:  # numpy, zipfile and zlib say in many ways that bytes are damaged
         raise ValueError(f"{path} cannot be read as an .npz of plain arrays ({error}); get it again.") from None
 

@@ -1,122 +1,120 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses out of whatever file a user has: AMASS-style .npz, .bvh of the usual skeletons, .json of `Pose.save`."""
+"""Poses out of whatever file a user has: motions, results of other programs, our own files."""
 
 import os
 from pathlib import Path
 
-import numpy as np
 import roma
 import torch
 from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS
+from unipose_hf.files.unpickle import read_pickle
+from unipose_hf.foreign_files import load_tensors_only
 from unipose_hf.modeling.pose_unipose import Pose
+from unipose_hf.modeling.smpl_rows_unipose import in_our_world, read_archive
+from unipose_hf.modeling.world_unipose import axis_vector, world_turn
 
-from .frames import from_z_up
-from .motion import parse_bvh, read_bvh
+from .bvh import Bvh, parse_bvh
+from .bvh_names import complete_joint_map, guess_joint_map
+from .bvh_orientation import world_up
+from .glb_file import read_glb
+from .motion import bvh_poses, read_deepmimic
+from .plain_files import read_json, read_npz_object
+from .tool_results import read_results
 
-READABLE = (".npz", ".bvh", ".json")
+__all__ = ["READABLE", "guess_joint_map", "read_pose", "read_poses"]
 
-# Names of limb joints (ours -> without side, in small letters, only letters), by the two conventions in use:
-# SMPL's and the one of Mixamo, CMU and MotionBuilder. They contradict each other, so one of them must fit as a whole.
-_CONVENTIONS = (
-    {
-        "hip": ("hip",),
-        "knee": ("knee",),
-        "ankle": ("ankle",),
-        "foot": ("foot", "toe", "toes", "toebase"),
-        "collar": ("collar", "clavicle"),
-        "shoulder": ("shoulder",),
-        "elbow": ("elbow",),
-        "wrist": ("wrist",),
-    },
-    {
-        "hip": ("upleg", "thigh", "upperleg"),
-        "knee": ("leg", "lowleg", "lowerleg", "shin", "calf"),
-        "ankle": ("foot",),
-        "foot": ("toebase", "toe", "toes"),
-        "collar": ("shoulder", "clavicle", "collar"),
-        "shoulder": ("arm", "uparm", "upperarm"),
-        "elbow": ("forearm", "lowarm", "lowerarm"),
-        "wrist": ("hand",),
-    },
-)
-_OPTIONAL = ("foot", "collar")
+READABLE = (".npz", ".bvh", ".json", ".glb", ".pkl", ".pt", ".pth")
+
 _T_POSE_COSINE = 0.97  # arms point sideways and legs down within 14 degrees
 
 
-def read_poses(path: str | os.PathLike) -> Tensor:
+def read_poses(
+    path: str | os.PathLike,
+    *,
+    up: str | None = None,
+    facing: str | None = None,
+    joint_map: dict[str, str] | None = None,
+    person: str | None = None,
+) -> Tensor:
     """
     All frames of a file, as axis-angle `(F, 22, 3)` float32 in our frame.
 
-    BVH rest poses must stand upright, y up, facing +z, as `read_bvh` says.
+    Read are .bvh of any usual skeleton; .npz of AMASS's kind; .json and .glb of `Pose.save`; and the results of other
+    programs that hold rotations (.pkl, .pt, .pth, .json, .npz, see `tool_results`).
+
+    Args:
+        up: the axis of the file's world that points up: "y", "z", "-y" (before a camera) ...; by default it is read
+            off the file.
+        facing: its axis that points to the viewer; by default the usual one with such an `up`.
+        joint_map: our joint name -> the .bvh file's, for the joints that are not known by their names.
+        person: of several people in the results of a program, the one to read.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: another suffix, a damaged file, or a BVH skeleton with unknown names.
+        ValueError: another suffix, a damaged file, no rotations, unknown joints, or nothing tells which way is up.
     """
     path = Path(path)
+    poses = _read(path, {"up": up, "facing": facing}, joint_map, person)
+    if not torch.isfinite(poses).all():
+        frame = int((~torch.isfinite(poses)).any(-1).any(-1).nonzero()[0])
+        raise ValueError(f"{path} holds NaN or infinite numbers in frame {frame}; expected finite rotation vectors.")
+    return poses
+
+
+def read_pose(path: str | os.PathLike, frame: int = 0, **reading) -> Pose:
+    """One frame of a file, as `read_poses` reads it; with the body shape where the file is one of `Pose.save`."""
+    path = Path(path)
+    if path.suffix.lower() == ".npz" and not _keeps_results(read_archive(path)):
+        return Pose.from_npz(path, frame, reading.get("up"), reading.get("facing"))
+    poses = read_poses(path, **reading)
+    if not -len(poses) <= frame < len(poses):
+        raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
+    if path.suffix.lower() == ".json" and _is_own(read_json(path, object)):
+        return Pose.from_json(path)
+    return Pose(poses[frame])
+
+
+def _read(path: Path, world: dict, joint_map, person) -> Tensor:
     suffix = path.suffix.lower()
     if suffix not in READABLE:
         found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
         raise ValueError(f"{path} has {found}; poses are read from {', '.join(READABLE)}.")
     if suffix == ".bvh":
-        own = _own_rotations(path)
-        return read_bvh(path, guess_joint_map(path)) if own is None else own
-    if suffix == ".json":
-        return torch.from_numpy(Pose.from_json(path).axis_angle.copy())[None]
-    Pose.from_npz(path)  # says what is wrong with the file
-    with np.load(path, allow_pickle=False) as data:
-        poses = torch.from_numpy(data["poses"][:, :66].astype(np.float32)).reshape(-1, 22, 3)
-    if not torch.isfinite(poses).all():
-        frame = int((~torch.isfinite(poses)).any(-1).any(-1).nonzero()[0])
-        raise ValueError(f"{path} holds NaN or infinite numbers in frame {frame}; expected finite rotation vectors.")
-    return torch.from_numpy(from_z_up(poses.numpy()))
+        bvh = parse_bvh(path)
+        own = None if joint_map else _own_rotations(bvh, path, **world)
+        return bvh_poses(bvh, complete_joint_map(bvh, joint_map or {}, path), path, **world) if own is None else own
+    if suffix == ".glb":
+        return torch.from_numpy(read_glb(path))[None]
+    if suffix == ".npz":
+        arrays = read_archive(path)
+        if not _keeps_results(arrays):
+            return torch.from_numpy(in_our_world(arrays, path, **world))
+        content = read_npz_object(path, "results")
+    elif suffix == ".json":
+        content = read_json(path, object)
+        if _is_own(content):
+            return torch.from_numpy(Pose.from_json(path).axis_angle.copy())[None]
+        if isinstance(content, dict) and "Frames" in content:
+            return read_deepmimic(path)
+    else:
+        content = read_pickle(path) if suffix == ".pkl" else load_tensors_only(path)
+    return read_results(content, path, person=person, **world)
 
 
-def read_pose(path: str | os.PathLike, frame: int = 0) -> Pose:
-    """One frame of a file; with the body shape where the file is one of `Pose.save`."""
-    path = Path(path)
-    if path.suffix.lower() == ".npz":
-        return Pose.from_npz(path, frame)
-    poses = read_poses(path)
-    if not -len(poses) <= frame < len(poses):
-        raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
-    return Pose.from_json(path) if path.suffix.lower() == ".json" else Pose(poses[frame])
+def _keeps_results(arrays: dict) -> bool:
+    """Whether an .npz keeps one object, as ROMP does, and no arrays."""
+    return "results" in arrays and all(array is None for array in arrays.values())
 
 
-def guess_joint_map(path: str | os.PathLike) -> dict[str, str]:
-    """
-    Our joint names -> those of a BVH file (for `read_bvh`): limbs by their names, the spine by where it is.
-
-    Raises:
-        FileNotFoundError, ValueError: no such file; not a BVH file; limbs are missing or named otherwise.
-    """
-    bvh = parse_bvh(path)
-    sided = {_side_and_part(name): name for name in reversed(bvh.names)}
-    best = {}
-    for convention in _CONVENTIONS:
-        found = {}
-        for side in ("left", "right"):
-            for joint, parts in convention.items():
-                name = next((sided[side, part] for part in parts if (side, part) in sided), None)
-                if name is not None:
-                    found[f"{side}_{joint}"] = name
-        missing = [f"{s}_{j}" for s in ("left", "right") for j in convention if j not in _OPTIONAL]
-        missing = [name for name in missing if name not in found]
-        if not missing:
-            return found | _middle(bvh, found)
-        best = max(best, found, key=len)
-    raise ValueError(
-        f"{path} has no joints that look like the limbs of a person (found {', '.join(best) or 'none'}); rename them "
-        f"as SMPL (left_hip, left_knee ...) or Mixamo (LeftUpLeg, LeftLeg ...) do. Its joints are {bvh.names}."
-    )
+def _is_own(content) -> bool:
+    return isinstance(content, dict) and "axis_angle" in content
 
 
-def _own_rotations(path: Path) -> Tensor | None:
+def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> Tensor | None:
     """The rotations `(F, 22, 3)` of a file with our own skeleton in its T-pose, as `Pose.save` writes it, exactly as
-    they stand there; None for every other skeleton."""
-    bvh = parse_bvh(path)
+    they stand there but for the world's axes; None for every other skeleton."""
     if sorted(bvh.names) != sorted(JOINT_NAMES):
         return None
     index = [bvh.names.index(name) for name in JOINT_NAMES]
@@ -128,52 +126,7 @@ def _own_rotations(path: Path) -> Tensor | None:
     ends = [JOINT_NAMES.index(name) for name in ("left_elbow", "right_elbow", "left_knee", "right_knee")]
     if (rest[ends] * tee).sum(-1).min() < _T_POSE_COSINE:
         return None
-    return roma.rotmat_to_rotvec(bvh.rotations[:, index]).float()
-
-
-def _side_and_part(name: str) -> tuple[str, str]:
-    """`mixamorig:LeftUpLeg`, `left_hip`, `l_hip` -> (side, part in small letters); side "" for the middle."""
-    words = name.split(":")[-1]
-    letters = "".join(character for character in words.lower() if character.isalpha())
-    for side in ("left", "right"):
-        if letters.startswith(side):
-            return side, letters[len(side) :]
-        if words[:2].lower() in (f"{side[0]}_", f"{side[0]}."):
-            return side, letters[1:]
-    return "", letters
-
-
-def _middle(bvh, limbs: dict[str, str]) -> dict[str, str]:
-    """Pelvis, spine, neck and head: the way from where the legs part to where the arms part, and on to the head."""
-
-    def way_up(name: str) -> list[int]:
-        way = [bvh.names.index(name)]
-        while bvh.parents[way[-1]] >= 0:
-            way.append(bvh.parents[way[-1]])
-        return way
-
-    def parting(left: str, right: str) -> int:
-        other = set(way_up(limbs[right]))
-        return next(joint for joint in way_up(limbs[left]) if joint in other)
-
-    pelvis, chest = parting("left_hip", "right_hip"), parting("left_shoulder", "right_shoulder")
-    found = {"pelvis": bvh.names[pelvis]}
-    spine = _between(way_up(bvh.names[chest]), pelvis)
-    if spine:
-        found["spine3"] = bvh.names[spine[-1]]
-    if len(spine) > 1:
-        found["spine1"] = bvh.names[spine[0]]
-    if len(spine) > 2:
-        found["spine2"] = bvh.names[spine[len(spine) // 2]]
-    head = next((name for name in bvh.names if _side_and_part(name) == ("", "head")), None)
-    if head is not None:
-        found["head"] = head
-        necks = _between(way_up(head), chest)[:-1]
-        if necks:
-            found["neck"] = bvh.names[necks[-1]]
-    return found
-
-
-def _between(way_up: list[int], below: int) -> list[int]:
-    """The joints of a way, from the one above `below` to the way's own; none where the way does not lead there."""
-    return way_up[: way_up.index(below)][::-1] if below in way_up else []
+    up = up or world_up(bvh, dict(zip(JOINT_NAMES, index, strict=True)), axis_vector("y"), path)
+    rotations = bvh.rotations[:, index]
+    rotations[:, 0] = world_turn(up, facing) @ rotations[:, 0]
+    return roma.rotmat_to_rotvec(rotations).float()

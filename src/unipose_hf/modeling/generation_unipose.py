@@ -441,9 +441,14 @@ class UniPoseGenerationMixin(GenerationMixin):
         decoding: str | None = None,
         num_return_sequences: int = 1,
         temperature: float = 1.0,
+        steps: int = 1,
         **model_inputs,
     ) -> UniPosePoseOutput:
         """Answers each prompt with one pose, in a single forward pass over prompt, `<pose_start>` and queries.
+
+        In one pass every code is chosen without regard to the others. With more `steps` each pass decides a part of
+        the codes, the surest first, and the next ones see these (as MaskGIT does, Chang et al. 2022): for models
+        trained with some of the codes given.
 
         Args:
             input_ids (`(batch, columns)`): prompts, padded on the left, without `<pose_start>` at the end.
@@ -453,6 +458,7 @@ class UniPoseGenerationMixin(GenerationMixin):
                 `"expected"` decodes the mean code vector of every place, which varies smoothly with the prompt.
             num_return_sequences (`int`): poses for each prompt; more than one only with `"sample"`.
             temperature (`float`): divides the logits before the softmax.
+            steps (`int`): forward passes, at most `num_codes`.
             model_inputs: what else the processor returned (`pixel_values`, `pose_pixel_values`, `pose_values`, ...).
 
         Raises:
@@ -476,27 +482,44 @@ class UniPoseGenerationMixin(GenerationMixin):
             raise ValueError('The prompts are padded on the right; set padding_side="left" on the tokenizer.')
 
         num_codes = self.config.pose_config.num_codes
+        if not 1 <= steps <= num_codes:
+            raise ValueError(f"steps is {steps}; a pose of {num_codes} codes is decoded in 1 to {num_codes} steps.")
         start = [*self.config.pose_answer_prefix_ids, self.config.pose_start_token_id]
         start = input_ids.new_tensor(start).expand(len(input_ids), -1)
         queries = input_ids.new_full((len(input_ids), num_codes), self.config.pose_query_token_id)
         attention_mask = F.pad(attention_mask, (0, start.shape[1] + num_codes), value=1)
         model_inputs.pop("mm_token_type_ids", None)  # as long as the prompt, and not used
-        hidden_states = self.model(
-            input_ids=torch.cat([input_ids, start, queries], 1),
-            attention_mask=attention_mask,
-            position_ids=(attention_mask.long().cumsum(1) - 1).clamp_min(0),
-            use_cache=False,
-            **model_inputs,
-        ).last_hidden_state
-        logits = self.head_of_codes(hidden_states[:, -num_codes:])  # (batch, num_codes, codebook_size)
-        probabilities = (logits.float() / temperature).softmax(-1)
-        if decoding == "sample":
+        model_inputs |= {
+            "attention_mask": attention_mask,
+            "position_ids": (attention_mask.long().cumsum(1) - 1).clamp_min(0),
+            "use_cache": False,
+        }
+        prompt = torch.cat([input_ids, start], 1)
+
+        def predicted(answers):
+            hidden_states = self.model(input_ids=torch.cat([prompt, answers], 1), **model_inputs).last_hidden_state
+            return (self.head_of_codes(hidden_states[:, -num_codes:]).float() / temperature).softmax(-1)
+
+        if steps > 1 and num_return_sequences > 1:
+            raise ValueError("Several sequences are sampled in one step; leave out steps, or repeat the prompt.")
+        probabilities = predicted(queries)  # (batch, num_codes, codebook_size)
+        tokenizer = self.model.pose_tokenizer
+        decided = torch.zeros_like(queries, dtype=torch.bool)
+        for step in range(1, steps):
+            codes = self._chosen_codes(probabilities, decoding)
+            spread = self._spread(probabilities).masked_fill(decided, -1.0)
+            surest = spread.argsort(1)[:, : num_codes * step // steps]
+            decided = torch.zeros_like(decided).scatter(1, surest, True)
+            queries = torch.where(decided, codes + self.config.pose_code_offset, queries)
+            probabilities = torch.where(decided[..., None], probabilities, predicted(queries))
+        if num_return_sequences > 1:
             draws = torch.multinomial(probabilities.flatten(0, 1), num_return_sequences, replacement=True)
             codes = draws.unflatten(0, (-1, num_codes)).transpose(1, 2).flatten(0, 1)  # (rows, num_codes)
         else:
-            codes = probabilities.argmax(-1)
-        tokenizer = self.model.pose_tokenizer
-        decoded = tokenizer.decode_expected(probabilities) if decoding == "expected" else tokenizer.decode(codes)
+            codes = self._chosen_codes(probabilities, decoding)
+            codes = torch.where(decided, queries - self.config.pose_code_offset, codes)
+        expected = decoding == "expected"
+        decoded = tokenizer.decode_expected(probabilities) if expected else tokenizer.decode(codes)
         chosen = probabilities.repeat_interleave(num_return_sequences, 0).gather(-1, codes.unsqueeze(-1))
         return UniPosePoseOutput(
             rotations=decoded.rotations,
@@ -504,6 +527,19 @@ class UniPoseGenerationMixin(GenerationMixin):
             scores=chosen.squeeze(-1).log().mean(-1).exp(),
             probabilities=probabilities,
         )
+
+    @staticmethod
+    def _chosen_codes(probabilities, decoding):
+        """Distributions `(batch, num_codes, codebook_size)` -> one code each: drawn, or the likeliest."""
+        if decoding == "sample":
+            return torch.multinomial(probabilities.flatten(0, 1), 1).view(probabilities.shape[:2])
+        return probabilities.argmax(-1)
+
+    def _spread(self, probabilities):
+        """The variance of the code vectors under each distribution, `(batch, num_codes)`: how unsure a code is."""
+        codebook = self.model.pose_tokenizer.quantizer.codebook.to(probabilities)
+        mean = probabilities @ codebook
+        return probabilities @ codebook.square().sum(-1) - mean.square().sum(-1)
 
     @torch.no_grad()
     def decode_poses(self, sequences: torch.LongTensor) -> list[list[torch.FloatTensor]]:

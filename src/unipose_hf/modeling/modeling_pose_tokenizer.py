@@ -22,9 +22,6 @@ from .rotation_unipose import matrix_to_rotation_6d, rotation_6d_to_matrix
 # Poses that are encoded and decoded at once on a processor: the intermediate results of more leave its cache.
 ENCODED_AT_ONCE, DECODED_AT_ONCE = 32, 64
 
-# Joints that the noise augmentation disturbs together: head, left arm, right arm, left leg, right leg (SMPL indices).
-LIMBS = ((12, 15), (13, 16, 18, 20), (14, 17, 19, 21), (1, 4, 7, 10), (2, 5, 8, 11))
-
 
 @dataclass
 class PoseTokenizerEncoderOutput(ModelOutput):
@@ -353,17 +350,17 @@ class PoseTokenizerModel(PreTrainedModel):
             vectors = probabilities.to(codebook.device, torch.float32) @ codebook
         return self._decode_vectors(vectors)
 
-    def forward(self, rotations: torch.Tensor, noise_scale: float = 0.0, **kwargs) -> PoseTokenizerOutput:
+    def forward(self, rotations: torch.Tensor, noise: torch.Tensor | None = None, **kwargs) -> PoseTokenizerOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices.
-        noise_scale (`float`, *optional*, defaults to 0): while training, one limb of about half of the poses is
-            disturbed by uniform noise of this size on its 6D rotations; the target stays clean (supplement B.1).
+        noise (`torch.FloatTensor` of shape `(..., num_joints, 6)`, *optional*): added to the 6D rotations that are
+            encoded; the target stays clean (supplement B.1).
         """
         leading, flat = self._checked(rotations)
         with self._full_precision(rotations.device):
             rotation_6d = matrix_to_rotation_6d(flat)
-            if self.training and noise_scale > 0:
-                rotation_6d = disturb_limbs(rotation_6d, noise_scale)
+            if noise is not None:
+                rotation_6d = rotation_6d + noise.reshape(rotation_6d.shape)
             vectors, codes, commitment = self.quantizer(self.encoder(rotation_6d))
             decoded = rotation_6d_to_matrix(self.decoder(vectors))
             reconstruction = F.mse_loss(decoded, flat)
@@ -427,15 +424,3 @@ class PoseTokenizerModel(PreTrainedModel):
 
 def _parts(poses, at_once: int):
     return poses.split(at_once) if poses.device.type == "cpu" else (poses,)
-
-
-def disturb_limbs(rotation_6d: torch.Tensor, scale: float) -> torch.Tensor:
-    """Adds U(-scale, scale) to the 6D rotations of one random limb of about every second pose, (batch, 22, 6)."""
-    batch = rotation_6d.shape[0]
-    limbs = torch.zeros(len(LIMBS), rotation_6d.shape[1], device=rotation_6d.device)
-    for row, joints in enumerate(LIMBS):
-        limbs[row, list(joints)] = 1
-    chosen = limbs[torch.randint(len(LIMBS), (batch,), device=limbs.device)]
-    chosen = chosen * (torch.rand(batch, 1, device=limbs.device) < 0.5)
-    noise = (2 * torch.rand_like(rotation_6d) - 1) * scale
-    return rotation_6d + noise * chosen[..., None]

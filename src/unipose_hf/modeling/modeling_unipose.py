@@ -57,7 +57,8 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
         returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
     pose_logits (`torch.FloatTensor` of shape `(poses, num_codes, codebook_size)`): the logits of the codes at the
-        queries, in the order of the query blocks; only when labels were given and there are queries.
+        queries, in the order of the query blocks; only when labels were given and there are queries, or at
+        `code_columns`.
     """
 
     image_hidden_states: torch.FloatTensor | None = None
@@ -561,6 +562,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         mm_token_type_ids: torch.LongTensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        code_columns: torch.BoolTensor | None = None,
         pose_state: PoseDecodingState | None = None,
         cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
@@ -586,6 +588,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
                 5.24 on.
             mm_encoder_outputs: `{"image": get_image_features(...)}` instead of the pixels.
             logits_to_keep: 0 for the logits of all columns, n for the last n, a mask for those of a selection.
+            code_columns (`(batch, columns)`): mask of the columns of whole poses to be predicted; `pose_logits` are
+                then theirs, over the codes alone, which spares the rest of the vocabulary.
             pose_state: given by `generate`; the logits are then those of the next token under the grammar of poses.
 
         Raises:
@@ -615,13 +619,16 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         else:
             logits = self._next_logits(hidden_states, cache, pose_state)
         loss, pose_logits = None, None
+        if code_columns is not None:
+            codes = self.head_of_codes(hidden_states[code_columns])
+            pose_logits = codes.unflatten(0, (-1, self.config.pose_config.num_codes))
         if labels is not None or shift_labels is not None:
             if shift_labels is None and input_ids is not None:
                 shift_labels = make_shift_labels(labels, input_ids, self.config)
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=logits.shape[-1], shift_labels=shift_labels, **kwargs
             )
-            if input_ids is not None and logits.shape[:2] == input_ids.shape:
+            if pose_logits is None and input_ids is not None and logits.shape[:2] == input_ids.shape:
                 at_queries = logits[input_ids.to(logits.device) == self.config.pose_query_token_id]
                 pose_logits = self.code_logits(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
         return UniPoseCausalLMOutputWithPast(

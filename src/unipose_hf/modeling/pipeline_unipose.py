@@ -3,6 +3,7 @@
 
 import inspect
 import itertools
+import warnings
 
 import numpy as np
 from transformers import GenerationConfig, GenerationMixin, Pipeline
@@ -11,8 +12,8 @@ from .image_processing_unipose import load_picture
 from .pose_unipose import Pose
 from .processing_unipose import TASKS, task_messages
 
-_INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text")
-_POSE_OPTIONS = ("decoding", "num_return_sequences", "temperature", "do_sample")
+_INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text", "style")
+_POSE_OPTIONS = ("decoding", "num_return_sequences", "steps", "temperature", "do_sample")
 
 
 # What `generate` takes beside what stands in a generation configuration.
@@ -24,9 +25,10 @@ class UniPosePipeline(Pipeline):
     Base of the task pipelines.
 
     An input is a dict with the keys that the task takes (`image` or `images`, `box` or `boxes`, `pose` or `poses`,
-    `text`), or the bare value where one is enough; a list is a batch. The same keys may be given as arguments of the
-    call for all inputs. `batch_size` inputs go through the model at once. Every other argument of a call goes to
-    `generate_pose` or `generate`. With `num_return_sequences` above 1 every result becomes a list.
+    `text`, `style`), or the bare value where one is enough; a list is a batch. The same keys may be given as arguments
+    of the call for all inputs. `style` is the voice of a text: `"short"`, `"full"` or `"measured"`. `batch_size`
+    inputs go through the model at once. Every other argument of a call goes to `generate_pose` or `generate`. With
+    `num_return_sequences` above 1 every result becomes a list.
 
     Raises:
         ValueError: an empty or too long text, a missing or unknown key, a wrong number of images or poses, a pose of a
@@ -108,8 +110,21 @@ class UniPosePipeline(Pipeline):
         if given.get("text") is not None and not isinstance(given["text"], str):
             raise ValueError(f"The text must be a string, but {type(given['text']).__name__} was given.")
         pictures = [{"image": load_picture(i), "box": b} for i, b in zip(images, boxes, strict=True)]
-        messages = task_messages(self.unipose_task, text=given.get("text"), images=pictures, poses=poses)
+        style = given.get("style")
+        if style is None and TASKS[self.unipose_task].answer == "text":
+            style = self.processor.text_style
+        self._warn_of_unknown_words(given.get("text"))
+        messages = task_messages(self.unipose_task, text=given.get("text"), images=pictures, poses=poses, style=style)
         return {"messages": messages, "images": pictures, "turns": turns}
+
+    def _warn_of_unknown_words(self, text):
+        if text and (unknown := self.processor.unknown_words(text)):
+            words = ", ".join(repr(word) for word in unknown)
+            warnings.warn(
+                f"The model was not trained on the word{'s' * (len(unknown) > 1)} {words}; the pose may not show what "
+                "they mean. Say in other words what the body does.",
+                stacklevel=2,
+            )
 
     def _face_viewer(self, pose):
         """A pose -> the same facing the viewer, as text tasks are trained, and the turn `(3, 3)` taken from it."""
@@ -153,6 +168,8 @@ class UniPosePipeline(Pipeline):
 
     def _takes(self, key):
         rule = TASKS[self.unipose_task]
+        if key == "style":
+            return rule.answer == "text"
         if key == "text":
             return rule.text or rule.prompt_with_text is not None
         return bool(rule.poses if key in ("pose", "poses") else rule.images)

@@ -22,6 +22,7 @@ from .rotation_unipose import (
     matrix_to_rotation_6d,
     rotation_6d_to_matrix,
 )
+from .smpl_rows_unipose import in_our_world, read_archive
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -101,28 +102,45 @@ class Pose:
         return cls.from_matrix(rotation_6d_to_matrix(torch.from_numpy(rotation_6d.copy())), betas)
 
     @classmethod
-    def from_npz(cls, path: str | os.PathLike, frame: int = 0) -> Pose:
-        """From one frame of an AMASS-style file: `poses` (F, 66 or more) axis-angle in a z-up world.
+    def from_npz(
+        cls, path: str | os.PathLike, frame: int = 0, up: str | None = None, facing: str | None = None
+    ) -> Pose:
+        """From one frame of an AMASS-style file: `poses` (F, 66 or more) rotation vectors, or `root_orient` and
+        `pose_body`, or `global_orient` and `body_pose`.
 
         The 22 body joints are read, hands and translation are not. `betas` are kept only from files that `save`
         wrote: those of AMASS belong to SMPL-family bodies; pass them yourself if you use such a body.
+
+        `up` is the axis of the file's world that points up ("y", "z", "-y" before a camera), `facing` the one that
+        points to the viewer. By default they are read off the file: AMASS is z up, other programs are not.
         """
         path = _existing(path)
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {key: data[key] for key in ("poses", "betas", "format") if key in data.files}
-                keys = ", ".join(data.files)
-        except Exception as error:  # numpy, zipfile and zlib say in many ways that bytes are damaged
-            raise ValueError(f"{path} cannot be read as an .npz archive of plain arrays ({error}).") from error
-        poses = arrays.get("poses")
-        if poses is None or poses.ndim != 2 or poses.shape[1] < 3 * NUM_JOINTS:
-            found = f"the keys {keys}" if poses is None else f"poses of shape {poses.shape}"
-            raise ValueError(f"{path} has {found}; expected AMASS-style poses of shape (frames, 66 or more).")
+        arrays = read_archive(path)
+        poses = in_our_world(arrays, path, up, facing)
         if not -len(poses) <= frame < len(poses):
             raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
-        axis_angle = _checked(poses[frame, : 3 * NUM_JOINTS].reshape(NUM_JOINTS, 3), "poses", (NUM_JOINTS, 3))
-        betas = arrays["betas"].reshape(-1)[:NUM_BETAS] if "format" in arrays and "betas" in arrays else None
-        return cls(_turned(axis_angle, Z_UP_TO_Y_UP), betas)
+        betas = arrays.get("betas") if arrays.get("format") is not None else None
+        if betas is not None and arrays.get("average_shape") is None:
+            betas = betas.reshape(-1)[:NUM_BETAS]
+        else:
+            betas = None
+        return cls(poses[frame], betas)
+
+    @classmethod
+    def from_bvh(
+        cls, path: str | os.PathLike, frame: int = 0, up: str | None = None, facing: str | None = None, joint_map=None
+    ) -> Pose:
+        """From one frame of a BVH motion of any usual skeleton.
+
+        `up` and `facing` as for `from_npz`; `joint_map` names joints of the file that are not known by their names,
+        like `{"left_hip": "Hip.L"}`.
+        """
+        return _part("data.pose_files").read_pose(path, frame, up=up, facing=facing, joint_map=joint_map)
+
+    @classmethod
+    def from_glb(cls, path: str | os.PathLike) -> Pose:
+        """From a .glb file that `save` wrote (without its body shape, which is in the mesh)."""
+        return cls(_part("data.glb_file").read_glb(path))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Pose:
@@ -240,17 +258,20 @@ class Pose:
         return path
 
     def _npz(self) -> bytes:
-        poses = np.zeros((1, 156), dtype=np.float32)  # as SMPL+H files of AMASS: 22 body joints, then 30 of the hands
+        # As AMASS has SMPL-X: 22 body joints, then jaw, eyes and hands. Readers insist on betas, and on either rate.
+        poses = np.zeros((1, 165), dtype=np.float32)
         poses[0, : 3 * NUM_JOINTS] = _turned(self._axis_angle, Z_UP_TO_Y_UP.T).reshape(-1)
         arrays = {
             "poses": poses,
             "trans": np.zeros((1, 3), dtype=np.float32),
+            "betas": np.zeros(NUM_BETAS, dtype=np.float32) if self._betas is None else self._betas,
             "gender": np.array("neutral"),
             "mocap_framerate": np.array(30.0),
+            "mocap_frame_rate": np.array(30.0),
             "format": np.array(FORMAT),
         }
-        if self._betas is not None:
-            arrays["betas"] = self._betas
+        if self._betas is None:
+            arrays["average_shape"] = np.array(True)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         return buffer.getvalue()

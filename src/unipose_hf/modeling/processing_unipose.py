@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chats of text, images and poses -> tensors for UniPose, and its tasks written as chats (UniPose, section 3.1)."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class Task:
     prompt_with_text: str | None = None
 
 
+# Voices of texts: how people would put it, in a few words or in full, and as posecodes and paircodes measure it.
+TEXT_STYLES = {"short": " In a few words.", "full": " In plain English.", "measured": ""}
+
 TASKS = {
     "image-to-pose": Task(
         "Estimate the pose.", images=1, answer="pose", prompt_with_text="Estimate the pose of this person: {text}"
@@ -82,7 +86,7 @@ TASKS = {
 }
 
 
-def task_messages(task, *, text=None, images=(), poses=(), answer=None):
+def task_messages(task, *, text=None, images=(), poses=(), answer=None, style=None):
     """
     One task as chat messages, with the default wording that the model is trained on.
 
@@ -92,9 +96,11 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
         images (sequence): pictures, or dicts `{"image": picture, "box": (x0, y0, x1, y1)}`.
         poses (sequence): poses in any form that [`UniPoseProcessor`] takes.
         answer (*optional*): a pose or a text; adds the assistant's turn, for training.
+        style (*optional*): the voice of a text that is asked for, a key of `TEXT_STYLES`.
 
     Raises:
-        ValueError: unknown task, missing or superfluous text, wrong number of images or poses.
+        ValueError: unknown task or style, a style where a pose is asked for, missing or superfluous text, wrong number
+            of images or poses.
     """
     if task not in TASKS:
         raise ValueError(f"There is no task {task!r}; choose one of {', '.join(TASKS)}.")
@@ -109,6 +115,7 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
     template = rule.prompt if text is None or rule.text else rule.prompt_with_text
     if template is None:
         raise ValueError(f"{task} takes no text, but {text!r} was given.")
+    template += style_suffix(task, style)
     content = [{"type": "image", **(i if isinstance(i, dict) else {"image": i})} for i in images]
     content += [{"type": "pose", "pose": pose} for pose in poses]
     content.append({"type": "text", "text": template.replace("{text}", text or "")})
@@ -117,6 +124,35 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None):
         key = rule.answer
         messages.append({"role": "assistant", "content": [{"type": key, key: answer}]})
     return messages
+
+
+def _is_known(word, known):
+    """Whether a word is known, or is another form of a known one."""
+    word = word.replace("’", "'")
+    stems = {word, word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ed")}
+    stems |= {
+        word.removesuffix("ing"),
+        word.removesuffix("ing") + "e",
+        word.removesuffix("d"),
+        word.removesuffix("ly"),
+    }
+    stems |= {word.removesuffix("er"), word + "s", word + "ing"}
+    return len(word) == 1 or not stems.isdisjoint(known)
+
+
+def style_suffix(task, style):
+    """What is said after a prompt to ask for a voice of texts; nothing for `None`.
+
+    Raises:
+        ValueError: unknown style, or the task answers with a pose.
+    """
+    if style is None:
+        return ""
+    if style not in TEXT_STYLES:
+        raise ValueError(f"There is no style {style!r}; choose one of {', '.join(TEXT_STYLES)}.")
+    if TASKS[task].answer != "text":
+        raise ValueError(f"{task} answers with a pose, which has no style; leave out style={style!r}.")
+    return TEXT_STYLES[style]
 
 
 def add_pose_tokens(tokenizer, codebook_size):
@@ -179,6 +215,10 @@ class UniPoseProcessor(ProcessorMixin):
         chat_template (`str`, *optional*): Jinja template, by default `<user>...<assistant>...`.
         num_codes (`int`, *optional*, defaults to 80): tokens of one pose.
         num_image_tokens (`int`, *optional*, defaults to 576): tokens of one image.
+        text_style (`str`, *optional*): the voice of texts that pipelines ask for, a key of `TEXT_STYLES`, for a model
+            that was trained on several; `None` for the default prompts alone.
+        known_words (`str`, *optional*): the words of texts that the model was trained on, lower case, with spaces
+            between; pipelines warn of others.
     """
 
     valid_processor_kwargs = UniPoseProcessorKwargs
@@ -186,8 +226,17 @@ class UniPoseProcessor(ProcessorMixin):
     skip_tensor_conversion = ["text_replacement_offsets", "offset_mapping"]
 
     def __init__(
-        self, image_processor=None, tokenizer=None, chat_template=None, num_codes=80, num_image_tokens=576, **kwargs
+        self,
+        image_processor=None,
+        tokenizer=None,
+        chat_template=None,
+        num_codes=80,
+        num_image_tokens=576,
+        text_style=None,
+        known_words=None,
+        **kwargs,
     ):
+        self.text_style, self.known_words = text_style, known_words
         self.num_codes = num_codes
         self.num_image_tokens = num_image_tokens
         self.image_token, self.pose_token, self.pose_query_token = IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN
@@ -216,6 +265,20 @@ class UniPoseProcessor(ProcessorMixin):
         names["pose_query"] = POSE_QUERY_TOKEN
         ids = {f"{name}_token_id": self.tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
         return {**ids, "pose_code_offset": self.pose_code_offset}
+
+    def unknown_words(self, text):
+        """The words of a text that the model was not trained on, in order; none where `known_words` is not set."""
+        if not self.known_words:
+            return []
+        known = self._known_words
+        found = [
+            word for word in re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", text) if not _is_known(word.lower(), known)
+        ]
+        return list(dict.fromkeys(found))
+
+    @functools.cached_property
+    def _known_words(self):
+        return frozenset(self.known_words.split())
 
     @property
     def _code_ids(self):

@@ -29,10 +29,14 @@ class UniPoseSFTConfig(SFTConfig):
         use_lora: train the linear layers of the language model through LoRA; else in full, as small models can be.
         lora_r, lora_alpha, lora_dropout: of LoRA.
         use_muon: Muon for linear layers instead of AdamW, see `unipose_hf.training.muon`; not for sharded parameters.
+        table_learning_rate: beside Muon, the rate of what AdamW trains: rows of words and codes, the head. Unset, that
+            of the linear layers. Rows of rare words see few samples and may take larger steps.
         joint_loss_weight, rotation_loss_weight, stated_loss_weight: weights of losses on the pose expected under the
             predicted codes, beside the paper's cross-entropy: for each metre of mean joint error, for the mean squared
             matrix entry, and for what the text states of the pose (`unipose_hf.training.code_loss`). 0, the paper's
             choice, leaves a loss out.
+        given_share: share of the answers of which some codes are given, so that poses can also be decoded in several
+            steps; 0, the paper's choice, asks for all codes always. Only beside a loss on whole poses.
         reading_loss_weight: weight of a loss on how well the language model knows, within, where the joints of the
             prompt's poses and of the people in its pictures are and how they stand to each other
             (`unipose_hf.training.reading_loss`), for each metre. 0, the paper's choice, leaves it out.
@@ -55,9 +59,11 @@ class UniPoseSFTConfig(SFTConfig):
     lora_alpha: int = field(default=16, metadata={"help": "Scale of LoRA."})
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout of LoRA."})
     use_muon: bool = field(default=False, metadata={"help": "Muon for the linear layers instead of AdamW."})
+    table_learning_rate: float | None = field(default=None, metadata={"help": "Of embeddings and head, beside Muon."})
     joint_loss_weight: float = field(default=0.0, metadata={"help": "For each metre of mean joint error."})
     rotation_loss_weight: float = field(default=0.0, metadata={"help": "For the mean squared entry of rotations."})
     stated_loss_weight: float = field(default=0.0, metadata={"help": "For what the text states of the pose."})
+    given_share: float = field(default=0.0, metadata={"help": "Share of answers of which some codes are given."})
     reading_loss_weight: float = field(default=0.0, metadata={"help": "For each metre that read joints are off."})
     truth_loss_weight: float = field(default=0.0, metadata={"help": "Of a reward for what its own texts say truly."})
     # what the collator needs: samples as they are, all columns, whole sequences

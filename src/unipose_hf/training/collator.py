@@ -2,14 +2,15 @@
 """Samples `{"task", "messages", "images", "poses"}` as one batch of the model, for any trainer.
 
 `SFTTrainer` computes the loss from `shift_labels` if the batch has them and shifts `labels` by one column if not,
-which is wrong for a pose: the logits at a query predict the code of that very column.
+which is wrong for a pose: the logits at a query predict the code of that very column. So do `label_smoothing_factor`
+and most functions given as `compute_loss_func`, in any trainer; `UniPoseTrainer` refuses both.
 """
 
 import logging
 
 import torch
 
-from unipose_hf.body import remove_yaw
+from unipose_hf.body import NUM_JOINTS, remove_yaw
 from unipose_hf.data.samples import filled_messages
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.modeling_unipose import make_shift_labels
@@ -25,7 +26,7 @@ class UniPoseCollator:
     Beside the four keys of every sample it reads these, where they are there: `pose_codes`, the code numbers of its
     poses (see `add_pose_codes`; else its poses are tokenized here, each time anew), `vision_features`, what the frozen
     encoders said of its images, in place of these, `pictured`, the poses of the people in them, `stated`, what the
-    text says of the pose to be made, and `id`.
+    text says of the pose to be made, `weights`, what each joint of that pose counts `(22,)`, and `id`.
 
     A sample that cannot be read is named in the log and left out of its batch.
 
@@ -33,7 +34,8 @@ class UniPoseCollator:
         processor: of the model in training.
         pose_tokenizer: of the same model.
         pose_targets: give the batch what the losses on whole poses need: of the answers `answer_pose_values`
-            `(answers, 22, 3, 3)` and, for the samples that have `stated`, `stated_bounds` `(bounds, 5)`; of the
+            `(answers, 22, 3, 3)`, `answer_weights` `(answers, 22)` and, for the samples that have `stated`,
+            `stated_bounds` `(bounds, 5)`; of the
             prompts `prompt_pose_values` `(poses, 22, 3, 3)`, yaw removed, and `prompt_pose_follows` `(poses,)`,
             whether the pose before is of the same prompt; of the samples that have `pictured` the same of these,
             `pictured_pose_values` and `pictured_pose_follows`.
@@ -99,11 +101,12 @@ class UniPoseCollator:
 
     def _targets(self, samples):
         """True poses: of the answers, with what their texts state, of the prompts, and of the prompts' pictures."""
-        answers, stated, told, pictured = [], [], [], []
+        answers, weights, stated, told, pictured = [], [], [], [], []
         for sample in samples:
             poses = [torch.as_tensor(pose, dtype=torch.float32) for pose in sample["poses"]]
             if sample["messages"][-1]["content"][-1]["type"] == "pose":
                 answers.append(poses.pop())
+                weights.append(sample.get("weights") or [1.0] * NUM_JOINTS)
                 stated.append(sample.get("stated") or [])
             told.append(poses)
             pictured.append([torch.as_tensor(pose, dtype=torch.float32) for pose in sample.get("pictured") or []])
@@ -111,6 +114,7 @@ class UniPoseCollator:
         if answers:
             targets["answer_pose_values"] = axis_angle_to_matrix(torch.stack(answers))
             targets["stated_bounds"] = stated_bounds(stated)
+            targets["answer_weights"] = torch.tensor(weights)
         for name, groups in (("prompt", told), ("pictured", pictured)):
             if any(groups):
                 poses = torch.stack([pose for group in groups for pose in group])

@@ -8,15 +8,17 @@ and its number alone, so that resumed and distributed runs see the same ones; a 
 
 import functools
 
+import roma
 import torch
 from datasets import Dataset
 
-from unipose_hf.body import remove_yaw
+from unipose_hf.body import LIMBS, TRUNK, mirror_pose, remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.instructions import choose_template, fill_template, pretraining_template
+from unipose_hf.data.language.composer import Composer
 from unipose_hf.data.samples import set_aside
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
-from unipose_hf.modeling.processing_unipose import TASKS
+from unipose_hf.modeling.processing_unipose import TASKS, style_suffix
 from unipose_hf.training.collator import pose_codes
 from unipose_hf.training.pose_tokenizer import pose_pool
 
@@ -34,19 +36,16 @@ TASK_SHARES = {
         "image-diff": 4,
     },
 }
+# The same of samples in plain English.
+PLAIN_SHARES = {"text-to-pose": 7, "pose-editing": 5, "pose-to-text": 2, "pose-diff": 1}
+BAND = 4  # blocks in plain English hold texts of like length: a band of so many times the rows that were composed
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
 # Texts to be written say what would hold if joints were turned by so many radians, and are about poses of which
 # so many things are to be said; those to be read say anything.
 STEADY, FEWEST_STATEMENTS = 0.1, 5
 PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
-# root and trunk with head, left arm, right arm, left leg, right leg: what two frames of one movement may share
-LIMB_GROUPS = (
-    [0, 3, 6, 9, 12, 15],
-    [13, 16, 18, 20],
-    [14, 17, 19, 21],
-    [1, 4, 7, 10],
-    [2, 5, 8, 11],
-)
+# Trunk with head, and each arm and leg: what two frames of one movement may share.
+SHARED_PARTS = ([*TRUNK, *LIMBS["head"]], *(list(limb) for name, limb in LIMBS.items() if name != "head"))
 SHARED_LIMB = 0.6  # how often the two poses of a related pair share a limb
 
 
@@ -60,6 +59,9 @@ def open_samples(
     seed: int = 0,
     templates: float = 0.0,
     poses: int = 131_072,
+    composer: Composer | None = None,
+    plain: float = 0.0,
+    captured: torch.Tensor | None = None,
 ) -> Dataset:
     """
     Args:
@@ -73,6 +75,9 @@ def open_samples(
         seed: of everything.
         templates: share of the samples that ask in one of 200 wordings instead of the one of pipelines.
         poses: how many different ones the samples draw from.
+        composer: of texts in plain English (`unipose_hf.data.language`).
+        plain: share of the blocks that it makes, of the tasks in `PLAIN_SHARES`.
+        captured: further poses `(n, 22, 3)` to draw from.
 
     Returns:
         a `datasets.Dataset` that makes its samples when asked: the four keys of every sample, `pose_codes`,
@@ -83,7 +88,7 @@ def open_samples(
     """
     if images is None and any(TASKS[task].images for task in shares):
         raise ValueError("Some tasks have pictures, but there are none; build them with build_image_bank.")
-    blocks = _Blocks(shares, pose_tokenizer, images, block, seed, templates, poses)
+    blocks = _Blocks(shares, pose_tokenizer, images, block, seed, templates, poses, composer, plain, captured)
 
     def make(numbers):
         samples = [blocks[number // block][number % block] for number in numbers["number"]]
@@ -93,9 +98,11 @@ def open_samples(
 
 
 class _Blocks:
-    def __init__(self, shares, pose_tokenizer, images, rows, seed, templates, poses):
-        self.tasks, self.shares = list(shares), torch.tensor(list(shares.values()), dtype=torch.float)
+    def __init__(self, shares, pose_tokenizer, images, rows, seed, templates, poses, composer, plain, captured):
+        self.shares, self.composer, self.plain = shares, composer, plain
         self.pool = remove_yaw(pose_pool(seed, poses))
+        if captured is not None:
+            self.pool = torch.cat([self.pool, captured, mirror_pose(captured)])
         self.pose_tokenizer, self.images = pose_tokenizer, images
         self.rows, self.seed, self.templates = rows, seed, templates
         self.block = functools.lru_cache(maxsize=4)(self._make)
@@ -105,7 +112,9 @@ class _Blocks:
 
     def _make(self, number):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        task = self.tasks[int(torch.multinomial(self.shares, 1, generator=generator))]
+        if self.composer is not None and float(torch.rand(1, generator=generator)) < self.plain:
+            return self._plain(number, generator)
+        task = _drawn(self.shares, generator)
         rule, rows = TASKS[task], self.rows
         count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)  # poses of a sample
         features, drawn = None, 2 * rows if rule.answer == "text" else rows
@@ -124,22 +133,57 @@ class _Blocks:
             texts, stated, poses = [texts[row] for row in best], [[]] * rows, poses[best]
             features = None if features is None else features[best]
         kept = poses[:, [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]]  # (rows, poses, 22, 3)
-        codes = iter(pose_codes(self.pose_tokenizer, list(kept.flatten(0, 1))))
+        further = {
+            "stated": stated,
+            "vision_features": [None] * rows,
+            "pictured": [[]] * rows,
+            "weights": [None] * rows,
+        }
+        if features is not None:
+            further |= {"vision_features": [list(row) for row in features], "pictured": [list(row) for row in poses]}
+        return self._chats(task, number, kept, texts, further, generator)
+
+    def _plain(self, number, generator):
+        """A block in plain English."""
+        task, rows = _drawn(PLAIN_SHARES, generator), self.rows
+        make = {
+            "text-to-pose": self.composer.prompts,
+            "pose-editing": self.composer.instructions,
+            "pose-to-text": self.composer.descriptions,
+            "pose-diff": self.composer.differences,
+        }[task]
+        composed = make(BAND * rows, int(torch.randint(2**31, (1,), generator=generator)))
+        by_length = sorted(range(BAND * rows), key=lambda row: len(composed.texts[row]))
+        first = int(torch.randint((BAND - 1) * rows + 1, (1,), generator=generator))
+        band = by_length[first : first + rows]
+        texts, styles = ([column[row] for row in band] for column in (composed.texts, composed.styles))
+        poses = composed.poses[band]
+        if task == "pose-editing":
+            poses = face_viewer_together(poses)
+        elif task != "text-to-pose":
+            poses = remove_yaw(poses)
+        further = {"stated": [[]] * rows, "vision_features": [None] * rows, "pictured": [[]] * rows}
+        further["weights"] = composed.weights[band].tolist()
+        return self._chats(task, number, poses, texts, further, generator, styles)
+
+    def _chats(self, task, number, poses, texts, further, generator, styles=None):
+        """Samples of a block from its poses `(rows, poses, 22, 3)` in chat order, its texts and further columns."""
+        rule, rows = TASKS[task], self.rows
+        codes = iter(pose_codes(self.pose_tokenizer, list(poses.flatten(0, 1))))
         wordings = torch.rand(rows, generator=generator).tolist()
         samples = []
         for row in range(rows):
             name = f"{task} {self.seed}-{number}-{row}"
             template = choose_template(task, name) if wordings[row] < self.templates else pretraining_template(task)
-            images = [{"image": None}] * rule.images
+            if styles and rule.answer == "text":
+                template += style_suffix(task, styles[row])
             text = texts[row] if rule.text else None
-            question = fill_template(template, images=images, poses=kept[row, : rule.poses], text=text)
-            answer = {"type": "pose", "pose": kept[row, -1]} if rule.answer == "pose" else _text(texts[row])
+            images = [{"image": None}] * rule.images
+            question = fill_template(template, images=images, poses=poses[row, : rule.poses], text=text)
+            answer = {"type": "pose", "pose": poses[row, -1]} if rule.answer == "pose" else _text(texts[row])
             messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
-            sample = {"id": name, "task": task, **set_aside(messages), "stated": stated[row]}
-            sample["pose_codes"] = [next(codes) for _ in kept[row]]
-            sample["vision_features"] = None if features is None else list(features[row])
-            sample["pictured"] = [] if features is None else list(poses[row])
-            samples.append(sample)
+            sample = {"id": name, "task": task, **set_aside(messages), "pose_codes": [next(codes) for _ in poses[row]]}
+            samples.append(sample | {key: column[row] for key, column in further.items()})
         return samples
 
     def _texts(self, task, poses, generator):
@@ -157,6 +201,21 @@ class _Blocks:
         return caption_poses(poses[:, 0], **options)
 
 
+def face_viewer_together(pairs: torch.Tensor) -> torch.Tensor:
+    """Pairs of poses `(rows, 2, 22, 3)`, both turned about the vertical as takes the yaw from the first."""
+    before, after = roma.rotvec_to_rotmat(pairs[:, :, 0]).unbind(1)  # (rows, 3, 3)
+    first = remove_yaw(pairs[:, 0])
+    turn = roma.rotvec_to_rotmat(first[:, 0]) @ before.mT
+    second = pairs[:, 1].clone()
+    second[:, 0] = roma.rotmat_to_rotvec(turn @ after)
+    return torch.stack([first, second], 1)
+
+
+def _drawn(shares: dict[str, float], generator: torch.Generator) -> str:
+    weights = torch.tensor(list(shares.values()), dtype=torch.float)
+    return list(shares)[int(torch.multinomial(weights, 1, generator=generator))]
+
+
 def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> torch.Tensor:
     """Two poses of the pool `(n, 22, 3)` each, `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as
     neighbours in a movement do.
@@ -169,7 +228,7 @@ def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
 def share_limbs(first, second, related, share: float, generator: torch.Generator) -> torch.Tensor:
     """`second` with each of its limbs taken from `first` in a share of the rows that are related, `(rows, 22, 3)`."""
     second = second.clone()
-    for limb in LIMB_GROUPS:
+    for limb in SHARED_PARTS:
         shared = related & (torch.rand(len(second), generator=generator) < share)
         second[:, limb] = torch.where(shared[:, None, None], first[:, limb], second[:, limb])
     return second

@@ -1,82 +1,230 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the retrieval models on texts and poses (UniPose, supplement B.2).
+"""Training of the retrieval models on `transformers.Trainer` (UniPose, supplement B.2), on any texts and poses.
 
-As published there are two phases, each a call of [`train_retrieval`] with texts of its own: automatic ones without
-end, from `draw_captions`, `draw_siblings` or `draw_instructions`, then others, which people wrote, from `draw_given`.
+    rows = datasets.Dataset.from_dict({"text": texts, "pose": poses})  # or "text", "pose_a" and "pose_b"
+    tokenizer = retrieval_tokenizer(texts, vocab_size=2000)
+    model = new_retrieval_model(tokenizer)  # pairs=True for rows of two poses
+    trainer = RetrievalTrainer(model, RetrievalTrainingArguments("runs/mine"), rows, processing_class=tokenizer)
+    trainer.train()
+    trainer.save_model("my-retrieval")  # with its tokenizer, for the pipeline "pose-retrieval"
+
+As published there are two phases, each a training of its own: automatic texts without end (`drawn_texts`), then texts
+that people wrote.
 """
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
 from unipose_hf.body import mirror_pose, remove_yaw
-from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.captions.flip import flip_text
-from unipose_hf.modeling.modeling_pose_retrieval import PoseTextRetrievalModel
+from unipose_hf.evaluation.retrieval_metrics import retrieval_recall
+from unipose_hf.modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
+from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
+from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.loop import LoopArguments, train_loop
-from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
+from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.drawn_texts import DrawnRows
+from unipose_hf.training.muon import MuonByArgument
+from unipose_hf.training.own_loss import OwnLoss
+from unipose_hf.training.resuming import SafeCheckpoints
+from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
-# What a batch is drawn by: its size and a generator -> poses `(rows, 22, 3)` or pairs `(rows, 2, 22, 3)`, and texts.
-Draw = Callable[[int, torch.Generator], tuple[torch.Tensor, list[str]]]
-
-SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
-
-
-def draw_captions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
-    """Poses of the pool `(n, 22, 3)` and their automatic captions, whole ones and short ones."""
-    poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
-    return poses, caption_poses(poses, **_wording(generator))
-
-
-def draw_instructions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
-    """Pairs `(rows, 2, 22, 3)` of poses of the pool and the automatic instructions from the first to the second.
-
-    Half of the pairs are unrelated, half share some of the limbs, as neighbours in a movement do.
-    """
-    pairs = related_pairs(pool, rows, generator)
-    return pairs, instruct_pairs(pairs[:, 0], pairs[:, 1], **_wording(generator))
+POSE_KEYS = {1: ("pose",), 2: ("pose_a", "pose_b")}  # by how many poses a text is about
+# The sizes of the bundled models. Their pose encoder is that of a pose tokenizer which sees every joint by itself; the
+# convolutions behind it bring joints together.
+SMALL_POSE_ENCODER = dict(
+    hidden_size=64, kernel_size=1, encoder_lengths=[], num_downsamples=0, decoder_lengths=[], code_dim=32
+)
+SMALL = {"conv_channels": [64], "pose_hidden_size": 512, "word_embedding_size": 128, "embed_dim": 256}
 
 
-def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
-    """Poses of which every `SIBLINGS` have most limbs of one other pose, and their whole captions: hard to tell apart.
+def retrieval_tokenizer(texts: Iterable[str], vocab_size: int = 900, max_length: int = 256) -> PreTrainedTokenizerFast:
+    """A tokenizer learnt from these texts, which reads any other text too, by its bytes if need be.
 
-    Recall among the poses of one movement needs them: poses drawn independently are soon told apart. The other pose
-    is not one of its siblings, since with it among them the model learnt less.
-    """
-    poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
-    shared = poses[: -(-rows // SIBLINGS)].repeat_interleave(SIBLINGS, 0)[:rows]
-    poses = share_limbs(shared, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
-    return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
-
-
-def _wording(generator):
-    """Seed and length of the texts of a batch: half of the batches say everything, half as little as users do."""
-    seed, everything = torch.randint(2**31, (2,), generator=generator).tolist()
-    fewest, most = PROMPT_CLAUSES
-    clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
-    return {"seed": seed, "max_clauses": None if everything % 2 else clauses}
-
-
-def draw_given(
-    poses: torch.Tensor, texts: Sequence[str | Sequence[str]], rows: int, generator: torch.Generator
-) -> tuple[torch.Tensor, list[str]]:
-    """Rows of data at hand: poses `(n, 22, 3)` or pairs `(n, 2, 22, 3)`, each with a text or several to choose from.
+    Args:
+        texts: those of the training rows; some thousands of them are enough.
+        vocab_size: its size, but for a few special tokens; less if the texts hold fewer pieces.
+        max_length: tokens after which a text is cut.
 
     Raises:
-        ValueError: there are not as many texts as poses, or none.
+        ValueError: there are no texts, or `vocab_size` leaves no room for the bytes.
     """
-    if not len(poses) or len(poses) != len(texts):
-        raise ValueError(f"There are {len(texts)} texts for {len(poses)} poses; give one, or a list, for each.")
-    chosen = torch.randint(len(poses), (rows,), generator=generator)
-    which = torch.rand(rows, generator=generator).tolist()
-    choices = [[texts[i]] if isinstance(texts[i], str) else texts[i] for i in chosen.tolist()]
-    return poses[chosen], [str(c[int(w * len(c))]) for c, w in zip(choices, which, strict=True)]
+    texts = [text for text in texts if text]
+    return train_text_tokenizer(texts, vocab_size, codebook_size=1, max_length=max_length)
 
 
-def flip_some(poses: torch.Tensor, texts: list[str], generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+def new_retrieval_model(
+    tokenizer: PreTrainedTokenizerBase, pairs: bool = False, **changes
+) -> PoseTextRetrievalModel | PosePairTextRetrievalModel:
+    """A model that has learnt nothing, of the bundled models' sizes and with the words of a tokenizer.
+
+    Args:
+        pairs: of two poses and what leads from the first to the second, instead of one.
+        changes: other fields of [`PoseTextRetrievalConfig`].
+    """
+    config_class = PosePairTextRetrievalConfig if pairs else PoseTextRetrievalConfig
+    model_class = PosePairTextRetrievalModel if pairs else PoseTextRetrievalModel
+    settings = {"pose_config": PoseTokenizerConfig(**SMALL_POSE_ENCODER), "vocab_size": len(tokenizer), **SMALL}
+    return model_class(config_class(**settings | changes))
+
+
+@dataclass
+class RetrievalTrainingArguments(TrainingArguments):
+    """
+    Arguments of [`RetrievalTrainer`]: those of `transformers.TrainingArguments`, with what served here.
+
+    A text is told apart from the others of its batch on its device. Steps of gradient accumulation and further devices
+    do not make that batch larger.
+    """
+
+    learning_rate: float = field(default=2e-3, metadata={"help": "Peak learning rate of Muon and of AdamW."})
+    per_device_train_batch_size: int = field(default=256, metadata={"help": "Texts to be told apart at a time."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Texts in a batch of evaluation."})
+    max_steps: int = field(default=2000, metadata={"help": "Steps; -1 to go by num_train_epochs."})
+    warmup_steps: float = field(default=100, metadata={"help": "Steps (or share, below 1) of the linear warm-up."})
+    lr_scheduler_type: str = field(
+        default="cosine_with_min_lr", metadata={"help": "Schedule of the learning rate; by default a cosine."}
+    )
+    lr_scheduler_kwargs: dict | str | None = field(
+        default_factory=lambda: {"min_lr_rate": 0.05}, metadata={"help": "Of the schedule; 0.05 of the peak are left."}
+    )
+    weight_decay: float = field(default=0.01, metadata={"help": "On matrices only."})
+    adam_beta2: float = field(default=0.99, metadata={"help": "Second beta of AdamW."})
+    use_muon: bool = field(default=True, metadata={"help": "Muon for the linear layers instead of AdamW."})
+    flip: bool = field(
+        default=True,
+        metadata={"help": "Exchange left and right in half of the rows, text and poses together (as published)."},
+    )
+    save_steps: float = field(default=100, metadata={"help": "Steps between two checkpoints."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Such a loss stops the run."})
+    dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches are small."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Rows hold what the trainer needs."})
+
+
+class RetrievalTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, Trainer):
+    """
+    Trains a [`PoseTextRetrievalModel`] on rows of `text` and `pose`, a [`PosePairTextRetrievalModel`] on rows of
+    `text`, `pose_a` and `pose_b`: the text leads from the first pose to the second.
+
+    A pose is local axis-angle rotations `(22, 3)` in radians, y up; its heading is taken away. A `text` is a string,
+    or a list of strings of which each step draws one. Rows with an empty text are left out.
+
+    The log holds the loss, how many texts of a batch find their pose first (`recall@1`, in per cent) and the
+    temperature; an evaluation the recall over the whole set, both ways, as `retrieval_recall` gives it. All randomness
+    is that of torch's own generator, whose state is in the checkpoints: a resumed run ends with the same weights as an
+    unbroken one.
+
+    Args:
+        model: the retrieval model.
+        args: [`RetrievalTrainingArguments`].
+        train_dataset: a `datasets.Dataset` or another map-style data set of such rows; [`DrawnRows`] for automatic
+            texts.
+        eval_dataset: the same.
+        processing_class: the tokenizer of the model.
+        kwargs: further arguments of `transformers.Trainer`.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+        OSError: a checkpoint cannot be written; the ones before stay as they are.
+        ValueError: rows do not hold what the model is about, or options of another loss are given.
+    """
+
+    loss_is_scaled_for_ga = False  # a mean over each batch
+
+    def __init__(self, model, args, train_dataset=None, eval_dataset=None, processing_class=None, **kwargs):
+        if processing_class is None:
+            raise ValueError("The texts need a tokenizer; give it as processing_class (see retrieval_tokenizer).")
+        if isinstance(train_dataset, DrawnRows):
+            args.train_sampling_strategy = "sequential"
+        super().__init__(
+            model,
+            args,
+            data_collator=functools.partial(collate_rows, keys=POSE_KEYS[model.config.num_poses]),
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            compute_metrics=_measure,
+            **kwargs,
+        )
+        if args.n_gpu > 1:
+            raise ValueError(
+                f"{args.n_gpu} GPUs are visible to one process, which would split its batches; run it with accelerate "
+                "launch, or show it one GPU with CUDA_VISIBLE_DEVICES."
+            )
+        self.add_callback(SaveOnInterrupt())
+        self._forget()
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        poses, several = inputs["poses"], inputs["texts"]
+        texts = [texts[0] for texts in several]
+        if model.training:
+            draws = torch.rand(len(several)).tolist()
+            texts = [texts[int(draw * len(texts))] for draw, texts in zip(draws, several, strict=True)]
+            if self.args.flip:
+                poses, texts = flip_some(poses, texts)
+        words = self.processing_class(texts, padding=True, truncation=True, return_tensors="pt").to(poses.device)
+        output = model(axis_angle_to_matrix(poses), words["input_ids"], words["attention_mask"])
+        if not torch.isfinite(output.loss):
+            raise FloatingPointError(
+                f"The loss of step {self.state.global_step + 1} is not finite; resume from the last checkpoint with a "
+                "lower learning rate."
+            )
+        if model.training:
+            found = output.logits.argmax(1) == torch.arange(len(texts), device=poses.device)
+            self._sums += torch.stack([100 * found.float().mean(), self.model.temperature.detach()])
+            self._batches += 1
+        return (output.loss, output) if return_outputs else output.loss
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad():
+            loss, output = self.compute_loss(model, inputs, return_outputs=True)
+        rows = torch.arange(len(output.text_embeds), device=loss.device)  # without labels nothing would be measured
+        return loss, (output.text_embeds, output.pose_embeds), rows
+
+    def log(self, logs, start_time=None):
+        if "loss" in logs and self._batches:
+            recall, temperature = self.accelerator.reduce(self._sums, reduction="mean") / self._batches
+            logs |= {"recall@1": recall.item(), "temperature": temperature.item()}
+            self._forget()
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs) -> int:
+        return 0  # transformers would count them as those of a language model
+
+    def _forget(self):
+        self._sums, self._batches = torch.zeros(2, device=self.args.device), 0
+
+
+def collate_rows(rows: list[dict], keys: Sequence[str]) -> dict:
+    """Rows of `text` and the keys of their poses -> `poses` `(rows, 22, 3)`, or `(rows, 2, 22, 3)` of two keys, that
+    face the viewer, and `texts`, a list of each row's.
+    """
+    if missing := {"text", *keys} - rows[0].keys():
+        raise ValueError(
+            f"Rows must hold text, {', '.join(keys)}, found {', '.join(rows[0])} without "
+            f"{', '.join(sorted(missing))}; rename the columns, or take the model of single poses or of pairs, as "
+            "your rows are."
+        )
+    texts = [[row["text"]] if isinstance(row["text"], str) else list(row["text"] or []) for row in rows]
+    texts = [[text for text in several if text] for several in texts]
+    told = [number for number, several in enumerate(texts) if several]
+    if not told:
+        raise ValueError(f"None of {len(rows)} rows has a text; give each a string, or several, that is not empty.")
+    poses = remove_yaw(torch.stack([_poses(rows[number], keys) for number in told]))
+    return {"poses": poses[:, 0] if len(keys) == 1 else poses, "texts": [texts[number] for number in told]}
+
+
+def flip_some(
+    poses: torch.Tensor, texts: Sequence[str], generator: torch.Generator | None = None
+) -> tuple[torch.Tensor, list[str]]:
     """Exchange left and right in about half of the rows, text and poses together, where the text can be flipped."""
     poses, texts = poses.clone(), list(texts)
     for i in (torch.rand(len(texts), generator=generator) < 0.5).nonzero()[:, 0].tolist():
@@ -86,35 +234,18 @@ def flip_some(poses: torch.Tensor, texts: list[str], generator: torch.Generator)
     return poses, texts
 
 
-def train_retrieval(
-    name: str,
-    model: PoseTextRetrievalModel,
-    tokenizer: PreTrainedTokenizerBase,
-    draw: Draw,
-    arguments: LoopArguments,
-    folder: str | Path,
-    rows: int = 256,
-    flip: bool = True,
-    stop_at: int | None = None,
-) -> None:
-    """Trains a retrieval model on what `draw` gives, resuming from `folder/{name}.pt`.
+def _poses(row, keys) -> torch.Tensor:
+    """(number of keys, 22, 3)"""
+    poses = [torch.as_tensor(np.asarray(row[key], dtype=np.float32)) for key in keys]
+    for key, pose in zip(keys, poses, strict=True):
+        if pose.shape != (22, 3) or not pose.isfinite().all():
+            found = f"shape {tuple(pose.shape)}" if pose.shape != (22, 3) else "NaN or infinity"
+            raise ValueError(
+                f"Each {key} must be (22, 3) finite axis-angle rotations, found {found} where the text is "
+                f"{str(row['text'])[:60]!r}."
+            )
+    return torch.stack(poses)
 
-    The log holds the loss, how many texts of a batch find their pose first (`recall@1`, per cent of `rows`), and the
-    temperature. `flip` exchanges left and right in half of the rows (published for texts that people wrote).
-    """
-    model.train()
 
-    def step_losses(step, generator):
-        poses, texts = draw(rows, generator)
-        told = [i for i, text in enumerate(texts) if text]  # nothing can be said of some poses
-        poses, texts = remove_yaw(poses[told]), [texts[i] for i in told]
-        if flip:
-            poses, texts = flip_some(poses, texts, generator)
-        words = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            output = model(axis_angle_to_matrix(poses), words["input_ids"], words["attention_mask"])
-        found = output.logits.argmax(1) == torch.arange(len(texts))
-        return {"loss": output.loss, "recall@1": 100 * found.float().mean(), "temperature": model.temperature}
-
-    train_loop(name, model, step_losses, arguments, folder, stop_at=stop_at)
-    model.eval()
+def _measure(prediction: EvalPrediction) -> dict[str, float]:
+    return retrieval_recall(*(torch.as_tensor(embeds) for embeds in prediction.predictions))

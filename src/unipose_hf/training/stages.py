@@ -12,7 +12,10 @@ import torch
 from peft import PeftModel
 from trl import TrlParser
 
+from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.instructions import REASONING_TASKS
+from unipose_hf.data.language.composer import Composer, load_described
+from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.files.write import open_to_umask
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
@@ -37,6 +40,9 @@ class StageArguments:
             that has pictures.
         templates: share of the open samples that ask in one of 200 wordings; built sets ask in these in all stages
             but the first two, as the paper does.
+        plain: share of the open samples that are in plain English, of the language bank.
+        open_data: folder with `language/` (described poses and pairs) and `mocap/` (further captured poses), where
+            there is one: more to draw from for the open samples.
         load_in_4bit: quantise the language model to 4 bits while LoRA is trained (QLoRA); needs bitsandbytes.
     """
 
@@ -44,6 +50,8 @@ class StageArguments:
     data: list[str] | None = field(default=None, metadata={"help": "Built data sets; unset, the open poses."})
     image_bank: str | None = field(default=None, metadata={"help": "Rendered people for the open poses."})
     templates: float = field(default=0.0, metadata={"help": "Share of open samples in one of 200 wordings."})
+    plain: float = field(default=0.0, metadata={"help": "Share of open samples in plain English."})
+    open_data: str | None = field(default=None, metadata={"help": "Folder with further described and captured poses."})
     load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the language model in 4 bits."})
 
 
@@ -111,6 +119,7 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
         raise ValueError("Samples of the open poses have no end; say with --max_steps when to stop.")
     args.train_sampling_strategy = "sequential"  # they come in blocks of one task
     rows = args.train_batch_size * args.world_size
+    captured = load_captured_poses(Path(script.open_data) / "mocap") if script.open_data else None
     return open_samples(
         args.max_steps * args.gradient_accumulation_steps * rows,
         shares,
@@ -119,7 +128,19 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
         block=rows,
         seed=args.seed,
         templates=script.templates,
+        poses=131_072 if captured is None else 16_384,
+        composer=plain_composer(script.open_data, captured) if script.plain else None,
+        plain=script.plain,
+        captured=captured,
     )
+
+
+def plain_composer(open_data: str | None, captured: torch.Tensor | None) -> Composer:
+    """The composer of samples in plain English, with the described poses of a folder where one is given."""
+    if open_data is None:
+        return Composer(load_open_poses("train").axis_angle)
+    folder = Path(open_data) / "language"
+    return Composer(captured, load_described(folder, "poses"), load_described(folder, "pairs"))
 
 
 def stage_tasks(stage: str) -> tuple[str, ...]:

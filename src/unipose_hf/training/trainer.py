@@ -14,7 +14,8 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
-from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.muon import MuonByArgument
+from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.own_texts import own_texts
 from unipose_hf.training.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
@@ -23,8 +24,10 @@ from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 NEW_ROWS = ["lm_head", "pose_query_embeddings"]
 # what `UniPoseCollator` tells of the poses in a batch, for the losses on whole poses
-POSES = ("answer_pose_values", "stated_bounds")
+POSES = ("answer_pose_values", "answer_weights", "stated_bounds")
 POSES += ("prompt_pose_values", "prompt_pose_follows", "pictured_pose_values", "pictured_pose_follows")
+# over how many of these the losses on whole poses are means
+COUNTED = ("answer_pose_values", "stated_bounds", "prompt_pose_values", "pictured_pose_values")
 
 
 def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
@@ -61,7 +64,7 @@ def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) 
     )
 
 
-class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
+class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
@@ -80,6 +83,8 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
     Raises:
         FloatingPointError: a loss is not finite; the message names the samples of the batch.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
+        ValueError: options of another loss are given (`label_smoothing_factor`, `compute_loss_func`; with the losses
+            on whole poses and under FSDP also `loss_type` and that of a mixture of experts).
     """
 
     _tag_names = ["trl", "sft", "unipose"]
@@ -108,7 +113,13 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
                 "Texts are written by a whole model, and FSDP and DeepSpeed may split it; leave out "
                 "truth_loss_weight, or train with all of the model on every GPU (DDP)."
             )
+        if self._own and (args.loss_type != "nll" or self.aux_loss_enabled):
+            raise ValueError(
+                f"loss_type is {args.loss_type!r} and router_aux_loss_coef {self.router_aux_loss_coef}, but losses on "
+                "whole poses, and training under FSDP, know 'nll' and 0.0 alone; set these."
+            )
         self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
+        self._num_codes = model.config.pose_config.num_codes
         projector = inner.multi_modal_projector if self.accelerator.num_processes > 1 else None
         self._joined_channels = projector.linear_1.in_features if projector and args.stage != "alignment" else 0
         if self.is_fsdp_enabled:
@@ -136,17 +147,19 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LikeLengthSampler(lengths, together, self.args.seed)
 
-    def create_optimizer(self, model=None):
-        if self.optimizer is None and self.args.use_muon:
-            if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-                raise ValueError(
-                    "Muon needs whole matrices, and FSDP and DeepSpeed split them; leave out use_muon, or train with "
-                    "all of the model on every GPU (DDP)."
-                )
-            groups = muon_groups(self.model if model is None else model, self.args.weight_decay)
-            betas = (self.args.adam_beta1, self.args.adam_beta2)
-            self.optimizer = MuonWithAdamW(groups, self.args.learning_rate, betas)
-        return super().create_optimizer(model)
+    @property
+    def _own(self) -> bool:
+        """Whether the loss is not TRL's, which knows no poses and gathers the shards of the head without adding up
+        their gradients over the ranks.
+        """
+        return self.args.pose_losses or self.is_fsdp_enabled
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """With the poses of all batches of a step, in all ranks, counted as the library counts the tokens."""
+        batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._own:
+            self._everyones = self._sum_over_ranks([sum(map(len, found)) for found in _counted(batches)])
+        return batches, num_items_in_batch
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
@@ -155,8 +168,7 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         poses = {name: inputs.pop(name, None) for name in POSES}
         if self._joined_channels:
             self._join_projector(inputs)
-        # TRL's own loss gathers the shards of the head without adding up their gradients over the ranks
-        if (self.args.pose_losses or self.is_fsdp_enabled) and not return_outputs:
+        if self._own and not return_outputs:
             loss = self._losses(model, inputs, poses, num_items_in_batch)
         else:
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -181,34 +193,55 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
 
     def _losses(self, model, inputs, poses, num_items_in_batch):
         """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements, over the
-        poses of prompts and over those of their pictures, of all ranks.
+        poses of prompts and over those of their pictures, in all batches of a step and all ranks.
         """
         labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
+        target, weights, bounds, *read = (poses[name] for name in POSES)
         labelled = labels != -100
-        output = model(**inputs, use_cache=False, logits_to_keep=labelled, output_hidden_states=reading)
-        logits = output.logits.float()  # (labelled, vocabulary)
-        tokens = F.cross_entropy(logits, labels[labelled], reduction="sum")
-        self._keep("cross_entropy", tokens.detach() / max(1, len(logits)))
+        answers = inputs["input_ids"] == self.unipose_config.pose_query_token_id
+        codes = (labels[answers] - self.unipose_config.pose_code_offset).unflatten(0, (-1, self._num_codes))
+        given, asked_ids = self._given_codes(codes), inputs["input_ids"]
+        inputs["input_ids"] = inputs["input_ids"].masked_scatter(
+            answers,
+            torch.where(
+                given, codes + self.unipose_config.pose_code_offset, inputs["input_ids"][answers].view_as(codes)
+            ),
+        )
+        output = model(
+            **inputs,
+            use_cache=False,
+            logits_to_keep=labelled & ~answers,
+            code_columns=answers,
+            output_hidden_states=reading,
+        )
+        logits, code_logits = output.logits.float(), output.pose_logits.float()
+        tokens = F.cross_entropy(logits, labels[labelled & ~answers], reduction="sum")
+        count = int(labelled.sum())
+        if len(codes):
+            surprise = F.cross_entropy(code_logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
+            matters = F.interpolate(weights[:, None], self._num_codes)[:, 0] * ~given  # (answers, num_codes)
+            tokens = tokens + (surprise * matters).sum()
+        self._keep("cross_entropy", tokens.detach() / max(1, count))
         processes = self.accelerator.num_processes
-        if num_items_in_batch is None:
-            loss, steps = tokens / max(1, len(logits)), 1
-        else:  # of all ranks, whose gradients are averaged
-            steps = self.current_gradient_accumulation_steps
+        own = [sum(map(len, found)) for found in _counted([poses])]
+        if num_items_in_batch is None:  # a batch by itself
+            loss, steps, everyones = tokens / max(1, count), 1, self._sum_over_ranks(own)
+        else:  # one of a step; the gradients of the ranks are averaged, those of its batches added up
+            steps, everyones = self.current_gradient_accumulation_steps, self._everyones
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        target, bounds, *read = (poses[name] for name in POSES)
-        own = [0 if found is None else len(found) for found in (target, bounds, read[0], read[2])]
-        everyones = self._sum_over_ranks(own)
-        scales = [processes / steps * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
+        scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
             if own[0]:
-                at_queries = (inputs["input_ids"] == self.unipose_config.pose_query_token_id)[labelled]
-                on_poses, on_statements = self._pose_losses(logits[at_queries], target, bounds)
+                probabilities = torch.where(
+                    given[..., None], F.one_hot(codes, code_logits.shape[-1]), code_logits.softmax(-1)
+                )
+                on_poses, on_statements = self._pose_losses(probabilities, target, weights, bounds)
                 loss = loss + on_poses * scales[0] + on_statements * scales[1]
             if reading and own[2]:
-                loss = loss + self._reading_loss("read", output, inputs["input_ids"], *read[:2]) * scales[2]
+                loss = loss + self._reading_loss("read", output, asked_ids, *read[:2]) * scales[2]
             if reading and own[3]:
-                loss = loss + self._reading_loss("seen", output, inputs["input_ids"], *read[2:]) * scales[3]
+                loss = loss + self._reading_loss("seen", output, asked_ids, *read[2:]) * scales[3]
         if self.args.truth_loss_weight and self._writes and (own[2] or own[3]):
             about = read[:2] if own[2] else read[2:]
             loss = loss + self.args.truth_loss_weight / steps * self._truth_loss(model, inputs, labelled, *about)
@@ -230,18 +263,24 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
         self._keep("own_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
         return (surprise * texts.weights[:, 1:][before]).sum() / max(1, len(surprise))
 
-    def _pose_losses(self, logits, target, bounds):
-        """Logits at the queries (answers * codes, vocabulary), true rotations (answers, 22, 3, 3), statements
-        (bounds, 5) -> the mean loss over the answers, that over the statements.
+    def _given_codes(self, codes):
+        """Which codes of the answers `(answers, num_codes)` are given instead of asked for: in a share of the answers
+        any part of them, as when a pose is decoded in several steps.
         """
-        first, size = self.unipose_config.pose_code_offset, self.unipose_config.pose_config.codebook_size
-        codes = logits[:, first : first + size].unflatten(0, (len(target), -1)).softmax(-1)
-        expected = self.pose_tokenizer.decode_expected(codes).rotations
+        chosen = torch.rand(len(codes), 1, device=codes.device) < self.args.given_share * self.model.training
+        return (torch.rand(codes.shape, device=codes.device) < torch.rand(len(codes), 1, device=codes.device)) & chosen
+
+    def _pose_losses(self, probabilities, target, weights, bounds):
+        """Probabilities of the codes (answers, num_codes, codebook_size), true rotations (answers, 22, 3, 3), what
+        each joint counts (answers, 22), statements (bounds, 5) -> mean loss over the answers, over the statements.
+        """
+        expected = self.pose_tokenizer.decode_expected(probabilities).rotations
         joints = forward_kinematics(expected, self.rest_joints)[0]
-        errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1).mean()
-        self._keep("mpjpe_mm", 1000 * errors.detach())
-        loss = self.args.joint_loss_weight * errors
-        loss = loss + self.args.rotation_loss_weight * (expected - target).square().mean()
+        errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1)  # (answers, 22)
+        self._keep("mpjpe_mm", 1000 * errors.detach().mean())
+        turned = (expected - target).square().mean((-1, -2))
+        loss = self.args.joint_loss_weight * (errors * weights).mean()
+        loss = loss + self.args.rotation_loss_weight * (turned * weights).mean()
         if not self.args.stated_loss_weight or bounds is None or not len(bounds):
             return loss, 0.0
         stated = stated_code_loss(expected, joints, bounds)
@@ -263,3 +302,8 @@ class UniPoseTrainer(SafeCheckpoints, SFTTrainer):
 
     def _keep(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
+
+
+def _counted(batches):
+    """Of each thing that the losses on whole poses are means over, those in the batches."""
+    return [[batch[name] for batch in batches if batch.get(name) is not None] for name in COUNTED]

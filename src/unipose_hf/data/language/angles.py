@@ -10,7 +10,8 @@ All are degrees. 0 everywhere, with `STANDING` for the rest, is a person who sta
 * of each arm `raise` (0 hangs, 90 horizontal, 180 overhead), `plane` in which it is raised (0 to the side, 90 forward,
   -60 back, 120 across the body), `forearm_up` (turn about the upper arm: 90 lifts the forearm of a level upper arm,
   0 brings it forward, -90 lowers it), `elbow` (bend), `shrug` (collar bone up).
-* of each leg `flex` (thigh forward), `out` (thigh outward), `turn` (toes outward), `knee` (bend), `point` (toes pointed).
+* of each leg `flex` (thigh forward), `out` (thigh outward), `turn` (toes outward), `knee` (bend) and `point` (toes
+  pointed).
 """
 
 import roma

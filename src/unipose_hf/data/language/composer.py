@@ -23,14 +23,15 @@ from .angles import (
     ANGLES,
     MOVES,
     STANDING,
-    angle_vector,
     angles_to_axis_angle,
     axis_angle_to_angles,
     mirror_angles,
     set_angles,
 )
 from .bank import LanguageBank, load_language_bank, read_rows
+from .edits import edited_angles, fits
 
+HELD_OUT = "cmu_01_"
 KEPT_BACK = 10  # one in so many described poses and pairs is not trained on
 UNSAID = 0.3  # what joints that a text does not speak of count, where those that it does count 1
 _JITTER = 0.6  # of the spread that a named pose may have
@@ -96,7 +97,8 @@ class Described:
 def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) -> Described:
     """`described_poses` or `described_pairs` of a folder: those to train on, or the one in ten that is kept back.
 
-    Poses of CC BY-SA clips are left out, since what is trained on them could not be published freely.
+    Poses of CC BY-SA clips are left out, since what is trained on them could not be published freely, and takes of the
+    subject of a held-out clip.
 
     Raises:
         FileNotFoundError: the folder has no such files.
@@ -109,7 +111,7 @@ def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) ->
     chosen = []
     for number, row in enumerate(rows):
         sources = [row["from"], row["to"]] if kind == "pairs" else [row]
-        free = not any("SA" in source["licence"] for source in sources)
+        free = not any("SA" in source["licence"] or source["clip"].startswith(HELD_OUT) for source in sources)
         if free and (draw(KEPT_BACK, "kept back", kind, row["id"]) == 0) == kept_back:
             chosen.append(number)
     return Described(poses[chosen], [{key: rows[number][key] for key in ("short", "full")} for number in chosen])
@@ -144,7 +146,7 @@ class Composer:
         self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
         self.captured_angles = axis_angle_to_angles(captured)
 
-    # -- the tasks --------------------------------------------------------------------------------------------------
+    # -- the tasks -----------------------------------------------------------------------------------------------
 
     def prompts(self, rows: int, seed: int) -> Composed:
         """Texts to be turned into poses."""
@@ -190,7 +192,7 @@ class Composer:
         target = torch.where(flip[:, None, None], mirror_pose(source), target)
         return torch.stack([source, target], 1)
 
-    # -- one sample ------------------------------------------------------------------------------------------------------
+    # -- one sample ----------------------------------------------------------------------------------------------
 
     def _prompt(self, rng):
         kind = rng.random()
@@ -278,15 +280,15 @@ class Composer:
 
     def _relative(self, rng):
         edit = rng.choice(self.edits)
-        angles, captured = self._source(rng)
-        text, changes = rng.choice(edit["commands"]), edit.get("delta") or edit.get("set") or {}
-        changes = {n: rng.uniform(*value) if isinstance(value, list) else value for n, value in changes.items()}
-        values = angle_vector(changes)
-        if "delta" in edit:  # NaN stays NaN
-            values = torch.minimum(torch.maximum(angles + values, _LOWEST), _HIGHEST)
-        if edit.get("reset"):
-            values = self._standing(rng)
-        return Draft(text, angles, captured=captured, target=values, mirror=bool(edit.get("mirror")))
+        for _ in range(8):
+            angles, captured = self._source(rng)
+            if fits(edit, angles):
+                break
+        else:
+            return self._set_parts(rng)
+        values = edited_angles(edit, angles, rng)
+        mirror = edit.get("op") == "mirror"
+        return Draft(rng.choice(edit["commands"]), angles, captured=captured, target=values, mirror=mirror)
 
     def _description(self, rng):
         kind = rng.random()
@@ -310,7 +312,7 @@ class Composer:
             return Draft(rng.choice(SAME), angles, captured=captured, target=_NOTHING, style=style)
         return self._set_parts(rng, style)
 
-    # -- poses -------------------------------------------------------------------------------------------------------
+    # -- poses ---------------------------------------------------------------------------------------------------
 
     def _standing(self, rng):
         return _jittered(rng, STANDING, _STANDING_SPREAD)
@@ -408,9 +410,3 @@ def _like(word, model):
 _ONES = torch.ones(22)
 _NOTHING = torch.full((len(ANGLES),), torch.nan)
 _MIRROR_JOINTS = list(MIRROR)
-_LIMITS = {"raise": (0, 180), "plane": (-80, 140), "forearm_up": (-110, 110), "elbow": (0, 148), "shrug": (-12, 30)}
-_LIMITS |= {"flex": (-35, 130), "out": (-30, 75), "turn": (-45, 70), "knee": (0, 150), "point": (-35, 60)}
-_BODY = {"bend_forward": (-55, 80), "bend_left": (-50, 50), "twist_left": (-75, 75)}
-_BODY |= {"nod_down": (-60, 60), "turn_left": (-80, 80), "tilt_left": (-45, 45)}
-_EDGES = [_LIMITS.get(name.split("_", 1)[1], _BODY.get(name, (-360, 360))) for name in ANGLES]
-_LOWEST, _HIGHEST = (torch.tensor([float(edge[end]) for edge in _EDGES]) for end in (0, 1))

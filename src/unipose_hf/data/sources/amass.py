@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..frames import body_joints, from_z_up
+from unipose_hf.modeling.smpl_rows_unipose import body_joints
+
+from ..frames import from_z_up
 from ..licences import LICENCES
 from ..plain_files import read_npz
 from ..records import PoseRecord, Skipped, one_of, skipping
@@ -115,7 +117,7 @@ def load_motion(path: Path) -> Motion:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged or laid out otherwise.
     """
-    arrays = read_npz(path, "poses", "betas", "gender", "mocap_framerate", "mocap_frame_rate")
+    arrays = read_npz(path, "poses", optional=("betas", "gender", "mocap_framerate", "mocap_frame_rate"))
     if "poses" not in arrays:
         raise ValueError(f"{path} has no poses, so it is no motion of AMASS.")
     # the releases name the rate differently

@@ -25,7 +25,7 @@ def read_bvh_folder(root: str | Path, licence: str, *, every: int = 1) -> Iterat
     """Every so many-th frame of the motions; `sequence` is the file's path below `root`.
 
     Args:
-        root: rest poses must stand upright, y up, facing +z, as `motion.read_bvh` says.
+        root: a file that does not tell which way is up, or whose joints have unknown names, is skipped.
         licence: of these files; only you know.
 
     Raises:

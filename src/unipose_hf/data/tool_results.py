@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rotations in the result files of other programs that estimate bodies: pickles, PyTorch files, JSON, npz.
+
+Known are 4D-Humans and PHALP, WHAM, GVHMR, VIBE and its kin, ROMP, AIST++, SMPLify-X, and whatever else keeps an
+SMPL-family body by AMASS's names or in parts (`modeling/smpl_rows_unipose.py`). Files of key points hold no rotations.
+"""
+
+import numpy as np
+import torch
+
+from unipose_hf.modeling.smpl_rows_unipose import PARTS, in_our_world
+
+# Layouts of one person whose names tell the program: the entry that holds the rotations, its name by AMASS's manner
+# (None: it holds parts), and the axis that is up there. A world comes before the camera's view of the same person.
+_PROGRAMS = (
+    ("smpl_params_global", None, "y"),  # GVHMR
+    ("smpl_params_incam", None, "-y"),
+    ("pose_world", "poses", "y"),  # WHAM
+    ("smpl_poses", "poses", "y"),  # AIST++
+    ("pred_smpl_params", None, "-y"),  # HMR 2.0
+    ("pose", "poses", "-y"),  # VIBE, PARE, TCMR
+    ("smpl_thetas", "poses", "-y"),  # ROMP, BEV
+)
+_AT_ONCE = {"smpl_thetas"}  # rows are people of one picture
+_POINTS = ("keypoint", "landmark", "joints2d", "joints_2d")
+
+
+def read_results(
+    content: object, where: object, up: str | None = None, facing: str | None = None, person: str | None = None
+) -> torch.Tensor:
+    """
+    The poses `(F, 22, 3)` float32, in our frame, of one person in what a file holds.
+
+    Args:
+        content: dicts, lists, arrays and tensors.
+        up, facing: as for `Pose.from_npz`; by default what the program is known to write, or what the motion tells.
+        person: which one, by the name or number that the program gave; needed where there are several. Frames without
+            this person are left out.
+
+    Raises:
+        ValueError: no rotations, or several people; the message begins with `where`.
+    """
+    people = _people(content)
+    if not people:
+        raise ValueError(_refusal(content, where))
+    names = {str(name): name for name in people}
+    if person is None and len(people) > 1:
+        raise ValueError(
+            f"{where} shows {len(people)} people ({', '.join(names)}); choose one by --person (person in Python)."
+        )
+    if person is not None and str(person) not in names:
+        raise ValueError(f"{where} has no person {person}; it shows {', '.join(names)}.")
+    arrays, known = people[names[str(person)] if person is not None else next(iter(people))]
+    return torch.from_numpy(in_our_world(arrays, where, up, facing, known))
+
+
+def _people(content, depth: int = 0) -> dict[object, tuple[dict, str | None]]:
+    """Each person's arrays by AMASS's names or in parts, and the axis that is up, if known."""
+    if not isinstance(content, dict) or depth > 3:
+        return {}
+    if "poses" in content or any(set(parts) <= set(content) for parts in PARTS):
+        return {"0": ({name: _array(value) for name, value in content.items()}, None)}
+    for name, rows, up in _PROGRAMS:
+        if name in content and rows is None and isinstance(content[name], dict):
+            return {who: (arrays, up) for who, (arrays, _) in _people(content[name], depth + 1).items()}
+        if name in content and rows is not None:
+            array = _array(content[name])
+            if name in _AT_ONCE and isinstance(array, np.ndarray) and array.ndim == 2:
+                return {str(k): ({rows: array[k : k + 1]}, up) for k in range(len(array))}
+            return {"0": ({rows: array}, up)}
+    frames = [value for value in content.values() if isinstance(value, dict)]
+    if frames and any("smpl" in frame for frame in frames):
+        return _tracks(frames)
+    found = {}
+    for who, value in content.items():
+        inner = _people(value, depth + 1)
+        found |= {who if len(inner) == 1 else f"{who}/{name}": one for name, one in inner.items()}
+    return found
+
+
+def _tracks(frames) -> dict[object, tuple[dict, str | None]]:
+    """People of PHALP, which keeps a list of bodies, and of the numbers of their tracks, for each frame."""
+    tracks: dict[object, list] = {}
+    for frame in frames:
+        bodies, numbers = frame.get("smpl", ()), frame.get("tid", ())
+        for who, body in zip(numbers, bodies, strict=False):
+            if isinstance(body, dict) and set(PARTS[1]) <= set(body):
+                tracks.setdefault(str(_array(who)), []).append(body)
+    return {
+        who: ({name: np.concatenate([_rows(body[name]) for body in bodies]) for name in PARTS[1]}, "-y")
+        for who, bodies in sorted(tracks.items())
+    }
+
+
+def _rows(value):
+    """Matrices of one frame, `(J, 3, 3)`, as one of many."""
+    array = np.asarray(_array(value))
+    return array[None] if array.ndim == 3 else array
+
+
+def _array(value):
+    if isinstance(value, torch.Tensor):
+        return value.detach().cpu().float().numpy()
+    if isinstance(value, list | tuple):
+        try:
+            return np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):  # lists of other things, or of different lengths
+            return None
+    return value
+
+
+def _refusal(content, where) -> str:
+    if _points(content):
+        return (
+            f"{where} holds key points (as OpenPose, MediaPipe and COCO have): places of joints, mostly in a picture, "
+            "which fix no rotations of them; estimate the pose from the picture itself by unipose estimate."
+        )
+    found = type(content).__name__
+    if isinstance(content, dict):
+        found = f"keys {', '.join(map(str, list(content)[:20]))}"
+    known = ", ".join(name for name, _, _ in _PROGRAMS)
+    return (
+        f"{where} holds {found}; expected an SMPL-family body's rotations, as {known} or poses, or in the parts "
+        f"{' or '.join(' and '.join(parts) for parts in PARTS)}."
+    )
+
+
+def _points(content, depth: int = 0) -> bool:
+    if depth > 5:
+        return False
+    if isinstance(content, dict):
+        if any(word in str(key).lower() for key in content for word in _POINTS) or {"x", "y"} <= set(content):
+            return True
+        return any(_points(value, depth + 1) for value in content.values())
+    return isinstance(content, list | tuple) and any(_points(value, depth + 1) for value in content[:3])

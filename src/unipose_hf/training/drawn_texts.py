@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of text and pose without end for the retrieval models: open poses, and what the caption engine says of them.
+
+Each `draw_...` takes a pool of poses `(n, 22, 3)`, how many rows to draw and a generator, and gives poses
+`(rows, 22, 3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty where nothing can be said.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
+
+SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
+
+
+class DrawnRows(torch.utils.data.Dataset):
+    """
+    Rows of `text` and `pose`, or `text`, `pose_a` and `pose_b`, drawn in blocks when the first of a block is asked
+    for. A block depends on the seed and its number alone; a trainer must take the rows in order, and so
+    [`RetrievalTrainer`] does.
+
+    Args:
+        draw: one of `draw_captions`, `draw_siblings` and `draw_instructions`.
+        pool: what it draws from.
+        count: rows in all.
+        block: rows drawn at once: the batch size, so that those which resemble one another meet in a batch.
+        seed: of everything.
+    """
+
+    def __init__(self, draw: Callable, pool: torch.Tensor, count: int, block: int, seed: int = 0):
+        self.draw, self.pool, self.count, self.block, self.seed = draw, pool, count, block, seed
+        self._number, self._rows = None, []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> dict:
+        block, place = divmod(number, self.block)
+        if block != self._number:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + block)
+            poses, texts = self.draw(self.pool, self.block, generator)
+            columns = {"pose": poses} if poses.ndim == 3 else {"pose_a": poses[:, 0], "pose_b": poses[:, 1]}
+            columns["text"] = texts
+            self._rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            self._number = block
+        return self._rows[place]
+
+
+def draw_captions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+    """Poses of the pool and their automatic captions, whole ones and short ones."""
+    poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
+    return poses, caption_poses(poses, **_wording(generator))
+
+
+def draw_instructions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+    """Pairs of poses of the pool and the automatic instructions from the first to the second.
+
+    Half of the pairs are unrelated, half share some of the limbs, as neighbours in a movement do.
+    """
+    pairs = related_pairs(pool, rows, generator)
+    return pairs, instruct_pairs(pairs[:, 0], pairs[:, 1], **_wording(generator))
+
+
+def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
+    """Poses of which every `SIBLINGS` have most limbs of one other pose, and their whole captions: hard to tell apart.
+
+    Recall among the poses of one movement needs them: poses drawn independently are soon told apart. The other pose
+    is not one of its siblings, since with it among them the model learnt less.
+    """
+    poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
+    shared = poses[: -(-rows // SIBLINGS)].repeat_interleave(SIBLINGS, 0)[:rows]
+    poses = share_limbs(shared, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
+    return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
+
+
+def _wording(generator):
+    """Seed and length of the texts of a batch: half of the batches say everything, half as little as users do."""
+    seed, everything = torch.randint(2**31, (2,), generator=generator).tolist()
+    fewest, most = PROMPT_CLAUSES
+    clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
+    return {"seed": seed, "max_clauses": None if everything % 2 else clauses}

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A new text vocabulary for a trained model: known words keep what they learnt, new ones begin near similar words."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+
+_RIDGE = 30.0  # of the map from word vectors to the rows of words that the model knows
+_SHARE = 0.5  # of a word's vector in a row that was learnt, so that its like are near it
+
+
+@torch.no_grad()
+def replace_vocabulary(
+    model: UniPoseForConditionalGeneration,
+    processor: UniPoseProcessor,
+    tokenizer: PreTrainedTokenizerFast,
+    word_vectors: dict[str, Tensor],
+) -> UniPoseProcessor:
+    """Gives `model` the vocabulary of `tokenizer`, in place.
+
+    Tokens that both vocabularies have keep their rows; a new piece begins as the mean of the pieces that it was before
+    and, where it is a word that has a vector, near the rows of words with similar vectors.
+
+    Args:
+        processor: of the model as it is.
+        tokenizer: as [`train_text_tokenizer`] makes it, with as many codes as the old one.
+        word_vectors: lower-case words and what a pretrained text encoder says of each, `(n,)`, centred or not.
+
+    Returns:
+        the processor with the new tokenizer.
+    """
+    old = processor.tokenizer
+    pieces = [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
+    known = old.get_vocab()
+    parts = [[known[piece]] if piece in known else _parts(old, piece) for piece in pieces]
+    vectors = _projected(pieces, word_vectors, model.config.text_config.hidden_size)
+    is_word = vectors.abs().sum(1) > 0
+    same = torch.tensor([piece in known for piece in pieces])
+    renewed = UniPoseProcessor(
+        processor.image_processor,
+        tokenizer,
+        chat_template=tokenizer.chat_template,
+        num_codes=processor.num_codes,
+        num_image_tokens=processor.num_image_tokens,
+    )
+    tables = []
+    for table in (model.get_input_embeddings().weight, model.lm_head.weight):
+        rows = torch.stack([table[numbers].mean(0) for numbers in parts])
+        size = table[: min(model.config.pose_code_offset, len(known))].square().mean().sqrt()
+        learnt = same & is_word
+        near = torch.linalg.solve(
+            vectors[learnt].T @ vectors[learnt] + _RIDGE * torch.eye(vectors.shape[1]),
+            vectors[learnt].T @ rows[learnt],
+        )
+        guessed = F.normalize(vectors @ near, dim=1) + F.normalize(vectors, dim=1)
+        guessed = F.normalize(guessed, dim=1) * size * rows.shape[1] ** 0.5
+        new = is_word & ~same
+        rows[new] = 0.3 * rows[new] + guessed[new]
+        if not tables:  # of the head only new rows: what is written should not change
+            rows[learnt] += _SHARE * F.normalize(vectors[learnt], dim=1) * size * rows.shape[1] ** 0.5
+        tables.append(rows)
+    embedding = nn.Embedding(*tables[0].shape, padding_idx=tokenizer.pad_token_id)
+    embedding.weight.copy_(tables[0])
+    model.set_input_embeddings(embedding)
+    model.lm_head = nn.Linear(tables[1].shape[1], len(tables[1]), bias=False)
+    model.lm_head.weight.copy_(tables[1])
+    model.config.text_config.vocab_size = len(pieces)
+    for name, number in renewed.token_ids().items():
+        setattr(model.config, name, number)
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(model.config.text_config, name, getattr(tokenizer, name))
+    return renewed
+
+
+def _parts(old, piece):
+    return old.encode(piece.replace("▁", " "), add_special_tokens=False) or [old.unk_token_id]
+
+
+def _projected(pieces, word_vectors, size):
+    """The vectors of pieces that are words, on `size` axes of about equal weight, `(pieces, size)`; others are 0."""
+    words = sorted(word_vectors)
+    table = torch.stack([word_vectors[word] for word in words])
+    table = F.normalize(table - table.mean(0), dim=1)
+    _, strength, axes = torch.linalg.svd(table, full_matrices=False)
+    table = table @ (axes[:size].T / strength[:size].sqrt())
+    table = F.pad(F.normalize(table, dim=1), (0, max(0, size - table.shape[1])))
+    turn = torch.linalg.qr(torch.randn(size, size, generator=torch.Generator().manual_seed(0))).Q
+    rows = dict(zip(words, table @ turn, strict=True))
+    nothing = torch.zeros(size)
+    return torch.stack([rows.get(piece.replace("▁", "").lower(), nothing) for piece in pieces])
