@@ -99,7 +99,7 @@ class UniPosePipeline(Pipeline):
     # -- one input --------------------------------------------------------------------------------------------------
 
     def preprocess(self, item, **shared):
-        """One input -> its chat `messages`, `images` with boxes, `turns` that were taken from its poses, and `text`."""
+        """One input -> its chat `messages`, `images` with boxes, `turns` taken from its poses, and `text`."""
         given = {**shared, **self._as_dict(item)}
         images = self._values(given, "image", TASKS[self.unipose_task].images)
         boxes = self._values(given, "box", TASKS[self.unipose_task].images, optional=True)
