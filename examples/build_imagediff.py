@@ -16,15 +16,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Build ImageDiff from the open poses.")
     parser.add_argument("--size", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", default="runs/imagediff")
+    parser.add_argument("--output", default="runs/imagediff")
     parser.add_argument("--retrieval", help="folder of a text-pose retrieval model")
     given = parser.parse_args()
-    print(build_data("imagediff", given.out, size=given.size, processes=given.processes, retrieval=given.retrieval))
+    print(build_data("imagediff", given.output, size=given.size, processes=given.processes, retrieval=given.retrieval))
 
     from datasets import load_dataset
 
-    rows = load_dataset(given.out, "A", split="train").take(6)
+    rows = load_dataset(given.output, "A", split="train").take(6)
     panels = [
         Panel("", (Cell(row["image_a"], "A"), Cell(row["image_b"], "B")), (Cell(row["texts"][1]),)) for row in rows
     ]
-    save_png(draw_overview([[panel] for panel in panels]), f"{given.out}/sheet.png")
+    save_png(draw_overview([[panel] for panel in panels]), f"{given.output}/sheet.png")

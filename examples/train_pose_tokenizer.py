@@ -23,12 +23,14 @@ from trl import TrlParser
 
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
-from unipose_hf.training.pose_tokenizer import PoseTokenizerTrainer, PoseTokenizerTrainingArguments
+from unipose_hf.training.pose_tokenizer import PoseTokenizerTrainer, PoseTokenizerTrainingArguments, wide_pose_pool
 
 
 @dataclass
 class ScriptArguments:
     tokenizer: dict | None = field(default=None, metadata={"help": "Fields of PoseTokenizerConfig; else the paper's."})
+    model: str | None = field(default=None, metadata={"help": "A pose tokenizer to go on from; else a new one."})
+    open_data: str | None = field(default=None, metadata={"help": "Folder with more captured poses, for all kinds."})
     dataset_name: str | None = field(default=None, metadata={"help": "Folder or Hub name; else the open poses."})
     dataset_config: str | None = field(default=None, metadata={"help": "Its configuration."})
     train_split: str = field(default="train", metadata={"help": "Split to train on."})
@@ -41,10 +43,16 @@ def main(script: ScriptArguments, args: PoseTokenizerTrainingArguments) -> None:
         return name and load_dataset(name, script.dataset_config, split=split)
 
     set_seed(args.seed)
+    model = PoseTokenizerModel(PoseTokenizerConfig(**script.tokenizer or {}))
+    if script.model:
+        model = PoseTokenizerModel.from_pretrained(script.model, **script.tokenizer or {})
+    training_poses = poses(script.dataset_name, script.train_split)
+    if script.open_data:
+        training_poses = wide_pose_pool(script.open_data, args.num_open_poses, args.seed)
     trainer = PoseTokenizerTrainer(
-        PoseTokenizerModel(PoseTokenizerConfig(**script.tokenizer or {})),
+        model,
         args,
-        poses(script.dataset_name, script.train_split),
+        training_poses,
         poses(script.eval_dataset_name, script.eval_split),
     )
     trainer.train(resume_from_checkpoint=True)

@@ -123,8 +123,21 @@ def test_files_that_cannot_be_read_are_named_and_left_out(run, broken):
     assert {row[0] for row in table("out.parquet")} == {
         f"poses/{n}" for n in ("a.npz", "b.json", "c.bvh", "deep/one.npz")
     }
-    printed = run("poses/broken.npz")  # what is printed is not gone through later, so it stops
-    assert printed.exit_code == 2 and "broken.npz" in printed.stderr
+    printed = run("poses")
+    assert printed.exit_code == 0 and printed.stderr == result.stderr
+    assert [row.split("\t")[2] for row in printed.stdout.splitlines()] == [row[2] for row in table("out.parquet")]
+    alone = run("poses/broken.npz")
+    assert alone.exit_code == 2 and "broken.npz" in alone.stderr and alone.stderr.count("\n") == 1
+    both = run("poses/broken.npz", "poses/cut.bvh")
+    assert both.exit_code == 2 and "None of the files" in both.stderr
+
+
+def test_the_shape_of_a_subject_does_not_hide_the_motions(run, folder):
+    """Every folder of a subject in AMASS has such a file."""
+    np.savez(folder / "deep" / "shape.npz", betas=np.zeros(16), gender=np.array("female"))
+    result = run("poses/deep")
+    assert result.exit_code == 0 and result.stdout.startswith("poses/deep/one.npz\t0\t")
+    assert "left out: poses/deep/shape.npz has" in result.stderr and "1 of 2 files" in result.stderr
 
 
 def test_surprising_damage_costs_one_file_only(folder, monkeypatch):

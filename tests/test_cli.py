@@ -7,15 +7,20 @@ import pickle
 import subprocess
 import sys
 
+import huggingface_hub
 import numpy as np
 import pytest
+import roma
 import torch
 from PIL import Image
+from stand_in_hub import StandInHub
 from tiny_chat import tiny_model_and_processor
 from transformers import GenerationConfig
 from typer.testing import CliRunner
 
+import unipose_hf
 from unipose_hf import Pose, auto, cli
+from unipose_hf.captions import instruct_pairs
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.pose_files import guess_joint_map, read_pose, read_poses
 
@@ -194,7 +199,7 @@ def test_bvh_with_names_of_other_programs(tmp_path, poses):
 def test_estimate(run, tmp_path, model_folder):
     Image.new("RGB", (80, 60), "gray").save(tmp_path / "person.jpg")
     Image.new("L", (40, 40)).save(tmp_path / "other.png")
-    result = run("estimate", "person.jpg", "other.png", "--model", model_folder, "--out", "results/today")
+    result = run("estimate", "person.jpg", "other.png", "--model", model_folder, "--output", "results/today")
     assert result.exit_code == 0, result.output
     folder = tmp_path / "results" / "today"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -234,8 +239,8 @@ def test_estimate_mistakes(run, tmp_path, model_folder):
     mistake(run("estimate", "a.png", "--box", "10,10,5,5", *model), "box")
     mistake(run("estimate", "a.png", "text.jpg", "--box", "0,0,9,9"), "2 pictures")
     mistake(run("estimate", "text.jpg", *model), "text.jpg")
-    mistake(run("estimate", "a.png", "--out", "."), "overwrite", "--out")
-    mistake(run("estimate", "a.png", "--out", "text.jpg/x"), "text.jpg")
+    mistake(run("estimate", "a.png", "--output", "."), "overwrite", "--output")
+    mistake(run("estimate", "a.png", "--output", "text.jpg/x"), "text.jpg")
     (tmp_path / "b").mkdir()
     Image.new("RGB", (80, 60)).save(tmp_path / "b" / "a.jpg")
     mistake(run("estimate", "a.png", "b/a.jpg"), "one name")
@@ -247,16 +252,104 @@ def test_edit_and_diff(run, tmp_path, model_folder, poses):
     result = run("edit", "motion.npz", *arguments)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "edited.glb").read_bytes()[:4] == b"glTF"
-    assert run("edit", "motion.npz", *arguments, "--out", "edited.json").exit_code == 0
+    assert run("edit", "motion.npz", *arguments, "--output", "edited.json").exit_code == 0
     assert Pose.from_json(tmp_path / "edited.json").axis_angle.shape == (22, 3)
     result = run("diff", "motion.npz", "motion.npz", "--frame-b", "1", "--model", model_folder)
     assert result.exit_code == 0, result.output
 
-    mistake(run("edit", "motion.npz", *arguments, "--out", "x.fbx"), "x.fbx", ".glb")
-    mistake(run("edit", "motion.npz", *arguments, "--out", "none/x.glb"), "none", "make it first")
+    mistake(run("edit", "motion.npz", *arguments, "--output", "x.fbx"), "x.fbx", ".glb")
+    mistake(run("edit", "motion.npz", *arguments, "--output", "none/x.glb"), "none", "make it first")
     mistake(run("edit", "motion.npz", "Sit.", "--frame", "3", "--model", model_folder), "3 frames")
     mistake(run("edit", "motion.npz", " ", "--model", model_folder), "sentence")
     mistake(run("diff", "motion.npz", "none.bvh", "--model", model_folder), "none.bvh")
+
+
+def test_text_to_pose(run, tmp_path, model_folder):
+    result = run("text-to-pose", "The left knee is bent.", "--model", model_folder, "--output", "a.json", "--render")
+    assert result.exit_code == 0 and result.stdout.startswith("a.json, .png (score "), result.output
+    assert Pose.from_json(tmp_path / "a.json") and Image.open(tmp_path / "a.png").size[0] > 900
+    assert run("text-to-pose", "Sit.", "--model", model_folder).exit_code == 0
+    assert (tmp_path / "pose.glb").read_bytes()[:4] == b"glTF"
+    mistake(run("text-to-pose", " ", "--model", model_folder), "sentence")
+    mistake(run("text-to-pose", "Sit.", "--output", "x.fbx"), "x.fbx", ".glb")
+
+
+def test_render(run, tmp_path, poses):
+    amass(tmp_path / "motion.npz", poses)
+    assert run("render", "motion.npz", "--frame", 1, "--size", 64).stdout == "motion.png\n"
+    shown = Image.open(tmp_path / "motion.png")
+    assert shown.size == (64, 64)
+    again = ("render", "motion.npz", "--frame", 1, "--size", 64)
+    assert run(*again, "--azimuth", 120, "--output", "b.webp").exit_code == 0
+    assert Image.open(tmp_path / "b.webp").format == "WEBP"
+    assert np.abs(np.asarray(shown, int) - np.asarray(Image.open(tmp_path / "b.webp"), int)).mean() > 1
+    mistake(run("render", "motion.npz", "--output", "b.glb"), "b.glb", ".png")
+    mistake(run("render", "motion.npz", "--frame", 7), "3 frames")
+    mistake(run("render", "none.npz"), "none.npz")
+
+
+def test_words_by_the_model_or_by_measuring(run, tmp_path, model_folder, poses):
+    amass(tmp_path / "motion.npz", poses)
+    model = ("--by", "model", "--model", model_folder)
+    by_model = run("describe", "motion.npz", *model, "--every", 2)
+    assert by_model.exit_code == 0, by_model.output
+    assert [row.split("\t")[1] for row in by_model.stdout.splitlines()] == ["0", "2"]
+    assert by_model.stdout != run("describe", "motion.npz", "--every", 2).stdout
+    pair = ("diff", "motion.npz", "motion.npz", "--frame-b", 2)
+    measured = run(*pair, "--by", "measure").stdout.strip()
+    assert measured == run(*pair, "--by", "measure", "--seed", 0).stdout.strip()
+    first, last = (read_pose(tmp_path / "motion.npz", frame).axis_angle[None] for frame in (0, 2))
+    assert measured == instruct_pairs(first, last)[0]
+    assert run(*pair, *model).exit_code == 0
+    for command in (("describe", "motion.npz"), pair):
+        mistake(run(*command, *model, "--seed", 0), "--seed", "--by measure")
+        mistake(run(*command, "--by", "measure", "--model", model_folder), "--model", "--by model")
+        mistake(run(*command, "--by", "magic"), "magic", "measure")
+
+
+def test_edit_leaves_a_picture(run, tmp_path, model_folder, poses):
+    Pose(poses[0]).save(tmp_path / "a.npz")
+    result = run("edit", "a.npz", "Sit.", "--render", "--model", model_folder, "--output", "b.bvh")
+    assert result.exit_code == 0 and result.stdout.startswith("b.bvh, .png (score "), result.output
+    assert Image.open(tmp_path / "b.png").size[0] > 1200
+
+
+def test_a_model_of_the_hub(run, tmp_path, model_folder, poses, monkeypatch):
+    Pose(poses[0]).save(tmp_path / "a.npz")
+    edit = ("edit", "a.npz", "Sit.", "--model")
+    with StandInHub() as stand_in:
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", stand_in.endpoint)
+        template = stand_in.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        stand_in.files["us/tiny"] = {path.name: path.read_bytes() for path in model_folder.iterdir()}
+        stand_in.files["us/tiny"]["other.bin"] = b"weights of another kind"
+        stand_in.commits["us/tiny"] = 1
+        result = run(*edit, "us/tiny")
+        assert result.exit_code == 0, result.output
+        cached = {path.suffix for path in (tmp_path / "cache").rglob("*/snapshots/*/*")}
+        assert ".safetensors" in cached and ".bin" not in cached
+        mistake(run(*edit, "us/none"), "us/none", "USER/NAME")
+    (tmp_path / "us" / "tiny").mkdir(parents=True)
+    mistake(run(*edit, "us/tiny"), "no config.json in the folder us/tiny")  # a folder comes first
+
+
+def test_samples_are_reached_by_name(run, tmp_path):
+    assert run("sample").stdout.count("\n") == 2
+    assert run("sample", "photo.jpg", "walk.bvh").stdout.split() == ["photo.jpg", "walk.bvh"]
+    assert Image.open(tmp_path / "photo.jpg").size == (730, 820)
+    steps = read_poses(tmp_path / "walk.bvh")
+    turned = roma.rotmat_geodesic_distance(*(roma.rotvec_to_rotmat(part) for part in (steps[1:], steps[:-1])))
+    assert len(steps) == 120 and 0.001 < turned.mean() < turned.max() < 0.35  # it moves, and without a jump
+    for again in (("photo.jpg", "--output", "deep/er"), ("walk.bvh",)):
+        assert run("sample", *again).exit_code == 0
+    mistake(run("sample", "run.bvh"), "run.bvh", "walk.bvh")
+    (tmp_path / "photo.jpg").write_text("my own")
+    mistake(run("sample", "photo.jpg"), "another file", "photo.jpg")
+
+
+def test_version(run):
+    assert run("--version").stdout == f"unipose-hf {unipose_hf.__version__}\n"
 
 
 def test_model_mistakes(run, tmp_path, model_folder, poses, monkeypatch):
@@ -310,7 +403,7 @@ def test_demo_leaves_everything(run, tmp_path, model_folder, monkeypatch):
     monkeypatch.setattr("unipose_hf.modeling.pipeline_unipose.UniPosePipeline._default_generation_config", short)
     (tmp_path / "show").mkdir()
     (tmp_path / "show" / "overview.png").write_text("old")
-    result = run("demo", "--out", "show", "--model", model_folder)
+    result = run("demo", "--output", "show", "--model", model_folder)
     assert result.exit_code == 0, result.output
     account = (tmp_path / "show" / "account.txt").read_text()
     for task in demo.TASKS:
@@ -352,12 +445,12 @@ def test_evaluate(run, tmp_path, model_folder, monkeypatch):
         return {"poses": count, "clips": ["kick"], "seconds": 3} | FIGURES
 
     monkeypatch.setattr(held_out, "evaluate_held_out", stand_in)
-    result = run("evaluate", "--count", 4, "--model", model_folder, "--out", "f.json")
+    result = run("evaluate", "--count", 4, "--model", model_folder, "--output", "f.json")
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "f.json").read_text())["poses"] == 4
     assert "half way" not in result.stdout and "half way" in result.stderr
     assert "| image-to-pose | MPJPE, mm, rendered people | 1.5 | 340.5 (mean pose) |" in result.stdout
-    mistake(run("evaluate", "--out", "none/f.json", "--model", model_folder), "none")
+    mistake(run("evaluate", "--output", "none/f.json", "--model", model_folder), "none")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     mistake(run("evaluate", "--model", model_folder), "pip install unipose-hf[evaluate]")
 

@@ -49,14 +49,16 @@ def options(given):
 
 
 def test_convert_all_parts_to_a_folder_for_the_hub(published, tmp_path):
-    result = run("convert", *options(parts(published)), "--out", tmp_path / "new" / "big", "--max-shard-size", "10KB")
+    result = run(
+        "convert", *options(parts(published)), "--output", tmp_path / "new" / "big", "--max-shard-size", "10KB"
+    )
     assert result.exit_code == 0 and result.stdout.strip() == str(tmp_path / "new" / "big"), result.output
     names = {path.name for path in (tmp_path / "new" / "big").iterdir()}
     assert {"modeling_unipose.py", "README.md", "LICENSE", "model.safetensors.index.json"} <= names
     assert "`unipose convert`" in (tmp_path / "new" / "big" / "README.md").read_text()
     config = json.loads((tmp_path / "new" / "big" / "config.json").read_text())
     assert "image-to-pose" in config["custom_pipelines"] and "AutoModelForMultimodalLM" in config["auto_map"]
-    result = run("export", "--model", tmp_path / "new" / "big", "--out", tmp_path / "again")
+    result = run("export", "--model", tmp_path / "new" / "big", "--output", tmp_path / "again")
     assert result.exit_code == 0, result.output
     assert {path.name for path in (tmp_path / "again").iterdir()} == {
         name for name in names if not name.startswith(("model-", "model."))
@@ -69,17 +71,17 @@ def test_convert_one_part(published, tmp_path):
         ("--pose-vit", "vit.ckpt", VitPoseBackbone),
     ):
         out = tmp_path / option
-        result = run("convert", option, published / value, "--pose-vit-heads", 3, "--out", out)
+        result = run("convert", option, published / value, "--pose-vit-heads", 3, "--output", out)
         assert result.exit_code == 0, result.output
         model_class.from_pretrained(out)
         assert (out / "modeling_pose_tokenizer.py").exists() == (model_class is PoseTokenizerModel)
 
 
 def test_convert_mistakes(published, tmp_path):
-    out = "--out", tmp_path / "out"
+    out = "--output", tmp_path / "out"
     assert mistake(run("convert", *out), "llava=", "pose_vqvae=") == []
     assert mistake(run("convert", "--pose-vit", tmp_path / "none", *out), "none does not exist") == []
-    assert mistake(run("convert", *options(parts(published)), "--out", published), "not an empty folder") == []
+    assert mistake(run("convert", *options(parts(published)), "--output", published), "not an empty folder") == []
     (tmp_path / "llava").mkdir()
     write_llava(tmp_path / "llava", llava_tensors(Sizes(width=20, layers=2)))
     result = run("convert", *options(parts(published, llava=tmp_path / "llava")), *out)
@@ -92,7 +94,7 @@ def test_export_of_each_kind(folder, tmp_path, monkeypatch):
     (folder / "README.md").write_text("the model's own card")
     with StandInHub() as stand_in:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", stand_in.endpoint)
-        result = run("export", "--model", folder, "--out", tmp_path / "out", "--push-to-hub", "us/tiny")
+        result = run("export", "--model", folder, "--output", tmp_path / "out", "--push-to-hub", "us/tiny")
         assert result.exit_code == 0, result.output
         assert result.stdout.split() == [str(tmp_path / "out"), f"{stand_in.endpoint}/us/tiny/commit/{1:040x}"]
         assert stand_in.files["us/tiny"]["README.md"] == b"the model's own card"
@@ -100,14 +102,14 @@ def test_export_of_each_kind(folder, tmp_path, monkeypatch):
     tokenizer = UniPoseForConditionalGeneration.from_pretrained(folder).model.pose_tokenizer
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     (tmp_path / "card.md").write_text("a card")
-    arguments = "--model", tmp_path / "tokenizer", "--out", tmp_path / "hub", "--card", tmp_path / "card.md"
+    arguments = "--model", tmp_path / "tokenizer", "--output", tmp_path / "hub", "--card", tmp_path / "card.md"
     assert run("export", *arguments).exit_code == 0
     assert (tmp_path / "hub" / "README.md").read_text() == "a card"
     assert (tmp_path / "hub" / "modeling_pose_tokenizer.py").exists()
 
 
 def test_folders_that_something_is_wrong_with(folder, tmp_path):
-    export = "export", "--out", tmp_path / "out", "--model"
+    export = "export", "--output", tmp_path / "out", "--model"
     mistake(run(*export, tmp_path / "none"), "no config.json in the folder")
 
     weights = (folder / "model.safetensors").read_bytes()

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+import http.server
 import io
+import threading
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 from transformers import CLIPImageProcessorPil
 
 from unipose_hf import UniPoseImageProcessor
+from unipose_hf.modeling import fetching_unipose as fetching
 from unipose_hf.modeling.image_processing_unipose import load_picture
 
 
@@ -191,7 +195,7 @@ def test_batches_keep_their_order():
 # -- what goes wrong -----------------------------------------------------------------------------------------------
 
 
-def test_broken_files(tmp_path):
+def test_broken_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no picture '.*gone.jpg'"):
         load_picture(tmp_path / "gone.jpg")
     whole = tmp_path / "whole.jpg"
@@ -210,11 +214,100 @@ def test_broken_files(tmp_path):
     for path in (text, empty, tmp_path):
         with pytest.raises(ValueError, match="is not a picture"):
             load_picture(path)
+    monkeypatch.setenv(fetching.ALLOW_PRIVATE, "1")
     with pytest.raises(ValueError, match="http://127.0.0.1:9/a.jpg could not be fetched"):
         load_picture("http://127.0.0.1:9/a.jpg")
     for content, message in (("abc", "is damaged"), ("aGVsbG8=", "is not a picture")):
         with pytest.raises(ValueError, match=f"The data URL {message}"):
             load_picture(f"data:image/png;base64,{content}")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Serves a picture, a large file, and redirects to what stands behind the question mark."""
+    picture = io.BytesIO()
+    Image.fromarray(photo(60, 80)).save(picture, "PNG")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            path, _, target = self.path.partition("?")
+            self.send_response({"/to": 302, "/none": 404}.get(path, 200))
+            if target:
+                self.send_header("Location", target)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(bytes(200_000) if path == "/large" else picture.getvalue())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_pictures_of_the_own_network_are_fetched_where_that_is_allowed(server, monkeypatch):
+    with pytest.raises(ValueError, match=rf"{server}/a.png could not .* no address of the public internet.*=1"):
+        load_picture(f"{server}/a.png")
+    monkeypatch.setenv(fetching.ALLOW_PRIVATE, "1")
+    assert load_picture(f"{server}/a.png").size == (60, 80) == load_picture(f"{server}/to?/a.png").size
+    with pytest.raises(ValueError, match="none could not be fetched .*404"):
+        load_picture(f"{server}/none")
+    with pytest.raises(ValueError, match="more than 5 redirects"):
+        load_picture(f"{server}/to" + "?/to" * 6)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "0.0.0.0", "224.0.0.1"]
+)
+def test_addresses_that_are_not_public_are_refused(host):
+    with pytest.raises(ValueError, match="no address of the public internet"):
+        load_picture(f"http://{host}:9/a.png")
+
+
+def test_a_redirect_is_looked_at_as_the_first_address_was(server, monkeypatch):
+    refuse = fetching._check_public
+    monkeypatch.setattr(fetching, "_check_public", lambda address: address == "127.0.0.1" or refuse(address))
+    assert load_picture(f"{server}/to?/a.png").size == (60, 80)
+    with pytest.raises(ValueError, match="10.0.0.1 is no address of the public internet"):
+        load_picture(f"{server}/to?http://10.0.0.1/a.png")
+    with pytest.raises(ValueError, match="neither http nor https"):
+        load_picture(f"{server}/to?file:///etc/passwd")
+
+
+def test_a_name_that_is_answered_otherwise_the_second_time(server, monkeypatch):
+    monkeypatch.setattr(fetching, "_check_address", lambda url: True)  # as if the name had been a public address
+    with pytest.raises(ValueError, match="127.0.0.1 is no address of the public internet"):
+        load_picture(f"{server}/a.png")
+
+
+def test_a_fetched_file_has_a_limit(server, monkeypatch):
+    monkeypatch.setenv(fetching.ALLOW_PRIVATE, "1")
+    monkeypatch.setattr(fetching, "MOST_BYTES", 100_000)
+    with pytest.raises(ValueError, match="large could not be fetched .*MiB"):
+        load_picture(f"{server}/large")
+
+
+def test_only_kinds_of_files_that_are_pictures_are_opened(tmp_path):
+    for name, options in (("a.eps", {}), ("a.pdf", {}), ("a.ico", {}), ("a.tga", {})):
+        Image.fromarray(photo(64, 64)).save(tmp_path / name, **options)
+        with pytest.raises(ValueError, match=f"{name}.* is not a picture that PIL can read"):
+            load_picture(tmp_path / name)
+    for kind in ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM"):
+        Image.fromarray(photo(64, 64)).save(tmp_path / "a.jpg", kind)
+        assert load_picture(tmp_path / "a.jpg").size == (64, 64)
+
+
+def test_decompression_bombs_are_named(tmp_path):
+    wide = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(wide, "PNG")
+    words = PngImagePlugin.PngInfo()
+    words.add_text("a", "a" * 2**21, zip=True)
+    Image.new("RGB", (64, 64)).save(tmp_path / "words.png", pnginfo=words)
+    for bomb in (wide.getvalue(), tmp_path / "words.png"):
+        with pytest.raises(ValueError, match="is a decompression bomb"):
+            load_picture(bomb)
 
 
 def test_absurd_sizes(tmp_path):

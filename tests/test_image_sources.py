@@ -114,15 +114,44 @@ def test_coco_people(tmp_path):
         keypoints.read_coco_people(tmp_path, "train")
 
 
+def test_annotations_in_the_manner_of_coco(tmp_path):
+    """Other tools say less than COCO does, and some of their rows are damaged."""
+    whole = {"image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1, 2, 2, 3, 4, 0]}
+    annotations = [
+        whole,
+        {"image_id": 7, "bbox": [11, 20, 30, 40]},  # without a word on keypoints
+        whole | {"keypoints": [1, 2, 0, 3, 4, 0]},  # none is seen: nobody to be skipped
+        {"image_id": 7, "keypoints": [1, 2, 2]},
+        whole | {"bbox": None},
+        whole | {"bbox": [1, 2, float("nan"), 4]},
+        whole | {"bbox": [1, 2, 3]},
+        whole | {"image_id": 99},
+        whole | {"keypoints": None},
+        None,
+        [],
+    ]
+    content = {"images": [{"id": 7, "file_name": "7.jpg"}, {"id": 8}, None], "annotations": annotations}
+    write_json(tmp_path / "annotations/person_keypoints_val2017.json", content)
+    write_picture(tmp_path / "val2017/7.jpg")
+    told = r"^8 of COCO skipped; the first: Row 3 of .*val2017\.json is without a bbox .*listed picture"
+    for read in (keypoints.read_coco_people, keypoints.list_coco_people):
+        with pytest.warns(UserWarning, match=told):
+            assert [person.box for person in read(tmp_path, "val")] == [(10, 20, 40, 60), (11, 20, 41, 60)]
+    write_json(tmp_path / "annotations/person_keypoints_val2017.json", content | {"annotations": annotations[5:]})
+    with pytest.raises(ValueError, match=r"val2017\.json is laid out otherwise than its set: Row 0"):
+        keypoints.list_coco_people(tmp_path, "val")
+
+
 def test_mpii_people(tmp_path):
     row = {"image": "1.jpg", "center": [101.0, 201.0], "scale": 0.4, "joints": [[0, 0]] * 16, "joints_vis": [1] * 16}
-    write_json(tmp_path / "annot/train.json", [row, row | {"image": "2.jpg"}])
+    damaged = [row | {"scale": float("nan")}, row | {"center": [1]}, {"image": "1.jpg"}]
+    write_json(tmp_path / "annot/train.json", [row, row | {"image": "2.jpg"}, *damaged])
     write_json(tmp_path / "annot/valid.json", [{"image": "1.jpg"}])
     write_picture(tmp_path / "images/1.jpg")
-    with pytest.warns(UserWarning, match=r"^1 of MPII skipped"):
+    with pytest.warns(UserWarning, match=r"^4 of MPII skipped"):
         [record] = keypoints.read_mpii_people(tmp_path, "train")
     assert record.box == (50, 156, 150, 256)
-    with pytest.raises(ValueError, match=r"valid\.json has a row without image, center and scale"):
+    with pytest.raises(ValueError, match=r"valid\.json .* Row 0 .* without image, center and scale"):
         keypoints.read_mpii_people(tmp_path, "val")
 
 

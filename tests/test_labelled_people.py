@@ -158,7 +158,16 @@ def test_what_cannot_be_is_said_before_any_work(tmp_path):
 def test_the_command_refuses_to_publish_before_it_builds(tmp_path):
     (tmp_path / "sets/3dpw").mkdir(parents=True)
     out = tmp_path / "out"
-    command = ["build-data", "imagediff", "--out", str(out), "--data", str(tmp_path / "sets"), "--push-to-hub", "me/x"]
+    command = [
+        "build-data",
+        "imagediff",
+        "--output",
+        str(out),
+        "--data",
+        str(tmp_path / "sets"),
+        "--push-to-hub",
+        "me/x",
+    ]
     told = CliRunner().invoke(app, command)
     assert told.exit_code == 2 and "Rows of 3DPW may not be uploaded" in told.stderr
     assert not list(out.iterdir())

@@ -83,7 +83,7 @@ def test_colours_have_everyday_names(rgb, name):
 
 def test_rows_become_chats_that_ask_for_one_person(tmp_path):
     datasets = pytest.importorskip("datasets")
-    command = ["build-data", "multi-person", "--size", "3", "--picture-size", "64", "--out", str(tmp_path)]
+    command = ["build-data", "multi-person", "--size", "3", "--picture-size", "64", "--output", str(tmp_path)]
     told = CliRunner().invoke(app, command)
     assert told.exit_code == 0
     assert [line.rsplit("/", 1)[1] for line in told.stdout.splitlines()] == ["test: 1 rows", "train: 2 rows"]

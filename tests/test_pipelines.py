@@ -212,6 +212,40 @@ def test_wrong_file_and_options(pipes):
         pipes["text-to-pose"]("Sit.", num_beams=3)
 
 
+@pytest.mark.parametrize(
+    ("task", "given", "told"),
+    [
+        ("text-to-pose", {"num_beam": 3}, "takes the inputs .*text.* and the options decoding, .*, but not num_beam"),
+        ("pose-to-text", {"num_beam": 3}, "options those of generate, but not num_beam"),
+        ("pose-to-text", {"max_new_token": 3, "box": 1}, "but not max_new_token, box"),
+        ("text-to-pose", {"image": "a.jpg"}, "but not image"),
+    ],
+)
+def test_an_unknown_argument_is_one_sentence_before_any_work(parts, pipes, task, given, told):
+    for ask in (
+        lambda: pipes[task]("never looked at", **given),
+        lambda: pipeline(task, model=parts[0], processor=parts[1], device="cpu", **given),
+    ):
+        with pytest.raises(ValueError, match=told) as error:
+            ask()
+        assert "\n" not in str(error.value)
+
+
+def test_arguments_of_generate_are_known(pipes):
+    known = dict(max_new_tokens=4, num_beams=2, do_sample=False, repetition_penalty=1.1, logits_processor=[])
+    assert "text" in pipes["pose-to-text"](ZERO, **known, generation_config=None)
+
+
+def test_pipelines_load_without_a_bar(parts, tmp_path, capfd):
+    for part in parts:
+        part.save_pretrained(tmp_path)
+    capfd.readouterr()
+    pipeline("text-to-pose", model=str(tmp_path), device="cpu")
+    assert "Loading" not in capfd.readouterr().err
+    type(parts[0]).from_pretrained(tmp_path)
+    assert "Loading" in capfd.readouterr().err  # elsewhere the library's own habit stays
+
+
 def test_processor_must_fit_the_model(parts):
     model, processor = parts
     other, _ = tiny_model_and_processor()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.pose_unipose import FORMAT, Pose
 
 
@@ -174,3 +175,24 @@ def test_body_and_picture(pose, tmp_path):
     assert image.size == (64, 64) == Image.open(tmp_path / "pose.png").size
     assert pose._repr_png_().startswith(b"\x89PNG")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pose.png"]  # nothing half-written is left
+
+
+def test_degrees_and_positions_are_not_taken_for_rotations():
+    pose = load_open_poses("test").axis_angle[9].numpy()
+    with pytest.raises(ValueError, match=r"axis_angle\[\d+\] turns by .* radians, .*numpy\.radians"):
+        Pose(np.degrees(pose))
+    with pytest.warns(UserWarning, match=r"axis_angle\[0\] turns by 7 radians"):
+        Pose(np.eye(1, 66).reshape(22, 3) * 7)
+    joints = Pose(pose, betas=np.full(10, 1.5)).joints
+    for scale in (1, 100, 1000):  # metres, centimetres, millimetres
+        with pytest.raises(ValueError, match="looks like the positions of 22 joints"):
+            Pose(scale * joints + np.array([0.3, 1.0, 2.0]))
+
+
+def test_no_rotations_are_taken_for_positions():
+    for pose in load_open_poses("all").axis_angle:
+        Pose(pose)
+    rng = np.random.default_rng(0)
+    for size in (0.01, 0.3, 1.0):
+        for _ in range(200):
+            Pose(rng.normal(size=(22, 3)) * size)

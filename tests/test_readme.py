@@ -3,15 +3,15 @@
 
 import json
 import re
-import shutil
+import shlex
 from difflib import SequenceMatcher
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.cli import app
-from unipose_hf.demo import PHOTO
 from unipose_hf.evaluation.card import figures_table
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,6 @@ CARD = (BUNDLED_CHECKPOINT / "README.md").read_text(encoding="utf-8")
 
 
 def run(snippet, folder, monkeypatch):
-    shutil.copy(PHOTO, folder / "photo.jpg")
     monkeypatch.chdir(folder)
     names = {}
     exec(compile(snippet, "README.md", "exec"), names)
@@ -30,6 +29,17 @@ def run(snippet, folder, monkeypatch):
 
 def test_there_are_snippets():
     assert len(SNIPPETS) >= 4
+
+
+def test_the_command_lines_run_in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    [block] = re.findall(r"## Command line\n.*?```bash\n(.*?)```", README, re.S)
+    for line in block.splitlines():
+        command, *arguments = shlex.split(line, comments=True)
+        result = CliRunner().invoke(app, arguments)
+        assert command == "unipose" and result.exit_code == 0, result.output
+    for name in ("poses/photo.glb", "squat.glb", "squat.png", "bent.npz", "walk.png"):
+        assert (tmp_path / name).is_file(), name
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))

@@ -3,6 +3,8 @@
 
 import importlib
 
+from .assets import sample
+
 __version__ = "0.1.0"
 
 # Public names and the modules they come from; a name is imported when it is first used.
@@ -31,7 +33,7 @@ _PUBLIC = {f"modeling.{module}": names for module, names in _PUBLIC.items()}
 _PUBLIC["data.language"] = ["named_pose", "search_poses"]
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = ["__version__", *sorted(_MODULE_OF)]
+__all__ = ["__version__", "sample", *sorted(_MODULE_OF)]
 
 
 def __getattr__(name):

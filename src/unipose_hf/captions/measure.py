@@ -4,6 +4,7 @@
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import roma
 import torch
 
@@ -89,7 +90,7 @@ def measure_posecodes(
 
 def check_points(points, name):
     """A float32 tensor of finite positions (N, 22 or >= 52, 3) in metres, or a ValueError in one sentence."""
-    points = torch.as_tensor(points, dtype=torch.float32)
+    points = _as_tensor(points)
     if points.numel() == 0 and points.shape[:1] == (0,):
         return points.reshape(0, 22, 3)
     if points.ndim != 3 or points.shape[-1] != 3 or not (points.shape[1] == 22 or points.shape[1] >= 52):
@@ -104,9 +105,16 @@ def check_points(points, name):
     return points
 
 
+def _as_tensor(numbers):
+    """Float32; of numpy's a copy, since those of a `Pose` cannot be written to, which torch warns of."""
+    if isinstance(numbers, torch.Tensor):
+        return numbers.to(torch.float32)
+    return torch.from_numpy(np.array(numbers, dtype=np.float32))
+
+
 def check_rotations(rotations, name, count=None):
     """A float32 tensor of finite axis-angle rotations (N, 22, 3), or a ValueError in one sentence."""
-    rotations = torch.as_tensor(rotations, dtype=torch.float32)
+    rotations = _as_tensor(rotations)
     if rotations.numel() == 0 and rotations.shape[:1] == (0,):
         rotations = rotations.reshape(0, 22, 3)
     if rotations.ndim == 2 and rotations.shape[-1] in (66, 156):

@@ -4,7 +4,7 @@
 A user's mistake ends as one sentence on stderr and exit code 2. What only one command needs is imported inside it.
 """
 
-from pathlib import Path
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -32,14 +32,39 @@ class _Commands(TyperGroup):
         raise typer.Exit(2)
 
 
-app = typer.Typer(
-    cls=_Commands,
-    help="Read, describe, compare, estimate, generate and edit 3D human poses.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from .. import __version__
+
+        typer.echo(f"unipose-hf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def unipose(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Read, describe, compare, estimate, generate and edit 3D human poses."""
+
+
+class By(StrEnum):
+    """Who finds the words: the language model, or measurements of the poses."""
+
+    model = "model"
+    measure = "measure"
+
 
 Model = Annotated[
-    Path | None, typer.Option("--model", help="Folder of another model than the bundled one.", show_default=False)
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="FOLDER|USER/NAME",
+        help="Another model than the bundled one: a folder, or one of the Hub.",
+        show_default=False,
+    ),
 ]

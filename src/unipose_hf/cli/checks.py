@@ -20,7 +20,7 @@ def within(box: tuple[float, ...], width: int, height: int) -> tuple[float, ...]
     return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
-def result_names(images: list[str], out: Path) -> list[str]:
+def result_names(images: list[str], output: Path) -> list[str]:
     """The name of each picture's results, without suffix; refuses to overwrite a picture or another's results."""
     names = {}
     for image in images:
@@ -28,15 +28,15 @@ def result_names(images: list[str], out: Path) -> list[str]:
         if is_file and not Path(image).is_file():
             raise FileNotFoundError(f"There is no picture {image}; check the path.")
         name = Path(image.split("?")[0]).stem
-        if is_file and Path(image).resolve() == (out / f"{name}.png").resolve():
-            raise ValueError(f"The results would overwrite the picture {image}; give another folder by --out.")
+        if is_file and Path(image).resolve() == (output / f"{name}.png").resolve():
+            raise ValueError(f"The results would overwrite the picture {image}; give another folder by --output.")
         if name in names:
             raise ValueError(f"The results of {names[name]} and {image} would have one name; estimate one at a time.")
         names[name] = image
     return list(names)
 
 
-def make_folder(folder: Path, option: str = "--out") -> None:
+def make_folder(folder: Path, option: str = "--output") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -46,7 +46,7 @@ def make_folder(folder: Path, option: str = "--out") -> None:
     check_writable(folder, option)
 
 
-def check_target(file: Path, option: str = "--out") -> None:
+def check_target(file: Path, option: str = "--output") -> None:
     """That a file can be written there, before minutes of work."""
     if not file.parent.is_dir():
         raise FileNotFoundError(f"The folder {file.parent} does not exist; make it first.")
@@ -55,7 +55,7 @@ def check_target(file: Path, option: str = "--out") -> None:
     check_writable(file.parent, option)
 
 
-def check_writable(folder: Path, option: str = "--out") -> None:
+def check_writable(folder: Path, option: str = "--output") -> None:
     import os
 
     if not os.access(folder, os.W_OK):

@@ -9,29 +9,30 @@ import typer
 
 from .app import Model, app
 from .checks import check_target, make_folder
-from .loading import load
+from .loading import find_folder, load
 
 
 @app.command()
 def evaluate(
     count: Annotated[int | None, typer.Option(min=2, help="Poses to use; all by default.", show_default=False)] = None,
-    out: Annotated[Path, typer.Option(help="JSON file for the figures.")] = Path("figures.json"),
-    model: Model = None,
     output: Annotated[
-        Path | None,
-        typer.Option(help="Folder for a report beside published figures, with pictures.", show_default=False),
-    ] = None,
+        Path,
+        typer.Option(
+            help="A .json file for the figures, or a folder for a report beside published ones, with pictures."
+        ),
+    ] = Path("figures.json"),
+    model: Model = None,
     tasks: Annotated[
-        str | None, typer.Option(help="With --output: tasks a,b,c; all by default.", show_default=False)
+        str | None, typer.Option(help="In a report: tasks a,b,c; all by default.", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="With --output: folder of published sets, in place of the clips.", show_default=False),
+        typer.Option(help="In a report: folder of published sets, in place of the clips.", show_default=False),
     ] = None,
     body: Annotated[
         Path | None,
         typer.Option(
-            help="With --output: an SMPL-family file, for the errors; beside SMPL_NEUTRAL also its SMPL_FEMALE and "
+            help="In a report: an SMPL-family file, for the errors; beside SMPL_NEUTRAL also its SMPL_FEMALE and "
             "SMPL_MALE are taken.",
             show_default=False,
         ),
@@ -40,37 +41,38 @@ def evaluate(
         Path | None, typer.Option(help="With --data: J_regressor_h36m.npy, for 3DPW's joints.", show_default=False)
     ] = None,
     retrieval: Annotated[
-        Path | None, typer.Option(help="With --output: another text-pose retrieval model.", show_default=False)
+        str | None, typer.Option(help="In a report: another text-pose retrieval model.", show_default=False)
     ] = None,
     pair_retrieval: Annotated[
-        Path | None, typer.Option(help="With --output: another retrieval model of pairs.", show_default=False)
+        str | None, typer.Option(help="In a report: another retrieval model of pairs.", show_default=False)
     ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(help="With --output: NAME=FOLDER of another model's report; repeat it.", show_default=False),
+        typer.Option(help="In a report: NAME=FOLDER of another model's report; repeat it.", show_default=False),
     ] = None,
 ) -> None:
     """Measure the seven tasks on motion clips that are kept for tests.
 
-    With --output also by the paper's protocols; started again with the same folder, it goes on where it was.
+    With a folder as --output also by the paper's protocols; started again with it, it goes on where it was.
     """
     import contextlib
     import importlib.util
     import json
 
     of_report = dict(data=data, body=body, regressor=regressor, retrieval=retrieval, pair_retrieval=pair_retrieval)
-    if output is None and (tasks or beside or any(of_report.values())):
+    report = output.suffix.lower() != ".json"
+    if not report and (tasks or beside or any(of_report.values())):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *of_report))
         raise ValueError(f"{options} and --beside belong to a report; give its folder by --output.")
-    if output is None:
-        check_target(out)
+    if not report:
+        check_target(output)
     needed = {"sacrebleu": "BLEU needs sacrebleu"}
-    if output is not None:
+    if report:
         needed["rouge_score"] = "ROUGE-L needs rouge-score"
     for module, sentence in needed.items():
         if importlib.util.find_spec(module) is None:  # it would be missed only after minutes
             raise ImportError(f"{sentence}: pip install unipose-hf[evaluate]")
-    if output is not None:
+    if report:
         _report(output, tasks, model, count, beside or [], **of_report)
         return
     loaded = load(model)
@@ -80,10 +82,10 @@ def evaluate(
 
     with contextlib.redirect_stdout(sys.stderr):  # it tells how far it is
         figures = evaluate_held_out(*loaded, count=count)
-    write_file(out, (json.dumps(figures, indent=1) + "\n").encode())
+    write_file(output, (json.dumps(figures, indent=1) + "\n").encode())
     typer.echo(f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s\n")
     typer.echo(figures_table(figures))
-    typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {out}.")
+    typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {output}.")
 
 
 def _report(output, tasks, model, count, beside, data, body, regressor, retrieval, pair_retrieval) -> None:
@@ -100,13 +102,11 @@ def _report(output, tasks, model, count, beside, data, body, regressor, retrieva
         if not folder:
             raise ValueError(f"--beside is {given!r}; give NAME=FOLDER.")
         others[name] = run.read_results(folder)
-    make_folder(output, "--output")
-    model = model or auto.BUNDLED_CHECKPOINT
-    folders = {
-        "model": model,
-        "retrieval": retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-text-retrieval"),
-        "pair_retrieval": pair_retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-pair-text-retrieval"),
-    }
+    make_folder(output)
+    retrieval = retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-text-retrieval")
+    pair_retrieval = pair_retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-pair-text-retrieval")
+    named = {"model": model, "retrieval": retrieval, "pair_retrieval": pair_retrieval}
+    folders = {name: find_folder(given) for name, given in named.items()}
     embedders = {name: _embedder(folder) for name, folder in folders.items() if name != "model"}
     bodies = {gender: load_body(file) for gender, file in _gendered(body).items()}
     setting = Setting(*load(model), OPEN_DATA, load_body(body, size="small"), bodies, **embedders)
@@ -121,7 +121,7 @@ def _report(output, tasks, model, count, beside, data, body, regressor, retrieva
     def say(line):
         typer.echo(line, err=True)
 
-    title = f"Evaluation of {model.resolve().name}"
+    title = f"Evaluation of {Path(model or folders['model']).resolve().name}"
     typer.echo(run.evaluate_into(output, setting, measurements, key, say, title, others))
 
 

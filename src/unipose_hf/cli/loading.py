@@ -1,18 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models by their folders, for commands: what is wrong with one is said in a sentence."""
+"""Models for commands, by their folders or their names on the Hub: what is wrong with one is said in a sentence."""
 
+import re
 from pathlib import Path
 
+_OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.gguf")
 
-def load(folder: Path | None):
-    """The model and processor of a folder, the bundled ones by default."""
-    from .. import auto
+
+def find_folder(model: str | Path | None, wanted: str | None = None) -> Path:
+    """The folder of a model: the bundled one's for None, and of USER/NAME, unless there is such a folder, the Hub's.
+
+    Args:
+        wanted: a pattern for files; only these are downloaded.
+    """
+    if model is None:
+        from .. import auto
+
+        return auto.BUNDLED_CHECKPOINT
+    if Path(model).exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(model)):
+        return Path(model)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(model), allow_patterns=wanted, ignore_patterns=_OTHER_WEIGHTS))
+    except Exception as error:  # the many errors of the network, each of several lines
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise FileNotFoundError(
+            f"There is no folder {model}, and no model of that name came from the Hub ({type(error).__name__}: "
+            f"{reason}); give --model a folder, or USER/NAME."
+        ) from None
+
+
+def load(model: str | Path | None):
+    """The model and processor of a folder or of the Hub, the bundled ones by default."""
     from ..hub import check_fit, edited_code
     from ..modeling.modeling_unipose import UniPoseForConditionalGeneration
     from ..modeling.processing_unipose import UniPoseProcessor
 
-    if folder is None:
-        folder, mend = auto.BUNDLED_CHECKPOINT, "reinstall unipose-hf, or give another model by --model FOLDER"
+    folder = find_folder(model)
+    if model is None:
+        mend = "reinstall unipose-hf, or give another model by --model FOLDER"
     else:
         mend = "give --model a folder that save_pretrained or `hf download NAME --local-dir FOLDER` made"
     _check_model_folder(folder, mend)
@@ -21,13 +48,13 @@ def load(folder: Path | None):
             f"{edited[0]} in {folder} was edited by hand, but this command runs the code of the installed package; "
             "take the edit back, or load the folder by trust_remote_code=True where the package is not installed."
         )
-    model = _load_weights(UniPoseForConditionalGeneration, folder, mend)
+    loaded = _load_weights(UniPoseForConditionalGeneration, folder, mend)
     try:
         processor = UniPoseProcessor.from_pretrained(folder)
     except Exception as error:  # among them the bare Exception of the tokenizers library
         raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {mend}.") from error
-    check_fit(model.config, processor)
-    return model, processor
+    check_fit(loaded.config, processor)
+    return loaded, processor
 
 
 def _load_weights(model_class, folder: Path, mend: str):
@@ -47,16 +74,17 @@ def _load_weights(model_class, folder: Path, mend: str):
         logging.set_verbosity(told)
 
 
-def load_any(folder: Path | None):
-    """Like `_load`, for every model that the package has; where there is no processor, `None` or a tokenizer."""
-    if folder is None or (folder / "processor_config.json").is_file():
-        return load(folder)
+def load_any(model: str | Path | None):
+    """Like `load`, for every model that the package has; where there is no processor, `None` or a tokenizer."""
+    folder = find_folder(model)
+    if model is None or (folder / "processor_config.json").is_file():
+        return load(model)
     from transformers import AutoModel, AutoTokenizer
 
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"There is no config.json in the folder {folder}; give the folder of a model.")
-    model = _load_weights(AutoModel, folder, "download or save it again")
-    return model, AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None
+    loaded = _load_weights(AutoModel, folder, "download or save it again")
+    return loaded, AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None
 
 
 def _check_model_folder(folder: Path, mend: str) -> None:
@@ -74,8 +102,9 @@ def _check_model_folder(folder: Path, mend: str) -> None:
                 raise ValueError(f"The model in {folder} is of the type {kind!r}, but 'unipose' is needed; {mend}.")
 
 
-def open_pipeline(task: str, folder: Path | None):
-    model, processor = load(folder)
+def open_pipeline(task: str, model: str | Path | None):
+    """The pipeline of a task, with a model as `load` takes it."""
+    loaded, processor = load(model)
     from transformers import pipeline
 
-    return pipeline(task, model=model, processor=processor)
+    return pipeline(task, model=loaded, processor=processor)

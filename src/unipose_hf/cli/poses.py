@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that answer with poses: estimate, edit."""
+"""Commands that answer with poses and pictures of them: estimate, text-to-pose, edit, render."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,10 @@ import typer
 from .app import Model, app
 from .checks import check_target, make_folder, parse_box, result_names, within
 from .loading import open_pipeline
-from .reading import FILES, Facing, JointMap, Person, Up, reading
+from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+Render = Annotated[bool, typer.Option("--render", help="Leave a picture beside the result, too: NAME.png.")]
 
 
 @app.command()
@@ -18,51 +21,115 @@ def estimate(
     box: Annotated[
         str | None, typer.Option(help="Where the person is: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results; made if missing.")] = Path("poses"),
+    output: Annotated[Path, typer.Option(help="Folder for the results; made if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
     """Estimate the pose of a person in each picture. Leaves NAME.npz, NAME.glb and NAME.png beside each other."""
     corners = None if box is None else parse_box(box)
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
-    names = result_names(images, out)
-    make_folder(out)
+    names = result_names(images, output)
+    make_folder(output)
     run = open_pipeline("image-to-pose", model)
-    from ..figures import VIEWS, Cell, Panel, draw_panel, save_png
+    from ..figures import Cell
     from ..modeling.image_processing_unipose import load_picture
 
     for image, name in zip(images, names, strict=True):
         picture = load_picture(image)
         [person] = run({"image": picture, "box": corners})
-        pose = person["pose"]
         for suffix in (".npz", ".glb"):
-            pose.save(out / f"{name}{suffix}")
-        views = tuple(Cell(pose.render(**view), label) for label, view in VIEWS.items())
+            person["pose"].save(output / f"{name}{suffix}")
         shown = picture if corners is None else picture.crop(within(corners, *picture.size))
-        save_png(draw_panel(Panel(name, (Cell(shown),), views)), out / f"{name}.png")
-        typer.echo(f"{image}: {out / name}.npz, .glb, .png (score {person['score']:.2f})")
+        _draw(output / f"{name}.png", name, [Cell(shown)], person["pose"])
+        typer.echo(f"{image}: {output / name}.npz, .glb, .png (score {person['score']:.2f})")
+
+
+@app.command()
+def text_to_pose(
+    text: Annotated[str, typer.Argument(help="What the body does.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("pose.glb"),
+    render: Render = False,
+    model: Model = None,
+) -> None:
+    """Make a pose that does what a text says."""
+    _check_pose_target(output)
+    made = open_pipeline("text-to-pose", model)(text)
+    _save(made, output, render and ["text-to-pose", text])
 
 
 @app.command()
 def edit(
-    pose: Annotated[Path, typer.Argument(help=f"A file: {FILES}.", show_default=False)],
+    pose: PoseFile,
     text: Annotated[str, typer.Argument(help="What to change.", show_default=False)],
-    out: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("edited.glb"),
-    frame: Annotated[int, typer.Option(help="Frame of the file.")] = 0,
+    output: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("edited.glb"),
+    frame: Frame = 0,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
     person: Person = None,
+    render: Render = False,
     model: Model = None,
 ) -> None:
     """Change a pose as an instruction says."""
     from ..data.pose_files import read_pose
-    from ..modeling.pose_unipose import SUFFIXES
 
-    if out.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--out is {str(out)!r}; a pose is saved as one of {', '.join(SUFFIXES)}.")
-    check_target(out)
+    _check_pose_target(output)
     start = read_pose(pose, frame, **reading(up, facing, joint_map, person))
     edited = open_pipeline("pose-editing", model)({"pose": start, "text": text})
-    edited["pose"].save(out)
-    typer.echo(f"{out} (score {edited['score']:.2f})")
+    _save(edited, output, render and ["pose-editing", text, start])
+
+
+@app.command()
+def render(
+    file: PoseFile,
+    output: Annotated[
+        Path | None, typer.Option(help="The picture: .png, .jpg or .webp.", show_default="NAME.png, here")
+    ] = None,
+    frame: Frame = 0,
+    up: Up = None,
+    facing: Facing = None,
+    joint_map: JointMap = None,
+    person: Person = None,
+    size: Annotated[int, typer.Option(min=16, max=8192, help="Of the square picture, in pixels.")] = 512,
+    azimuth: Annotated[float, typer.Option(help="From where: 0 is in front, 90 the left of a body facing you.")] = 25,
+    elevation: Annotated[float, typer.Option(help="How far from above, in degrees.")] = 10,
+) -> None:
+    """Draw the body in a pose of a file."""
+    from ..data.pose_files import read_pose
+
+    output = Path(f"{file.stem}.png") if output is None else output
+    if output.suffix.lower() not in _PICTURES:
+        raise ValueError(f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES)}.")
+    check_target(output)
+    pose = read_pose(file, frame, **reading(up, facing, joint_map, person))
+    pose.render(output, size, azimuth=azimuth, elevation=elevation)
+    typer.echo(output)
+
+
+def _check_pose_target(output: Path) -> None:
+    from ..modeling.pose_unipose import SUFFIXES
+
+    if output.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--output is {str(output)!r}; a pose is saved as one of {', '.join(SUFFIXES)}.")
+    check_target(output)
+
+
+def _save(answer: dict, output: Path, shown) -> None:
+    """A pipeline's answer as a file, and as a picture of `shown`: title, text and perhaps the pose it began with."""
+    answer["pose"].save(output)
+    written = str(output)
+    if shown:
+        from ..figures import Cell
+
+        title, text, *start = shown
+        before = [Cell(pose.render(azimuth=0, elevation=3), "before") for pose in start]
+        _draw(output.with_suffix(".png"), title, [*before, Cell(text)], answer["pose"])
+        written += ", .png"
+    typer.echo(f"{written} (score {answer['score']:.2f})")
+
+
+def _draw(path: Path, title: str, given: list, pose) -> None:
+    from ..figures import VIEWS, Cell, Panel, draw_panel, save_png
+
+    views = tuple(Cell(pose.render(**view), label) for label, view in VIEWS.items())
+    save_png(draw_panel(Panel(title, tuple(given), views)), path)

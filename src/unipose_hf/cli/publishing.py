@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from .app import Model, app
-from .loading import load_any
+from .loading import find_folder, load_any
 
 
 @app.command()
 def convert(
-    out: Annotated[Path, typer.Option(help="The new folder; must not exist or be empty.", show_default=False)],
+    output: Annotated[Path, typer.Option(help="The new folder; must not exist or be empty.", show_default=False)],
     unipose: Annotated[Path | None, typer.Option(help="The published folder unipose/.", show_default=False)] = None,
     llava: Annotated[
         Path | None, typer.Option(help="Folder of liuhaotian/llava-v1.6-mistral-7b.", show_default=False)
@@ -37,7 +37,7 @@ def convert(
     parts = dict(unipose=unipose, llava=llava, pose_vqvae=pose_vqvae, pose_vit=pose_vit)
     options = dict(clip_heads=clip_heads, pose_vit_heads=pose_vit_heads, max_shard_size=max_shard_size)
     try:
-        typer.echo(convert_parts(**parts, **options, out=out))
+        typer.echo(convert_parts(**parts, **options, out=output))
     except ValueError as error:
         sentence, *problems = str(error).split("\n  ")
         for problem in problems:  # each tensor that does not fit on a line of its own
@@ -47,7 +47,7 @@ def convert(
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option(help="The folder; files that it wrote before are replaced.")],
+    output: Annotated[Path, typer.Option(help="The folder; files that it wrote before are replaced.")],
     model: Model = None,
     card: Annotated[
         Path | None, typer.Option(help="The README.md; that of the model by default.", show_default=False)
@@ -55,13 +55,12 @@ def export(
     push_to_hub: Annotated[str | None, typer.Option(help="Upload as USER/NAME.", show_default=False)] = None,
 ) -> None:
     """Write a folder for the Hub: it works there with trust_remote_code=True and without this package."""
-    from .. import auto
     from ..hub import export as export_folder
     from ..hub import push
 
-    own_card = (model or auto.BUNDLED_CHECKPOINT) / "README.md"
+    own_card = find_folder(model) / "README.md"
     if card is None and own_card.is_file():
         card = own_card
-    typer.echo(export_folder(*load_any(model), out, card))
+    typer.echo(export_folder(*load_any(model), output, card))
     if push_to_hub is not None:
-        typer.echo(push(out, push_to_hub))
+        typer.echo(push(output, push_to_hub))

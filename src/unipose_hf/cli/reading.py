@@ -8,6 +8,8 @@ import typer
 
 FILES = ".npz, .bvh, .json, .glb, .pkl or .pt"
 
+PoseFile = Annotated[Path, typer.Argument(metavar="FILE", help=f"A file: {FILES}.", show_default=False)]
+Frame = Annotated[int, typer.Option(help="Frame of the file.")]
 Up = Annotated[
     str | None,
     typer.Option(

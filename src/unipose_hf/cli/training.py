@@ -15,7 +15,7 @@ def build_data(
     kind: Annotated[
         str, typer.Argument(help="imagescript, imagediff, posest-open or multi-person.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun is continued.")],
+    output: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun is continued.")],
     size: Annotated[int, typer.Option(min=1, help="Pictures or pairs; the paper has 52,000.")] = 500,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the paper's sets; the open poses without.", show_default=False)
@@ -42,18 +42,18 @@ def build_data(
         str | None, typer.Option(help="Upload as USER/NAME, if all licences allow it.", show_default=False)
     ] = None,
 ) -> None:
-    """Build a data set of pictures, poses and texts, for `datasets.load_dataset(OUT, "A")`."""
+    """Build a data set of pictures, poses and texts, for `datasets.load_dataset(OUTPUT, "A")`."""
     from ..data.build import build_data, language_model
     from ..data.publishing import push_dataset
 
-    make_folder(out)
+    make_folder(output)
     options = {} if picture_size is None else {"picture_size": picture_size}
     options |= dict(size=size, data=data, seed=seed, processes=processes, on_ray=on_ray)
     options |= dict(ask=language_model(refine_by, server, token), publish=push_to_hub is not None)
-    for name, rows in build_data(kind, out, retrieval=retrieval, **options).items():
-        typer.echo(f"{out}/{name}: {rows} rows")
+    for name, rows in build_data(kind, output, retrieval=retrieval, **options).items():
+        typer.echo(f"{output}/{name}: {rows} rows")
     if push_to_hub is not None:
-        typer.echo(push_dataset(out, push_to_hub))
+        typer.echo(push_dataset(output, push_to_hub))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

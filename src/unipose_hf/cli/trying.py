@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands to see whether it works: demo, doctor."""
+"""Commands to try it: sample, demo, doctor."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,20 +8,37 @@ import typer
 
 from .app import Model, app
 from .checks import make_folder
-from .loading import load
+from .loading import find_folder, load
+
+
+@app.command()
+def sample(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; without, they are listed.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the copies; made if missing.")] = Path("."),
+) -> None:
+    """Copy files to try things on: a photograph and a motion."""
+    from .. import assets
+
+    if not names:
+        for name, about in assets.SAMPLES.items():
+            typer.echo(f"{name}\t{about}")
+        return
+    make_folder(output)
+    for name in names:
+        typer.echo(assets.sample(name, output))
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures; made if missing.")] = Path("demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the pictures; made if missing.")] = Path("demo"),
     model: Model = None,
 ) -> None:
     """Run all seven tasks on a photograph and on motion capture, and leave pictures and meshes of them."""
-    make_folder(out)
+    make_folder(output)
     loaded = load(model)
     from ..demo import run_demo
 
-    run_demo(*loaded, out, say=typer.echo)
+    run_demo(*loaded, output, say=typer.echo)
 
 
 @app.command()
@@ -30,8 +47,12 @@ def doctor(
         Path | None, typer.Option(help="Folder of data sets; tells which are there.", show_default=False)
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="A config.json or a model's folder; tells the memory it needs.", show_default=False),
+        str | None,
+        typer.Option(
+            metavar="FILE|FOLDER|USER/NAME",
+            help="A model, or its config.json; tells the memory it needs.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Tell what is installed, what works, and how to mend the rest. Exit code 0 if the main job works."""
@@ -40,7 +61,7 @@ def doctor(
     if model is not None:
         from ..memory_plan import available_memory, plan_memory, read_config, say_plan
 
-        say_plan(plan_memory(read_config(model)), available_memory(), typer.echo)
+        say_plan(plan_memory(read_config(find_folder(model, "*.json"))), available_memory(), typer.echo)
         typer.echo()
     if data is not None:
         list_data(data, typer.echo)

@@ -1,69 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that answer in words: describe, diff."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .app import Model, app
+from .app import By, Model, app
 from .checks import check_target
 from .loading import open_pipeline
-from .reading import FILES, Facing, JointMap, Person, Up, reading
+from .reading import FILES, Facing, JointMap, Person, PoseFile, Up, reading
+
+_BATCH = 16  # poses that the model describes at once
 
 
 @app.command()
 def describe(
     files: Annotated[list[Path], typer.Argument(help=f"Files, {FILES}, or folders of them.", show_default=False)],
     every: Annotated[int, typer.Option(min=1, help="Take every so many-th frame.")] = 1,
-    seed: Annotated[int, typer.Option(help="Another seed gives another wording.")] = 0,
-    version: Annotated[str, typer.Option(help="Kind of captions, as PoseScript names them.")] = "default",
-    processes: Annotated[int, typer.Option(min=1, help="How many processes describe files at once.")] = 1,
+    by: Annotated[By, typer.Option(help="Who finds the words: the model, or measurements of the poses.")] = By.measure,
+    seed: Annotated[int | None, typer.Option(help="By measure: another seed gives another wording.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option(help="By measure: kind of captions, by PoseScript's names.", show_default="default"),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="By measure: how many processes describe files at once.")
+    ] = None,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
     person: Person = None,
+    model: Model = None,
     output: Annotated[
         Path | None, typer.Option(help="A .parquet file for the captions, instead of printing.", show_default=False)
     ] = None,
 ) -> None:
-    """Describe the poses of files in words, by measuring them. Prints file, frame and description, tab between.
+    """Describe the poses of files in words. Prints file, frame and description, tab between.
 
-    With --output, files that cannot be read are named and left out.
+    Files that cannot be read are named and left out, as long as there are others.
     """
     if output is not None:
         if output.suffix.lower() != ".parquet":
             raise ValueError(f"--output is {str(output)!r}; captions are kept as a .parquet file.")
-        check_target(output, "--output")
-    from ..data.caption_files import caption_files, find_pose_files, write_captions
+        check_target(output)
+    given = dict(seed=seed, version=version, processes=processes)
+    given = {name: value for name, value in given.items() if value is not None}
+    if by is By.model and given:
+        raise ValueError(f"--{next(iter(given))} belongs to --by measure; the model has no use for it.")
+    if by is By.measure and model is not None:
+        raise ValueError("--model belongs to --by model, which was not asked for.")
+    from ..data.caption_files import caption_file, caption_files, find_pose_files, write_captions
 
     found = find_pose_files(files)
     told = reading(up, facing, joint_map, person)
-    described = caption_files(found, every=every, seed=seed, version=version, processes=processes, reading=told)
-    if output is None:
-        for one in described:
-            if one.error is not None:
-                raise ValueError(one.error)
-            for frame, caption in zip(one.frames, one.captions, strict=True):
-                typer.echo(f"{one.file}\t{frame}\t{caption}")
-        return
-    rows = left_out = 0
-    for one in write_captions(described, output):
-        rows += len(one.frames)
-        if one.error is not None:
+    if by is By.measure:
+        described = caption_files(found, every=every, reading=told, **given)
+    else:
+        run = open_pipeline("pose-to-text", model)
+
+        def in_words(poses):
+            return [answer["text"] for answer in run(list(poses), batch_size=_BATCH)]
+
+        described = (caption_file(file, every=every, describe=in_words, reading=told) for file in found)
+    if output is not None:
+        described = write_captions(described, output)
+    rows = [len(one.frames) for one in _readable(described, len(found), printing=output is None)]
+    if output is not None:
+        typer.echo(f"{output}: {sum(rows)} captions of {len(rows)} files")
+
+
+def _readable(described, count: int, printing: bool) -> Iterator:
+    """Those of the files that could be read; the others are named on stderr, or if there are no others refused."""
+    left_out = 0
+    for one in described:
+        if one.error is None:
+            if printing:
+                for frame, caption in zip(one.frames, one.captions, strict=True):
+                    typer.echo(f"{one.file}\t{frame}\t{caption}")
+            yield one
+        elif count == 1:
+            raise ValueError(one.error)
+        else:
             left_out += 1
             typer.echo(f"unipose: left out: {' '.join(one.error.split())}", err=True)
+    if left_out == count:
+        raise ValueError("None of the files could be read; see what is said of each.")
     if left_out:
-        typer.echo(f"unipose: {left_out} of {len(found)} files could not be read and were left out.", err=True)
-    typer.echo(f"{output}: {rows} captions of {len(found) - left_out} files")
+        typer.echo(f"unipose: {left_out} of {count} files could not be read and were left out.", err=True)
 
 
 @app.command()
 def diff(
-    pose_a: Annotated[Path, typer.Argument(help=f"A file: {FILES}.", show_default=False)],
-    pose_b: Annotated[Path, typer.Argument(help="Another one, or the same.", show_default=False)],
+    pose_a: PoseFile,
+    pose_b: Annotated[Path, typer.Argument(metavar="FILE", help="Another one, or the same.", show_default=False)],
     frame_a: Annotated[int, typer.Option(help="Frame of the first file.")] = 0,
     frame_b: Annotated[int, typer.Option(help="Frame of the second file.")] = 0,
+    by: Annotated[By, typer.Option(help="Who finds the words: the model, or measurements of the poses.")] = By.model,
+    seed: Annotated[int | None, typer.Option(help="By measure: another seed gives another wording.")] = None,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
@@ -71,8 +106,18 @@ def diff(
     model: Model = None,
 ) -> None:
     """Say how to get from the first pose to the second."""
+    if by is By.model and seed is not None:
+        raise ValueError("--seed belongs to --by measure; the model has no use for it.")
+    if by is By.measure and model is not None:
+        raise ValueError("--model belongs to --by model, which was not asked for.")
     from ..data.pose_files import read_pose
 
     told = reading(up, facing, joint_map, person)
     poses = read_pose(pose_a, frame_a, **told), read_pose(pose_b, frame_b, **told)
-    typer.echo(open_pipeline("pose-diff", model)({"poses": poses})["text"])
+    if by is By.measure:
+        from ..captions import instruct_pairs
+
+        before, after = (pose.axis_angle[None] for pose in poses)
+        typer.echo(instruct_pairs(before, after, seed=seed or 0)[0])
+    else:
+        typer.echo(open_pipeline("pose-diff", model)({"poses": poses})["text"])

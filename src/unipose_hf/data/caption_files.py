@@ -5,7 +5,7 @@ import contextlib
 import functools
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -50,11 +50,17 @@ def find_pose_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def caption_file(
-    file: Path, *, every: int = 1, seed: int = 0, version: str = "default", reading: dict | None = None
+    file: Path,
+    *,
+    every: int = 1,
+    describe: Callable[[torch.Tensor], list[str]] = caption_poses,
+    reading: dict | None = None,
 ) -> FileCaptions:
     """Describe every so many-th frame of a file; a file that cannot be read gives an error, not an exception.
 
-    `reading`: what `read_poses` takes beside the file.
+    Args:
+        describe: poses `(N, 22, 3)` axis-angle -> a text for each.
+        reading: what `read_poses` takes beside the file.
     """
     try:
         poses = read_poses(file, **(reading or {}))[::every]
@@ -63,7 +69,7 @@ def caption_file(
     except Exception as error:  # damaged bytes surface in many ways, and one file must not end a run over thousands
         return FileCaptions(file, [], [], f"{file} cannot be read ({type(error).__name__}: {error}).")
     frames = list(range(0, every * len(poses), every))
-    return FileCaptions(file, frames, caption_poses(poses, seed=seed, version=version))
+    return FileCaptions(file, frames, describe(poses))
 
 
 def caption_files(
@@ -82,7 +88,8 @@ def caption_files(
         OSError: a process was ended from outside.
     """
     caption_poses([], version=version)  # a wrong name is told before the first file is read
-    describe = functools.partial(caption_file, every=every, seed=seed, version=version, reading=reading)
+    caption = functools.partial(caption_poses, seed=seed, version=version)
+    describe = functools.partial(caption_file, every=every, describe=caption, reading=reading)
     if processes == 1:
         yield from map(describe, files)
         return

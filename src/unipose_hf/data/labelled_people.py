@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..captions import caption_poses
+from ..modeling.image_processing_unipose import picture_formats
 from .asking import Question, ask_all
 from .image_sources import Source, share_out
 from .imagescript import VERSIONS, described_poses, open_pool
@@ -179,7 +180,8 @@ def _misplaced(place, boxes, person) -> str | None:
 
 def _numbered(picture, boxes) -> bytes:
     """The picture with a numbered frame around each box, as JPEG."""
-    image = Image.open(io.BytesIO(picture)).convert("RGB")  # boxes count the pixels as they are stored
+    image = Image.open(io.BytesIO(picture), formats=picture_formats())
+    image = image.convert("RGB")  # boxes count the pixels as they are stored
     scale = min(1.0, _SIDE / max(image.size))
     image = image.resize([max(1, round(side * scale)) for side in image.size])
     draw = ImageDraw.Draw(image)

@@ -100,6 +100,6 @@ LICENCES = {
     "PoseEst-Open": Licence(
         "clip by clip as PROVENANCE.md says, all free to use",
         True,
-        "build it: unipose build-data posest-open --size 20000 --out FOLDER",
+        "build it: unipose build-data posest-open --size 20000 --output FOLDER",
     ),
 }

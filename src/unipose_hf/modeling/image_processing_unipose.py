@@ -2,6 +2,7 @@
 """Pictures -> the two views of UniPose: a general one (CLIP) and one for the pose encoder. PIL and numpy only."""
 
 import base64
+import functools
 import io
 import math
 import os
@@ -17,13 +18,16 @@ from transformers.image_utils import (
     IMAGENET_DEFAULT_STD,
     OPENAI_CLIP_MEAN,
     OPENAI_CLIP_STD,
-    load_image,
 )
 from transformers.processing_utils import ImagesKwargs
+
+from .fetching_unipose import fetch
 
 SMALLEST_SIDE = 16
 MOST_PIXELS = 100_000_000
 LARGEST_ASPECT = 20
+# PIL reads many more, some by calling other programs.
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "PPM")
 
 
 class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
@@ -147,6 +151,8 @@ def load_picture(image):
     _check_size(name, *image.size)
     try:
         return _to_rgb(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:  # of a frame that is larger than the picture says
+        raise ValueError(_bomb(name)) from error
     except (OSError, SyntaxError, EOFError, ValueError, IndexError) as error:
         # PIL reads the pixels only now, and says in many ways that they are broken
         raise ValueError(
@@ -157,10 +163,7 @@ def load_picture(image):
 def _open(source):
     name = str(source)[:200] if isinstance(source, str | os.PathLike) else "The data"
     if isinstance(source, str) and source.startswith(("http://", "https://")):
-        try:
-            return name, load_image(source, timeout=30.0)
-        except Exception as error:  # the many errors of the network
-            raise ValueError(f"{name} could not be fetched as a picture ({error}).") from error
+        source = fetch(source)
     if isinstance(source, str) and source.startswith("data:image/"):
         name = "The data URL"
         try:
@@ -180,11 +183,27 @@ def _open(source):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_check_size` decides
-            return name, Image.open(source)
+            return name, Image.open(source, formats=picture_formats())
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{name} has more than {MOST_PIXELS // 10**6} megapixels; make it smaller first.") from error
+        raise ValueError(_bomb(name)) from error
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, ValueError) and ("too large" in str(error) or "Too much memory" in str(error)):
+            raise ValueError(_bomb(name)) from error  # of the words in a PNG file
         raise ValueError(f"{name} is not a picture that PIL can read; give a JPEG, PNG or WebP file.") from error
+
+
+@functools.cache
+def picture_formats():
+    """Those of `FORMATS` that this PIL reads."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def _bomb(name):
+    return (
+        f"{name} is a decompression bomb, or a picture of more than {MOST_PIXELS // 10**6} megapixels; make it "
+        "smaller first."
+    )
 
 
 def _check_size(name, width, height):

@@ -52,7 +52,9 @@ class PoseRetrievalPipeline(Pipeline):
     _load_tokenizer = True
     _load_processor = _load_image_processor = _load_video_processor = _load_feature_extractor = False
 
-    def _sanitize_parameters(self, gallery=None, top_k=None):
+    def _sanitize_parameters(self, gallery=None, top_k=None, **unknown):
+        if unknown:
+            raise ValueError(f"pose-retrieval takes the options gallery, top_k, but not {', '.join(unknown)}.")
         options = {}
         if gallery is not None:
             options["gallery"] = PoseGallery(self, gallery)

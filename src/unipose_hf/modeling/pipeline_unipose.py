@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """One pipeline for each task of UniPose (section 3.1): plain inputs -> chat -> model -> plain dicts."""
 
+import inspect
 import itertools
 import warnings
 
 import numpy as np
-from transformers import GenerationConfig, Pipeline
+from transformers import GenerationConfig, GenerationMixin, Pipeline
 
 from .image_processing_unipose import load_picture
 from .pose_unipose import Pose
 from .processing_unipose import TASKS, task_messages
 
 _INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text", "style")
+_POSE_OPTIONS = ("decoding", "num_return_sequences", "steps", "temperature", "do_sample")
+
+
+# What `generate` takes beside what stands in a generation configuration.
+_TEXT_OPTIONS = {*inspect.signature(GenerationMixin.generate).parameters} - {"self", "inputs", "kwargs"}
 
 
 class UniPosePipeline(Pipeline):
@@ -49,8 +55,23 @@ class UniPosePipeline(Pipeline):
                 )
 
     def _sanitize_parameters(self, **kwargs):
+        self._check_options(kwargs)
         shared = {key: kwargs.pop(key) for key in _INPUT_KEYS if key in kwargs}
         return shared, kwargs, {}
+
+    def _check_options(self, given):
+        """Refuses what neither the task nor its way of answering knows, before any work."""
+        inputs = [key for key in _INPUT_KEYS if self._takes(key)]
+        if TASKS[self.unipose_task].answer == "pose":
+            options, told = _POSE_OPTIONS, ", ".join(_POSE_OPTIONS)
+        else:
+            options, told = _TEXT_OPTIONS | self.model.generation_config.to_dict().keys(), "those of generate"
+        unknown = [name for name in given if name not in inputs and name not in options]
+        if unknown:
+            raise ValueError(
+                f"{self.unipose_task} takes the inputs {', '.join(inputs)} and the options {told}, but not "
+                f"{', '.join(unknown)}."
+            )
 
     def __call__(self, inputs=None, **kwargs):
         if inputs is None:
@@ -209,14 +230,8 @@ class UniPosePipeline(Pipeline):
         return [rows[i * each : (i + 1) * each] for i in range(batch_size)]
 
     def _answer_poses(self, inputs, kwargs):
-        known = ("decoding", "num_return_sequences", "steps", "temperature")
         if kwargs.pop("do_sample", False):
             kwargs.setdefault("decoding", "sample")
-        unknown = [key for key in kwargs if key not in known]
-        if unknown:
-            raise ValueError(
-                f"{self.unipose_task} takes the options {', '.join(known)}, but not {', '.join(unknown)}."
-            )
         output = self.model.generate_pose(**inputs, **kwargs)
         pairs = zip(output.rotations.float().cpu(), output.scores.tolist(), strict=True)
         return [{"rotations": rotations, "score": score} for rotations, score in pairs]

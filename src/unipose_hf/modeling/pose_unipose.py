@@ -9,6 +9,7 @@ import io
 import json
 import os
 import secrets
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,12 @@ NUM_JOINTS = 22
 NUM_BETAS = 10
 # a z-up world (AMASS, SMPL's own) is ours turned by +90 degrees about x; this turns it back
 Z_UP_TO_Y_UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float32)
+# Bones from hip to toe, neck, collar bones, and from shoulder to wrist by the joint at their end, the joint they begin
+# at, and what share of a person's height they have, in hundredths.
+_BONES = np.array([1, 2, 4, 5, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21])
+_BONE_PARENTS = np.array([0, 0, 1, 2, 4, 5, 7, 8, 9, 9, 9, 13, 14, 16, 17, 18, 19])
+_BONE_LENGTHS = np.array([7, 7, 23, 23, 25, 25, 9, 9, 11, 10, 10, 8, 8, 15, 15, 14, 14], dtype=np.float32)
+_LEFT_BONES = np.array([0, 2, 4, 6, 9, 11, 13, 15])  # among these; the right ones follow them
 
 
 class Pose:
@@ -47,7 +54,8 @@ class Pose:
         betas: (10,) body shape, in standard deviations of the body model's components.
 
     Raises:
-        ValueError: wrong shape, not numbers, NaN or infinite.
+        ValueError: wrong shape, not numbers, NaN or infinite; degrees in place of radians, or positions of joints in
+            place of rotations.
     """
 
     __slots__ = ("_axis_angle", "_betas")
@@ -57,6 +65,7 @@ class Pose:
             betas = axis_angle.betas if betas is None else betas
             axis_angle = axis_angle.axis_angle
         self._axis_angle = _checked(axis_angle, "axis_angle", (NUM_JOINTS, 3))
+        check_rotation_vectors(self._axis_angle)
         self._betas = None if betas is None else _checked(betas, "betas", (NUM_BETAS,))
 
     # --- other ways to make one -----------------------------------------------------------------------------------
@@ -345,6 +354,29 @@ def _checked(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
         raise ValueError(f"{name} holds NaN or infinite numbers; expected finite {shape}.")
     array.flags.writeable = False
     return array
+
+
+def check_rotation_vectors(vectors: np.ndarray) -> None:
+    """That (22, 3) numbers can be rotations in radians, and are not degrees or positions of joints.
+
+    Raises:
+        ValueError: they turn by more than two rounds, or lie as the joints of a body do. More than one round is warned
+            of: some optimisers leave such vectors.
+    """
+    bones = np.linalg.norm(vectors[_BONES] - vectors[_BONE_PARENTS], axis=1) / _BONE_LENGTHS
+    sides = bones[_LEFT_BONES] / np.maximum(bones[_LEFT_BONES + 1], 1e-9)
+    if bones.max() < 2.6 * bones.min() and 0.7 < sides.min() and sides.max() < 1.4:
+        raise ValueError(
+            "axis_angle holds what looks like the positions of 22 joints, since they lie as far apart as those of a "
+            "body; expected 22 rotation vectors in radians."
+        )
+    turns = np.linalg.norm(vectors, axis=1)
+    worst = int(turns.argmax())
+    told = f"axis_angle[{worst}] turns by {turns[worst]:.4g} radians, more than"
+    if turns[worst] > 4 * np.pi:
+        raise ValueError(f"{told} two whole rounds; give radians, not degrees (numpy.radians).")
+    if turns[worst] > 2 * np.pi + 1e-3:
+        warnings.warn(f"{told} a whole round; if these are degrees, give numpy.radians of them.", stacklevel=3)
 
 
 def _turned(axis_angle: np.ndarray, turn: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from transformers import AddedToken, BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Unpack
 
 from .image_processing_unipose import flatten_pictures
+from .pose_unipose import check_rotation_vectors
 from .rotation_unipose import axis_angle_to_matrix
 
 if TYPE_CHECKING:
@@ -385,10 +386,8 @@ class UniPoseProcessor(ProcessorMixin):
         largest = np.abs(pose).max()
         if not np.isfinite(largest):
             raise ValueError("A pose holds NaN or infinite numbers; every rotation must be finite.")
-        if pose.ndim == 2 and largest > 4 * np.pi:
-            raise ValueError(
-                f"A pose holds an angle of {largest:.4g}; axis-angle vectors are in radians, not degrees."
-            )
+        if pose.ndim == 2:
+            check_rotation_vectors(pose)
         if pose.ndim == 3:
             error = np.abs(pose @ pose.transpose(0, 2, 1) - np.eye(3, dtype=np.float32)).max()
             if error > 1e-2 or np.linalg.det(pose).min() < 0:

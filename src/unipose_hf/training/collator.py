@@ -2,7 +2,8 @@
 """Samples `{"task", "messages", "images", "poses"}` as one batch of the model, for any trainer.
 
 `SFTTrainer` computes the loss from `shift_labels` if the batch has them and shifts `labels` by one column if not,
-which is wrong for a pose: the logits at a query predict the code of that very column.
+which is wrong for a pose: the logits at a query predict the code of that very column. So do `label_smoothing_factor`
+and most functions given as `compute_loss_func`, in any trainer; `UniPoseTrainer` refuses both.
 """
 
 import logging

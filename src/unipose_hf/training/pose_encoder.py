@@ -20,6 +20,7 @@ from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig, PoseHead
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, rotation_6d_to_matrix
 from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.resuming import SafeCheckpoints
 
 BLOCKS_BEFORE = 2  # more than the landmarks' head has, on the whole 8x8 maps
@@ -130,7 +131,7 @@ def fold(head: PoseHead) -> None:
                 setattr(parent, name, fuse_conv_bn_eval(*child.eval()))
 
 
-class PoseEncoderTrainer(SafeCheckpoints, Trainer):
+class PoseEncoderTrainer(OwnLoss, SafeCheckpoints, Trainer):
     """
     Trains the pose head of a [`BlazePoseBackbone`] and nothing else of it. The head is [`normalise`]d meanwhile;
     [`fold`] it when all is done.
@@ -147,7 +148,10 @@ class PoseEncoderTrainer(SafeCheckpoints, Trainer):
     Raises:
         FloatingPointError: a loss is not finite.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
+        ValueError: options of another loss are given.
     """
+
+    loss_is_scaled_for_ga = False  # a mean over each batch
 
     def __init__(self, backbone: BlazePoseBackbone, args, train_dataset, eval_dataset=None, **kwargs):
         backbone.requires_grad_(False)

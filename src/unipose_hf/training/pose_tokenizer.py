@@ -3,16 +3,20 @@
 
 import functools
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from unipose_hf.body import LIMBS, NUM_JOINTS, load_body
+from unipose_hf.body import LIMBS, NUM_JOINTS, load_body, mirror_pose
+from unipose_hf.data.captured_poses import load_captured_poses
+from unipose_hf.data.language.composer import Composer
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.sampling import PoseSampler, random_turns
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.pose_rows import PoseRows
 from unipose_hf.training.resuming import SafeCheckpoints
 
@@ -73,7 +77,7 @@ class PoseTokenizerTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Batches hold what the trainer needs."})
 
 
-class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
+class PoseTokenizerTrainer(OwnLoss, SafeCheckpoints, Trainer):
     """
     Trains a [`PoseTokenizerModel`] to reconstruct poses.
 
@@ -93,8 +97,10 @@ class PoseTokenizerTrainer(SafeCheckpoints, Trainer):
     Raises:
         FloatingPointError: the model's output is not finite; the message names the poses of the batch.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
-        ValueError: poses that [`PoseRows`] refuses.
+        ValueError: poses that [`PoseRows`] refuses, or options of another loss.
     """
+
+    loss_is_scaled_for_ga = False  # a mean over each batch
 
     def __init__(
         self,
@@ -246,3 +252,13 @@ def pose_pool(seed: int, count: int = 131_072) -> torch.Tensor:
     """Poses `(count, 22, 3)` drawn at once from the open training clips: many are cheaper than few at a time."""
     poses = load_open_poses("train")
     return PoseSampler(poses.axis_angle, poses.clip_id).sample(count, torch.Generator().manual_seed(seed))
+
+
+def wide_pose_pool(open_data: str, count: int, seed: int) -> torch.Tensor:
+    """Poses `(n, 22, 3)` of more kinds than the open clips hold: `count` recombined ones, the captured ones of a
+    folder with their mirror images, and `count` of the language bank.
+    """
+    captured = load_captured_poses(Path(open_data) / "mocap")
+    composer = Composer(captured)
+    named = [composer.prompts(4096, seed + number).poses[:, 0] for number in range(-(-count // 4096))]
+    return torch.cat([pose_pool(seed, count), captured, mirror_pose(captured), torch.cat(named)[:count]])

@@ -30,6 +30,7 @@ from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.drawn_texts import DrawnRows
 from unipose_hf.training.muon import MuonByArgument
+from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
@@ -107,7 +108,7 @@ class RetrievalTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Rows hold what the trainer needs."})
 
 
-class RetrievalTrainer(MuonByArgument, SafeCheckpoints, Trainer):
+class RetrievalTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, Trainer):
     """
     Trains a [`PoseTextRetrievalModel`] on rows of `text` and `pose`, a [`PosePairTextRetrievalModel`] on rows of
     `text`, `pose_a` and `pose_b`: the text leads from the first pose to the second.
@@ -132,7 +133,7 @@ class RetrievalTrainer(MuonByArgument, SafeCheckpoints, Trainer):
     Raises:
         FloatingPointError: the loss is not finite.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
-        ValueError: rows do not hold what the model is about.
+        ValueError: rows do not hold what the model is about, or options of another loss are given.
     """
 
     loss_is_scaled_for_ga = False  # a mean over each batch

@@ -128,7 +128,7 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
         block=rows,
         seed=args.seed,
         templates=script.templates,
-        poses=131_072 if captured is None else 49_152,
+        poses=131_072 if captured is None else 16_384,
         composer=plain_composer(script.open_data, captured) if script.plain else None,
         plain=script.plain,
         captured=captured,

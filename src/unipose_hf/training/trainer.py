@@ -15,6 +15,7 @@ from unipose_hf.training.callbacks import SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.muon import MuonByArgument
+from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.own_texts import own_texts
 from unipose_hf.training.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
@@ -25,6 +26,8 @@ NEW_ROWS = ["lm_head", "pose_query_embeddings"]
 # what `UniPoseCollator` tells of the poses in a batch, for the losses on whole poses
 POSES = ("answer_pose_values", "answer_weights", "stated_bounds")
 POSES += ("prompt_pose_values", "prompt_pose_follows", "pictured_pose_values", "pictured_pose_follows")
+# over how many of these the losses on whole poses are means
+COUNTED = ("answer_pose_values", "stated_bounds", "prompt_pose_values", "pictured_pose_values")
 
 
 def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
@@ -61,7 +64,7 @@ def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) 
     )
 
 
-class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
+class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
@@ -80,6 +83,8 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
     Raises:
         FloatingPointError: a loss is not finite; the message names the samples of the batch.
         OSError: a checkpoint cannot be written; the ones before stay as they are.
+        ValueError: options of another loss are given (`label_smoothing_factor`, `compute_loss_func`; with the losses
+            on whole poses and under FSDP also `loss_type` and that of a mixture of experts).
     """
 
     _tag_names = ["trl", "sft", "unipose"]
@@ -107,6 +112,11 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
             raise ValueError(
                 "Texts are written by a whole model, and FSDP and DeepSpeed may split it; leave out "
                 "truth_loss_weight, or train with all of the model on every GPU (DDP)."
+            )
+        if self._own and (args.loss_type != "nll" or self.aux_loss_enabled):
+            raise ValueError(
+                f"loss_type is {args.loss_type!r} and router_aux_loss_coef {self.router_aux_loss_coef}, but losses on "
+                "whole poses, and training under FSDP, know 'nll' and 0.0 alone; set these."
             )
         self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
         self._num_codes = model.config.pose_config.num_codes
@@ -137,6 +147,20 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
         together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return LikeLengthSampler(lengths, together, self.args.seed)
 
+    @property
+    def _own(self) -> bool:
+        """Whether the loss is not TRL's, which knows no poses and gathers the shards of the head without adding up
+        their gradients over the ranks.
+        """
+        return self.args.pose_losses or self.is_fsdp_enabled
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """With the poses of all batches of a step, in all ranks, counted as the library counts the tokens."""
+        batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._own:
+            self._everyones = self._sum_over_ranks([sum(map(len, found)) for found in _counted(batches)])
+        return batches, num_items_in_batch
+
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
         self._prefix = f"{tasks[0]}/" if len(tasks) == 1 else ""
@@ -144,8 +168,7 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
         poses = {name: inputs.pop(name, None) for name in POSES}
         if self._joined_channels:
             self._join_projector(inputs)
-        # TRL's own loss gathers the shards of the head without adding up their gradients over the ranks
-        if (self.args.pose_losses or self.is_fsdp_enabled) and not return_outputs:
+        if self._own and not return_outputs:
             loss = self._losses(model, inputs, poses, num_items_in_batch)
         else:
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
@@ -170,7 +193,7 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
 
     def _losses(self, model, inputs, poses, num_items_in_batch):
         """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements, over the
-        poses of prompts and over those of their pictures, of all ranks.
+        poses of prompts and over those of their pictures, in all batches of a step and all ranks.
         """
         labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
@@ -201,14 +224,13 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
             tokens = tokens + (surprise * matters).sum()
         self._keep("cross_entropy", tokens.detach() / max(1, count))
         processes = self.accelerator.num_processes
-        if num_items_in_batch is None:
-            loss, steps = tokens / max(1, count), 1
-        else:  # of all ranks, whose gradients are averaged
-            steps = self.current_gradient_accumulation_steps
+        own = [sum(map(len, found)) for found in _counted([poses])]
+        if num_items_in_batch is None:  # a batch by itself
+            loss, steps, everyones = tokens / max(1, count), 1, self._sum_over_ranks(own)
+        else:  # one of a step; the gradients of the ranks are averaged, those of its batches added up
+            steps, everyones = self.current_gradient_accumulation_steps, self._everyones
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        own = [0 if found is None else len(found) for found in (target, bounds, read[0], read[2])]
-        everyones = self._sum_over_ranks(own)
-        scales = [processes / steps * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
+        scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
             if own[0]:
                 probabilities = torch.where(
@@ -257,9 +279,8 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
         errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1)  # (answers, 22)
         self._keep("mpjpe_mm", 1000 * errors.detach().mean())
         turned = (expected - target).square().mean((-1, -2))
-        weights = weights / weights.sum()
-        loss = self.args.joint_loss_weight * (errors * weights).sum()
-        loss = loss + self.args.rotation_loss_weight * (turned * weights).sum()
+        loss = self.args.joint_loss_weight * (errors * weights).mean()
+        loss = loss + self.args.rotation_loss_weight * (turned * weights).mean()
         if not self.args.stated_loss_weight or bounds is None or not len(bounds):
             return loss, 0.0
         stated = stated_code_loss(expected, joints, bounds)
@@ -281,3 +302,8 @@ class UniPoseTrainer(MuonByArgument, SafeCheckpoints, SFTTrainer):
 
     def _keep(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
+
+
+def _counted(batches):
+    """Of each thing that the losses on whole poses are means over, those in the batches."""
+    return [[batch[name] for batch in batches if batch.get(name) is not None] for name in COUNTED]

@@ -40,17 +40,17 @@ def write_obj(path: str | os.PathLike, pose, body=None) -> Path:
     return write_file(Path(path), trimesh.exchange.obj.export_obj(mesh).encode())
 
 
-def write_bvh(path: str | os.PathLike, pose, body=None) -> Path:
-    """The skeleton with one frame of motion.
+def write_bvh(path: str | os.PathLike, pose, body=None, frame_time: float = FRAME_TIME) -> Path:
+    """The skeleton with one frame of motion, or with as many as there are poses in a list of them.
 
     Offsets are the body's own T-pose, in metres. Each joint has the channels Zrotation Xrotation Yrotation in degrees,
     that is `R = Rz Rx Ry`; the pelvis has its position before them.
     """
-    pose, body = Pose(pose), body or bundled_body()
-    joints, vertices = _posed(pose, body, rest=True)
+    poses = [Pose(one) for one in (pose if isinstance(pose, list) else [pose])]
+    body = body or bundled_body()
+    joints, vertices = _posed(poses[0], body, rest=True)
     owner = body.lbs_weights.cpu().numpy().argmax(1)
-    angles = _euler_zxy(pose.matrix.astype(np.float64))
-    lines, frame = ["HIERARCHY"], [0.0, 0.0, 0.0]
+    lines, order = ["HIERARCHY"], []
 
     def add(joint: int, depth: int) -> None:
         parent = PARENTS[joint]
@@ -61,7 +61,7 @@ def write_bvh(path: str | os.PathLike, pose, body=None) -> Path:
             channels = "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
         lines.append(f"{indent}{'ROOT' if parent < 0 else 'JOINT'} {JOINT_NAMES[joint]}")
         lines.append(f"{indent}{{\n{indent}\tOFFSET {_numbers(offset)}\n{indent}\tCHANNELS {channels}")
-        frame.extend(angles[joint])
+        order.append(joint)
         children = [child for child in range(len(PARENTS)) if PARENTS[child] == joint]
         for child in children:
             add(child, depth + 1)
@@ -74,7 +74,10 @@ def write_bvh(path: str | os.PathLike, pose, body=None) -> Path:
         lines.append(f"{indent}}}")
 
     add(0, 0)
-    lines += ["MOTION", "Frames: 1", f"Frame Time: {FRAME_TIME:.6f}", _numbers(frame)]
+    lines += ["MOTION", f"Frames: {len(poses)}", f"Frame Time: {frame_time:.6f}"]
+    for one in poses:
+        angles = _euler_zxy(one.matrix.astype(np.float64))[order]
+        lines.append(_numbers([0.0, 0.0, 0.0, *angles.reshape(-1)]))
     return write_file(Path(path), ("\n".join(lines) + "\n").encode())
 
 

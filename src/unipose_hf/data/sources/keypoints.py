@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """People in the pictures of COCO and MPII: boxes from the sets' own keypoint annotations, no poses."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -23,26 +24,13 @@ class Person(NamedTuple):
 def list_coco_people(root: str | Path, split: str) -> list[Person]:
     """The people of `annotations/person_keypoints_SPLIT*.json` who have keypoints and are no crowd.
 
+    Annotations of other tools, which do not say `num_keypoints` or `iscrowd`, are read, too. Those without a box or a
+    picture are left out, with one warning.
+
     Raises:
-        FileNotFoundError, ValueError: the annotations are missing; damaged, or no such split.
+        FileNotFoundError, ValueError: the file is missing; damaged or without any such person, or no such split.
     """
-    root = Path(root)
-    pattern = f"person_keypoints_{one_of(SPLITS, split, 'split')}*.json"
-    path = only_file(root / "annotations", pattern, LICENCES["COCO"].how)
-    content = read_json(path, dict)
-    folder = path.stem.removeprefix("person_keypoints_")  # train2017
-    pictures = root / "images" / folder if (root / "images").is_dir() else root / folder
-    people = []
-    try:
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        for row, person in enumerate(content["annotations"]):
-            if person["num_keypoints"] and not person.get("iscrowd"):
-                left, top, width, height = (float(number) for number in person["bbox"])
-                image = pictures / names[person["image_id"]]
-                people.append(Person(row, image, (left, top, left + width, top + height)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not laid out as COCO's keypoint annotations ({error!r}).") from None
-    return people
+    return _warned("COCO", *_coco_people(root, split))
 
 
 def list_mpii_people(root: str | Path, split: str) -> list[Person]:
@@ -50,36 +38,93 @@ def list_mpii_people(root: str | Path, split: str) -> list[Person]:
 
     MPII gives a person's centre and height (`scale`, in units of 200 pixels), counted from 1 as Matlab does. The box
     is a square a quarter larger than the height, moved down a little, as is usual with this set lest limbs be cut.
+    Rows without these are left out, with one warning.
 
     Raises:
-        FileNotFoundError, ValueError: the annotations are missing; damaged, or no such split.
+        FileNotFoundError, ValueError: the file is missing; damaged or without any such row, or no such split.
     """
-    root = Path(root)
-    part = {"train": "train", "val": "valid"}[one_of(SPLITS, split, "split")]
-    path = only_file(root / "annot", f"{part}.json", LICENCES["MPII"].how)
-    people = []
-    try:
-        for row, person in enumerate(read_json(path, list)):
-            (x, y), scale = person["center"], float(person["scale"])
-            x, y, half = x - 1.0, y - 1.0 + 15.0 * scale, 125.0 * scale
-            people.append(Person(row, root / "images" / person["image"], (x - half, y - half, x + half, y + half)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has a row without image, center and scale ({error!r}).") from None
-    return people
+    return _warned("MPII", *_mpii_people(root, split))
 
 
 def read_coco_people(root: str | Path, split: str) -> Iterator[PoseRecord]:
     """Records without a pose, of the people whose picture is there; errors as for `list_coco_people`."""
-    return _records("COCO", list_coco_people(root, split))
+    return _records("COCO", *_coco_people(root, split))
 
 
 def read_mpii_people(root: str | Path, split: str) -> Iterator[PoseRecord]:
     """Records without a pose, of the people whose picture is there; errors as for `list_mpii_people`."""
-    return _records("MPII", list_mpii_people(root, split))
+    return _records("MPII", *_mpii_people(root, split))
 
 
-def _records(name, people):
+def _coco_people(root, split):
+    root = Path(root)
+    pattern = f"person_keypoints_{one_of(SPLITS, split, 'split')}*.json"
+    path = only_file(root / "annotations", pattern, LICENCES["COCO"].how)
+    content = read_json(path, dict)
+    folder = path.stem.removeprefix("person_keypoints_")  # train2017
+    pictures = root / "images" / folder if (root / "images").is_dir() else root / folder
+    listed, annotations = content.get("images"), content.get("annotations")
+    if not isinstance(listed, list) or not isinstance(annotations, list):
+        raise ValueError(f"{path} is not laid out as COCO's keypoint annotations: no lists 'images', 'annotations'.")
+    named = (image for image in listed if isinstance(image, dict) and {"id", "file_name"} <= image.keys())
+    names = {image["id"]: image["file_name"] for image in named}
+
+    def person(row, annotation):
+        if annotation.get("iscrowd") or not annotation.get("num_keypoints", _visible(annotation)):
+            return None
+        left, top, width, height = (float(number) for number in annotation["bbox"])
+        return Person(row, pictures / names[annotation["image_id"]], (left, top, left + width, top + height))
+
+    return _gather(path, annotations, person, "a bbox of four numbers and a listed picture")
+
+
+def _visible(annotation) -> int:
+    """How many keypoints a person has; where nothing is said of them, the box is one of a person."""
+    return sum(seen > 0 for seen in annotation["keypoints"][2::3]) if "keypoints" in annotation else 1
+
+
+def _mpii_people(root, split):
+    root = Path(root)
+    part = {"train": "train", "val": "valid"}[one_of(SPLITS, split, "split")]
+    path = only_file(root / "annot", f"{part}.json", LICENCES["MPII"].how)
+
+    def person(row, annotation):
+        (x, y), scale = annotation["center"], float(annotation["scale"])
+        x, y, half = x - 1.0, y - 1.0 + 15.0 * scale, 125.0 * scale
+        return Person(row, root / "images" / annotation["image"], (x - half, y - half, x + half, y + half))
+
+    return _gather(path, read_json(path, list), person, "image, center and scale")
+
+
+def _gather(path, annotations, person, needed) -> tuple[list[Person], list[str]]:
+    """The people that `person(row, annotation)` finds, None being nobody, and why other rows are left out."""
+    people, faults = [], []
+    for row, annotation in enumerate(annotations):
+        try:
+            found = person(row, annotation)
+            if found is not None and not all(map(math.isfinite, found.box)):
+                raise ValueError("NaN or infinity in its box")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            faults.append(f"Row {row} of {path} is without {needed} ({error!r}).")
+            continue
+        if found is not None:
+            people.append(found)
+    if faults and not people:
+        raise ValueError(f"{path} is laid out otherwise than its set: {faults[0]}")
+    return people, faults
+
+
+def _warned(name, people, faults):
     with skipping(name) as skip:
+        for fault in faults:
+            skip(fault)
+    return people
+
+
+def _records(name, people, faults):
+    with skipping(name) as skip:
+        for fault in faults:
+            skip(fault)
         for row, image, box in people:
             if not image.is_file():
                 skip(f"There is no picture {image}: {LICENCES[name].how}.")
