@@ -208,7 +208,7 @@ def test_wrong_inputs(pipes, task, given, message):
 def test_wrong_file_and_options(pipes):
     with pytest.raises(FileNotFoundError, match="no picture 'gone.jpg'"):
         pipes["image-to-pose"]("gone.jpg")
-    with pytest.raises(ValueError, match="takes the options .* not num_beams"):
+    with pytest.raises(ValueError, match="the options .* not num_beams"):
         pipes["text-to-pose"]("Sit.", num_beams=3)
 
 
