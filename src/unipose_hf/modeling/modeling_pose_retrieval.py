@@ -15,7 +15,6 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
-from .loading_unipose import QuietInPipelines
 from .modeling_pose_tokenizer import PoseTokenizerEncoder
 from .rotation_unipose import matrix_to_rotation_6d
 
@@ -98,7 +97,7 @@ class RetrievalTextEncoder(nn.Module):
         return torch.cat(states, -1)[:, 0]
 
 
-class PoseTextRetrievalModel(QuietInPipelines, PreTrainedModel):
+class PoseTextRetrievalModel(PreTrainedModel):
     r"""
     Features of texts and of poses, to be compared by their cosine.
 
