@@ -55,8 +55,8 @@ def main(pose_tokenizer: str, pose_encoder: str, output_dir: str, poses: int) ->
         image_processor=UniPoseImageProcessor(pose_size=backbone.config.image_size),
         image_tokens_per_cell=4,
         pose_place_embeddings=True,
-        pose_decoding="expected",
     )
+    model.generation_config.pose_decoding = "expected"
     model.save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters in {output_dir}.")

@@ -28,6 +28,7 @@ from unipose_hf.training.pose_encoder import (
     fold,
     with_pose_head,
 )
+from unipose_hf.training.resuming import checkpoint_to_resume
 
 BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-full"
 
@@ -49,7 +50,7 @@ def main(script: ScriptArguments, args: PoseEncoderTrainingArguments) -> None:
 
     backbone, before = begun(), begun()
     trainer = PoseEncoderTrainer(backbone, args, ImageBankRows(script.image_bank))
-    trainer.train(resume_from_checkpoint=True)
+    trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
     trainer.save_state()  # with the log
     fold(backbone.pose_head)
     blend(before.pose_head, backbone.pose_head, script.share)

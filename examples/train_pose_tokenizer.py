@@ -24,6 +24,7 @@ from trl import TrlParser
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.training.pose_tokenizer import PoseTokenizerTrainer, PoseTokenizerTrainingArguments, wide_pose_pool
+from unipose_hf.training.resuming import checkpoint_to_resume
 
 
 @dataclass
@@ -55,7 +56,7 @@ def main(script: ScriptArguments, args: PoseTokenizerTrainingArguments) -> None:
         training_poses,
         poses(script.eval_dataset_name, script.eval_split),
     )
-    trainer.train(resume_from_checkpoint=True)
+    trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
     trainer.save_model()
     trainer.save_metrics("eval", trainer.evaluate())
     if args.push_to_hub:

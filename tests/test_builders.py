@@ -169,7 +169,7 @@ def test_pairs_are_mined_by_the_bundled_retrieval_model(tmp_path, monkeypatch):
     upright = torch.from_numpy(np.array(pool.poses))
     upright[:, 0] = 0
     with torch.no_grad():
-        features = AutoModel.from_pretrained(folder).get_pose_features(roma.rotvec_to_rotmat(upright))
+        features = AutoModel.from_pretrained(folder).get_pose_features(roma.rotvec_to_rotmat(upright)).pooler_output
     cosines = torch.nn.functional.normalize(features) @ torch.nn.functional.normalize(features).T
     for row in rows(tmp_path, "A"):
         nearest = cosines[row["frame_b"]].argsort(descending=True)[:21].tolist()

@@ -50,6 +50,17 @@ def test_it_is_small():
     assert not list(BUNDLED_CHECKPOINT.rglob("*.bin")) and not list(BUNDLED_CHECKPOINT.rglob("*.pt"))
 
 
+def test_it_is_an_ordinary_model_of_transformers():
+    """How it decodes poses is in its generation configuration, and it takes any attention implementation."""
+    eager = pipeline("text-to-pose", model_kwargs={"attn_implementation": "eager"})
+    assert eager.model.generation_config.pose_decoding == "expected"
+    assert eager.model.config.text_config._attn_implementation == "eager"
+    usual = eager("The left knee is bent.")
+    eager.model.set_attn_implementation("sdpa")
+    changed = eager("The left knee is bent.")
+    np.testing.assert_allclose(changed["pose"].joints, usual["pose"].joints, atol=1e-3)
+
+
 @pytest.mark.newest
 def test_a_photograph_gives_a_pose_that_raises_the_hand_that_is_raised(pipelines):
     [person] = pipelines["image-to-pose"](str(PHOTO))

@@ -505,7 +505,7 @@ def test_prefill_in_chunks_is_for_prompts_without_poses():
 def test_what_generate_refuses():
     model, rows = tiny_model("mistral", text={"sliding_window": 10}), prompts(1)
     start = StartPoses(len(rows[0]), {0: [1]})
-    with pytest.raises(ValueError, match="only supports"):
+    with pytest.raises(ValueError, match="Assisted generation cannot write poses"):
         model.generate(torch.tensor(rows), prompt_lookup_num_tokens=2)
     with pytest.raises(ValueError, match="Continuous batching"):
         model.generate_batch(rows)
@@ -548,3 +548,25 @@ def test_text_from_embeddings_then_a_pose():
 def test_what_generate_pose_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         tiny_model().generate_pose(torch.tensor([[BOS, 5, 6]]), **arguments)
+
+
+def test_how_poses_are_decoded_belongs_to_the_generation_config(tmp_path):
+    model, ids = tiny_model(), torch.tensor([[BOS, 5, 6]])
+    assert model.generation_config.pose_decoding == "argmax" and "pose_decoding" not in model.config.to_dict()
+    likeliest, mean = (model.generate_pose(ids, decoding=kind).rotations for kind in ("argmax", "expected"))
+    assert model.generate_pose(ids).rotations.equal(likeliest) and not likeliest.equal(mean)
+    model.generation_config.pose_decoding = "expected"
+    model.save_pretrained(tmp_path)
+    again = type(model).from_pretrained(tmp_path)
+    assert again.generate_pose(ids).rotations.equal(mean)
+    assert again.generate(ids, max_new_tokens=3, do_sample=False).shape == (1, 6)
+
+
+@pytest.mark.parametrize("options", [dict(prompt_lookup_num_tokens=3), dict(assistant_early_exit=1), "model"])
+def test_assisted_decoding_is_refused_in_a_sentence(options):
+    model = tiny_model()
+    options = dict(assistant_model=tiny_model()) if options == "model" else options
+    with pytest.raises(
+        ValueError, match="^Assisted generation cannot write poses; leave its options out: greedy .* can.$"
+    ):
+        model.generate(torch.tensor([[BOS, 5, 6]]), max_new_tokens=3, **options)

@@ -348,6 +348,47 @@ def test_wrong_options():
         UniPoseImageProcessor(pose_size=(256, 192))
 
 
+def test_shared_options_are_obeyed():
+    image = photo(32, 32)
+    values = torch.from_numpy(image.copy()).permute(2, 0, 1).float()
+    torch.testing.assert_close(view(image, do_rescale=False), values)
+    torch.testing.assert_close(view(image, rescale_factor=1 / 127.5), values / 127.5)
+    torch.testing.assert_close(view(image, pose_view="crop", do_normalize=False), values / 255)
+    for do_normalize in (True, False):  # chosen once or at each call
+        made = UniPoseImageProcessor(pose_size=32, general_size=28, pose_view="crop", do_normalize=do_normalize)
+        called = UniPoseImageProcessor(pose_size=32, general_size=28, pose_view="crop")
+        for name, pixels in called(image, do_normalize=do_normalize).items():
+            np.testing.assert_array_equal(pixels, made(image)[name])
+    assert list(called(image, general_size=None)) == ["pose_pixel_values"]
+    assert called.model_input_names == ["pixel_values", "pose_pixel_values"] == list(called(image))
+    assert UniPoseImageProcessor().model_input_names == ["pose_pixel_values"]
+    always = dict(do_resize=True, do_convert_rgb=True, data_format="channels_first", size=None)
+    torch.testing.assert_close(view(image, **always), view(image))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"size": 64}, "size cannot be chosen.*general_size, pose_size or pose_view"),
+        ({"size": {"height": 64, "width": 64}}, "size cannot be chosen"),
+        ({"crop_size": 64}, "crop_size cannot be chosen"),
+        ({"image_mean": [0.5, 0.5, 0.5]}, "image_mean cannot be chosen"),
+        ({"resample": 0}, "resample cannot be chosen"),
+        ({"do_center_crop": False}, "do_center_crop cannot be chosen"),
+        ({"do_resize": False}, "do_resize is False, but .* always has True"),
+        ({"data_format": "channels_last"}, "always has 'channels_first'"),
+        ({"pose_sise": 64}, "does not know the option 'pose_sise'; it has general_size, pose_size"),
+        ({"pose_view": "round"}, "pose_view must be"),
+        ({"pose_size": (32, 24)}, "one side"),
+    ],
+)
+def test_options_that_cannot_be_obeyed_are_refused(option, message):
+    with pytest.raises(ValueError, match=message):
+        UniPoseImageProcessor(pose_size=32)(photo(), **option)
+    with pytest.raises(ValueError, match=message):
+        UniPoseImageProcessor(**option)
+
+
 def test_saved_is_loaded(tmp_path):
     processor = UniPoseImageProcessor(general_size=28, pose_size=[32, 24], pose_view="crop", box_margin=1.5)
     processor.save_pretrained(tmp_path)

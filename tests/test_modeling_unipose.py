@@ -455,3 +455,54 @@ def test_ids_and_embeddings_exclude_each_other():
     for call in (tiny_model(), tiny_model().generate):
         with pytest.raises(ValueError, match="give input_ids"):
             call(inputs_embeds=torch.zeros(1, 3, 32), pose_values=random_rotations(1))
+
+
+# --- what users of transformers expect
+
+
+@pytest.mark.parametrize("pose_vision", [BLAZEPOSE, VITPOSE])
+def test_every_attention_implementation_can_be_asked_for(tmp_path, pose_vision):
+    """An encoder that does not know one (ViTPose, flex attention) or has none (BlazePose) is no obstacle."""
+    tiny_model(pose_vision=pose_vision).save_pretrained(tmp_path)
+    for attention in ("eager", "flex_attention", "sdpa"):
+        model = UniPoseForConditionalGeneration.from_pretrained(tmp_path, attn_implementation=attention)
+        changed = UniPoseForConditionalGeneration.from_pretrained(tmp_path)
+        changed.set_attn_implementation(attention)
+        knows = pose_vision is BLAZEPOSE or attention != "flex_attention"
+        for one in (model, changed):
+            assert one.model.language_model.config._attn_implementation == attention
+            assert one.model.pose_vision_tower.config._attn_implementation == (attention if knows else "sdpa")
+    changed.set_attn_implementation({"text_config": "eager"})
+    assert changed.model.language_model.config._attn_implementation == "eager"
+    assert changed.model.pose_vision_tower.config._attn_implementation == "sdpa"
+    with pytest.raises(ValueError, match="not supported"):
+        model.set_attn_implementation("none such")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("by_config", [False, True])
+def test_tuples_instead_of_outputs(by_config):
+    model = tiny_model(vision=CLIP, pose_vision=BLAZEPOSE)
+    ids = torch.tensor([[BOS, *[IMAGE] * model.config.image_seq_length, *ANSWER_POSE]])
+    pictures, options = views(model, 1), {} if by_config else {"return_dict": False}
+    expected = model(ids, labels=ids, **pictures), model.model(ids, **pictures), model.get_image_features(**pictures)
+    answer = model.generate_pose(ids[:, : -len(ANSWER_POSE)], **pictures)
+    model.config.return_dict = not by_config
+    found = (
+        model(ids, labels=ids, **pictures, **options),
+        model.model(ids, **pictures, **options),
+        model.get_image_features(**pictures, **options),
+    )
+    for one, output in zip(found, expected, strict=True):
+        assert type(one) is tuple and len(one) == len(output)
+        assert all(torch.equal(a, b) for a, b in zip(one, output.to_tuple(), strict=True) if torch.is_tensor(a))
+    again = model.generate_pose(ids[:, : -len(ANSWER_POSE)], **pictures)
+    assert again.rotations.equal(answer.rotations)
+    assert model.generate(ids[:, : -len(ANSWER_POSE)], max_new_tokens=3, **pictures).shape[1] > ids.shape[1] - 10
+
+
+def test_no_queries_no_pose_logits():
+    model, text = tiny_model(), torch.tensor([[BOS, 5, 6]])
+    assert model(text, labels=text).pose_logits is None and model(text).pose_logits is None
+    asked = torch.tensor([[BOS, *ANSWER_POSE]])
+    assert model(asked, labels=asked).pose_logits.shape == (1, NUM_CODES, CODEBOOK)

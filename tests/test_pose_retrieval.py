@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The retrieval models, their training data and their pipeline."""
 
+import inspect
 import math
 import os
 import subprocess
@@ -121,22 +122,23 @@ def test_each_loss_is_the_one_named():
 
 def test_padding_changes_no_text():
     model, texts = tiny_retrieval(), ["Raise.", "The torso leans forward and the right knee is bent."]
-    right, left = (model.get_text_features(**words(texts, side)) for side in ("right", "left"))
+    right, left = (model.get_text_features(**words(texts, side)).pooler_output for side in ("right", "left"))
     torch.testing.assert_close(right, left)
     for i, text in enumerate(texts):
-        torch.testing.assert_close(model.get_text_features(**words([text]))[0], right[i])
+        torch.testing.assert_close(model.get_text_features(**words([text])).pooler_output[0], right[i])
     padded = words(texts)
     padded["input_ids"][padded["attention_mask"] == 0] = 7  # whatever stands there
-    torch.testing.assert_close(model.get_text_features(**padded), right)
-    torch.testing.assert_close(model.get_text_features(words(texts)["input_ids"]), right)  # the mask from the pad id
+    torch.testing.assert_close(model.get_text_features(**padded).pooler_output, right)
+    without_mask = model.get_text_features(words(texts)["input_ids"])  # which the pad id gives
+    torch.testing.assert_close(without_mask.pooler_output, right)
 
 
 def test_every_word_and_its_place_count():
     model = tiny_retrieval()
     ids = words(["The right knee is bent."])["input_ids"]
-    features = model.get_text_features(ids)
+    features = model.get_text_features(ids).pooler_output
     for changed in (ids.flip(1), ids[:, 1:], ids[:, :-1]):
-        assert (model.get_text_features(changed) - features).norm() > 1e-3
+        assert (model.get_text_features(changed).pooler_output - features).norm() > 1e-3
 
 
 @pytest.mark.parametrize("num_poses", KINDS)
@@ -154,14 +156,28 @@ def test_saved_is_loaded(num_poses, loss, tmp_path):
     assert again.config.loss == loss and again.config.pose_config.hidden_size == tiny_pose_config().hidden_size
 
 
+def test_outputs_are_those_of_other_two_tower_models():
+    model = tiny_retrieval()
+    output = model(some_rotations(), **words())
+    assert model.get_text_features(**words()).pooler_output.equal(output.text_embeds)
+    [poses] = model.get_pose_features(some_rotations(), return_dict=False)
+    assert poses.equal(output.pose_embeds)
+    loss, logits, *embeds = model(some_rotations(), **words(), return_dict=False)
+    assert loss.equal(output.loss) and logits.equal(output.logits) and len(embeds) == 2
+    first = next(iter(inspect.signature(model.forward).parameters))
+    assert model.main_input_name == first == "rotations"
+    model.config.return_dict = False
+    assert type(model(some_rotations(), **words())) is tuple
+
+
 def test_pairs_have_a_direction():
     model = tiny_retrieval(2)
     pairs = some_rotations(4, 2)
-    forwards, backwards = model.get_pose_features(pairs), model.get_pose_features(pairs.flip(1))
+    forwards, backwards = (model.get_pose_features(given).pooler_output for given in (pairs, pairs.flip(1)))
     assert (forwards - backwards).norm(dim=1).min() > 1e-3
     changed = pairs.clone()
     changed[:, 0] = changed[:, 0].roll(1, 0)  # the first pose counts, too
-    assert (model.get_pose_features(changed) - forwards).norm(dim=1).min() > 1e-3
+    assert (model.get_pose_features(changed).pooler_output - forwards).norm(dim=1).min() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -176,7 +192,7 @@ def test_every_joint_counts(sizes):
     rotations = torch.eye(3).expand(23, 22, 3, 3).clone()
     for joint in range(22):
         rotations[joint, joint] = random_rotations(1)[0, 0]
-    features = model.get_pose_features(rotations)
+    features = model.get_pose_features(rotations).pooler_output
     assert torch.pdist(features).min() > 1e-5  # no joint is overlooked, and none is taken for another
 
 

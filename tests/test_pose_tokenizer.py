@@ -265,3 +265,13 @@ def test_no_poses_are_no_mistake():
     model = make(CONVOLUTIONAL)
     codes = model.encode(torch.zeros(0, 22, 3, 3)).codes
     assert codes.shape == (0, 80) and model.decode(codes).rotations.shape == (0, 22, 3, 3)
+
+
+def test_tuples_instead_of_outputs(rotations):
+    model = PoseTokenizerModel(PoseTokenizerConfig(hidden_size=8, code_dim=4, codebook_size=16)).eval()
+    codes, latents = model.encode(rotations, return_dict=False)
+    assert codes.equal(model.encode(rotations).codes) and latents.shape[-1] == 4
+    [decoded] = model.decode(codes, return_dict=False)
+    assert decoded.equal(model.decode(codes).rotations)
+    model.config.return_dict = False
+    assert [type(found) for found in (model(rotations), model.encode(rotations), model.decode(codes))] == [tuple] * 3

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import base64
+import io
 import random
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import CODEBOOK, NUM_CODES
 from tiny_chat import SENTENCES, tiny_processor, tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -36,6 +39,49 @@ def words(text):
 
 def tokens(processor, ids):
     return processor.tokenizer.convert_ids_to_tokens(ids)
+
+
+# -- what users of transformers expect -----------------------------------------------------------------------------
+
+
+def test_a_system_message_stands_first(processor):
+    told = [{"role": "system", "content": "Be brief."}, *user(words("Sit."))]
+    for system in ("Be brief.", [words("Be brief.")]):
+        told[0]["content"] = system
+        ids = processor.apply_chat_template(told, add_generation_prompt=True, **CHAT)["input_ids"][0]
+        assert processor.tokenizer.decode(ids) == "<s>Be brief.<user>Sit.<assistant>"
+    told[0]["content"] = "<user>"
+    ids = processor.apply_chat_template(told, **CHAT)["input_ids"][0]
+    assert (ids == processor.tokenizer.convert_tokens_to_ids("<user>")).sum() == 1
+    with pytest.raises(Exception, match="roles system, user and assistant, not tool"):
+        processor.apply_chat_template([{"role": "tool", "content": "x"}], **CHAT)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_in_base64(processor, kind):
+    file = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").save(file, kind)
+    plain = base64.b64encode(file.getvalue()).decode()
+    expected = processor.image_processor(file.getvalue(), return_tensors="pt")["pose_pixel_values"]
+    for given in ({"base64": plain}, {"base64": f"data:image/{kind.lower()};base64,{plain}"}):
+        found = processor.apply_chat_template(user({"type": "image", **given}, words("Look.")), **CHAT)
+        assert found["pose_pixel_values"].equal(expected)
+    with pytest.raises(ValueError, match="not a picture that PIL can read"):
+        processor.apply_chat_template(user({"type": "image", "base64": plain[400:]}), **CHAT)
+
+
+def test_input_names_are_those_of_the_outputs(processor):
+    inputs = processor(text="<image> <pose>", images=Image.new("RGB", (40, 40)), poses=vectors(1))
+    assert set(inputs) == set(processor.model_input_names)
+
+
+@pytest.mark.parametrize("option", [{"paddding": True}, {"sise": 2}, {"images_kwargs": {"pose_sise": 3}}])
+def test_unknown_options_are_refused(processor, option):
+    with pytest.raises(ValueError, match=f"does not know the option '{[*option.get('images_kwargs', option)][0]}'"):
+        processor(text="<image>", images=Image.new("RGB", (40, 40)), **option)
+    if "images_kwargs" not in option:
+        with pytest.raises(ValueError, match="does not know the option"):
+            processor.apply_chat_template(user(words("Sit.")), processor_kwargs=option, **CHAT)
 
 
 # -- users' words --------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from .bvh import Bvh
 
 # A direction within this of an axis is meant to be that axis: rest spines are curved, and rigs lean a little.
 _SNAP = 0.87  # cosine of 30 degrees
+_UPRIGHT = 0.7  # bodies that stand, walk or sit are within 45 degrees of the vertical in most frames
 _LINE, _ACROSS = 0.6, 0.5  # cosines: spine and neck in one line, hips across it
 
 
@@ -91,8 +92,8 @@ def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: obj
     told = None if rest_up is None or rest_up.abs().max() < _SNAP else nearest_axis(rest_up)
     head = places[:, index.get("head", index.get("neck", index["left_shoulder"]))]
     feet = places[:, [index["left_ankle"], index["right_ankle"]]].mean(1)
-    body = sum(torch.nn.functional.normalize(v, dim=-1) for v in (head - pelvis, head - feet)).mean(0) / 2
-    shown = nearest_axis(body) if body.abs().max() > 0.8 else None
+    body = sum(torch.nn.functional.normalize(v, dim=-1) for v in (head - pelvis, head - feet)).median(0).values / 2
+    shown = nearest_axis(body) if body.abs().max() > _UPRIGHT else None
     axis = _decide(told, shown, floor)
     if axis is None:
         tells = "its rest pose is no standing person's" if told is None else f"its rest pose stands along {told}"

@@ -15,7 +15,7 @@ import torch
 
 from ..captions import caption_poses
 from ..files.write import replacing
-from .pose_files import READABLE, read_poses
+from .pose_files import IN_FOLDERS, read_poses
 
 _ROWS = 8192  # captions written at once
 
@@ -30,7 +30,8 @@ class FileCaptions(NamedTuple):
 
 
 def find_pose_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
-    """The files among the paths, and in place of a folder all pose files below it in the order of their names.
+    """The files among the paths, and in place of a folder its .npz, .bvh and .json
+    files, also those further below, in the order of their names.
 
     Raises:
         FileNotFoundError: a path does not exist, or a folder holds no pose file.
@@ -39,11 +40,11 @@ def find_pose_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
     for path in map(Path, paths):
         found = [path]
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in READABLE and file.is_file())
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IN_FOLDERS and file.is_file())
         elif not path.exists():
             raise FileNotFoundError(f"There is no file or folder {path}; check the path.")
         if not found:
-            raise FileNotFoundError(f"There is no file of poses ({', '.join(READABLE)}) in the folder {path}.")
+            raise FileNotFoundError(f"There is no file of poses ({', '.join(IN_FOLDERS)}) in the folder {path}.")
         files += found
     return list(dict.fromkeys(files))
 

@@ -103,7 +103,8 @@ def retrieval_features(folder: str | os.PathLike) -> Callable[[PosePool], np.nda
     def measure(poses):
         poses = torch.from_numpy(np.array(poses))
         poses[:, 0] = 0
-        return torch.cat([model.get_pose_features(axis_angle_to_matrix(part)) for part in poses.split(_BATCH)]).float()
+        parts = (axis_angle_to_matrix(part) for part in poses.split(_BATCH))
+        return torch.cat([model.get_pose_features(part).pooler_output for part in parts]).float()
 
     return lambda pool: pool.measured("retrieval_features", "f4", lambda rows: measure(pool.poses[rows]))
 

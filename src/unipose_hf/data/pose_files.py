@@ -23,9 +23,10 @@ from .motion import bvh_poses, read_deepmimic
 from .plain_files import read_json, read_npz_object
 from .tool_results import read_results
 
-__all__ = ["READABLE", "guess_joint_map", "read_pose", "read_poses"]
+__all__ = ["IN_FOLDERS", "READABLE", "guess_joint_map", "read_pose", "read_poses"]
 
 READABLE = (".npz", ".bvh", ".json", ".glb", ".pkl", ".pt", ".pth")
+IN_FOLDERS = READABLE[:3]  # what a folder is searched for: the other kinds are more often meshes and weights
 
 _T_POSE_COSINE = 0.97  # arms point sideways and legs down within 14 degrees
 

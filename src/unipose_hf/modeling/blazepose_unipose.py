@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
 from transformers.modeling_outputs import BackboneOutput
+from transformers.utils import is_tracing
+from transformers.utils.generic import can_return_tuple
 
 PICTURES_AT_ONCE = 4  # on a processor: the first layers' maps of more leave its cache, at less than half the speed
 CROP_SIZE = 256  # the network's own input, fixed by its last 2x2 convolution (256 / 2**7)
@@ -393,6 +395,8 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     has_attentions = False
+    # It has none; a parent model could not choose its own implementation if this were left False.
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     # Half precision moves landmarks by pixels, and the network is too small for it to save much.
     _keep_in_fp32_modules_strict = {"landmarker", "pose_head"}
 
@@ -403,19 +407,21 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self.pose_head = PoseHead(config) if config.pose_head_depths else None
         self.post_init()
 
-    def forward(self, pixel_values: Tensor, return_dict: bool | None = None, **kwargs) -> BlazePoseOutput:
+    @can_return_tuple
+    def forward(self, pixel_values: Tensor, **kwargs) -> BlazePoseOutput:
         """Find the person in each picture; see [`BlazePoseOutput`] for what comes back.
 
         Raises `ValueError` for a wrong shape, for NaN, and for values that are plainly not in [0, 1].
         """
         self._check(pixel_values)
         size, pixels = self.config.image_size, pixel_values.float()
-        parts = pixels.split(PICTURES_AT_ONCE) if pixels.device.type == "cpu" else (pixels,)
+        apart = pixels.device.type == "cpu" and not is_tracing()
+        parts = pixels.split(PICTURES_AT_ONCE) if apart else (pixels,)
         landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._see, parts), strict=True))
         features = landmark_features(landmarks, world, presence, square, size)
         if self.pose_head is not None:
             features = torch.cat((features, self.pose_head.features(maps, square)), dim=1)
-        output = BlazePoseOutput(
+        return BlazePoseOutput(
             feature_maps=(features[:, :, None, None].to(pixel_values.dtype),),
             landmarks=landmarks,
             world_landmarks=world,
@@ -423,7 +429,6 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
             square=square,
             maps=maps,
         )
-        return output.to_tuple() if return_dict is False else output
 
     def _see(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """What [`_find`] finds, and beside the maps of its square those of the square's mirror image."""
@@ -437,7 +442,11 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         whole = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
         small = F.interpolate(pixels, (CROP_SIZE, CROP_SIZE), mode="bilinear", antialias=True)
         best = self._refine(pixels, self._look(small, whole))
-        lost = (best[1][:, 0] < self.config.search_presence).nonzero()[:, 0]
+        lost = best[1] < self.config.search_presence
+        if is_tracing():  # a graph cannot have as many rows as were lost
+            found = self._refine(pixels, self._search(pixels))
+            return _keep(lost & (found[1] > best[1]), found, best)
+        lost = lost[:, 0].nonzero()[:, 0]
         if len(lost) > 0:
             found = self._refine(pixels[lost], self._search(pixels[lost]))
             found = _keep(found[1] > best[1][lost], found, tuple(part[lost] for part in best))
@@ -482,7 +491,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
                 f"pixel_values has the shape {tuple(pixel_values.shape)}; expected (pictures, {channels}, {size}, "
                 f"{size}): pad each picture to a square and resize it (the image processor does both)."
             )
-        if len(pixel_values) and not torch.compiler.is_compiling():
+        if len(pixel_values) and not is_tracing():
             low, high = (float(value) for value in torch.aminmax(pixel_values))  # NaN anywhere gives NaN
             if not (low > -0.5 and high < 1.5):
                 raise ValueError(

@@ -167,8 +167,6 @@ class UniPoseConfig(PreTrainedConfig):
             without.
         bidirectional_poses (`"all"`, `"answer"` or `"none"`, *optional*, defaults to `"all"`): which pose blocks
             attend both ways: every one, only the generated one (as published weights expect), or none.
-        pose_decoding (`"argmax"`, `"expected"` or `"sample"`, *optional*, defaults to `"argmax"`): how `generate_pose`
-            reads the distributions over codes unless told otherwise.
         pose_answer_prefix_ids (`list[int]`, *optional*, defaults to none): text tokens that `generate_pose` puts
             between the prompt and `<pose_start>`, for weights that learnt to write a space before a pose.
         config_format (`int`): of `config.json`; a newer one is refused with a `ValueError`.
@@ -219,7 +217,6 @@ class UniPoseConfig(PreTrainedConfig):
     image_tokens_per_cell: int = 1
     pose_place_embeddings: bool = False
     bidirectional_poses: Literal["all", "answer", "none"] = "all"
-    pose_decoding: Literal["argmax", "expected", "sample"] = "argmax"
     pose_answer_prefix_ids: list[int] | tuple[int, ...] = ()
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False

@@ -264,6 +264,14 @@ class UniPoseGenerationMixin(GenerationMixin):
             del cache._pose_state
         return result
 
+    def _validate_generation_mode(self, generation_mode, *args):
+        if generation_mode not in self._supported_generation_modes:
+            raise ValueError(
+                f"{generation_mode.value.replace('_', ' ').capitalize()} cannot write poses; leave its options out: "
+                "greedy search, sampling and beam search can."
+            )
+        super()._validate_generation_mode(generation_mode, *args)
+
     def init_continuous_batching(self, *args, **kwargs):
         raise ValueError(
             "Continuous batching cannot write poses; use generate() without cache_implementation='paged'."
@@ -286,7 +294,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         views = [model_kwargs.pop(name, None) for name in ("pixel_values", "pose_pixel_values", "vision_features")]
         model_kwargs.setdefault("mm_encoder_outputs", {})
         if any(view is not None for view in views):
-            model_kwargs["mm_encoder_outputs"]["image"] = self.get_image_features(*views)
+            model_kwargs["mm_encoder_outputs"]["image"] = self.get_image_features(*views, return_dict=True)
         return model_kwargs
 
     def _prepare_static_cache(self, cache_implementation, batch_size, max_cache_len, prefill_chunk_size, model_kwargs):
@@ -453,8 +461,8 @@ class UniPoseGenerationMixin(GenerationMixin):
         Args:
             input_ids (`(batch, columns)`): prompts, padded on the left, without `<pose_start>` at the end.
             attention_mask (`(batch, columns)`, *optional*): 0 for padding.
-            decoding (*optional*, defaults to `config.pose_decoding`): `"argmax"` takes the likeliest code in every
-                place, the same as greedy `generate`; `"sample"` draws each code from its own distribution;
+            decoding (*optional*, defaults to `generation_config.pose_decoding`): `"argmax"` takes the likeliest code
+                in every place, the same as greedy `generate`; `"sample"` draws each code from its own distribution;
                 `"expected"` decodes the mean code vector of every place, which varies smoothly with the prompt.
             num_return_sequences (`int`): poses for each prompt; more than one only with `"sample"`.
             temperature (`float`): divides the logits before the softmax.
@@ -464,7 +472,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         Raises:
             ValueError: a bad option, or padding on the right.
         """
-        decoding = decoding or self.config.pose_decoding
+        decoding = decoding or getattr(self.generation_config, "pose_decoding", "argmax")
         if decoding not in ("argmax", "expected", "sample"):
             raise ValueError(f'decoding is {decoding!r}; choose "argmax", "expected" or "sample".')
         if num_return_sequences < 1 or (num_return_sequences > 1 and decoding != "sample"):
@@ -493,6 +501,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             "attention_mask": attention_mask,
             "position_ids": (attention_mask.long().cumsum(1) - 1).clamp_min(0),
             "use_cache": False,
+            "return_dict": True,
         }
         prompt = torch.cat([input_ids, start], 1)
 
@@ -518,8 +527,10 @@ class UniPoseGenerationMixin(GenerationMixin):
         else:
             codes = self._chosen_codes(probabilities, decoding)
             codes = torch.where(decided, queries - self.config.pose_code_offset, codes)
-        expected = decoding == "expected"
-        decoded = tokenizer.decode_expected(probabilities) if expected else tokenizer.decode(codes)
+        if decoding == "expected":
+            decoded = tokenizer.decode_expected(probabilities, return_dict=True)
+        else:
+            decoded = tokenizer.decode(codes, return_dict=True)
         chosen = probabilities.repeat_interleave(num_return_sequences, 0).gather(-1, codes.unsqueeze(-1))
         return UniPosePoseOutput(
             rotations=decoded.rotations,
@@ -557,7 +568,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         found = ((codes >= 0) & (codes < self.config.pose_config.codebook_size)).all(-1)
         found &= windows[..., 0] == self.config.pose_start_token_id
         found &= windows[..., -1] == self.config.pose_end_token_id
-        rotations = self.model.pose_tokenizer.decode(codes[found]).rotations
+        rotations = self.model.pose_tokenizer.decode(codes[found], return_dict=True).rotations
         for row, pose in zip(found.nonzero()[:, 0].tolist(), rotations, strict=True):
             poses[row].append(pose)
         return poses

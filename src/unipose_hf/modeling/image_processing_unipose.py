@@ -61,6 +61,11 @@ class UniPoseImageProcessor(PilBackend):
     defaults are those of the bundled checkpoint: one view of 512 pixels for BlazePose. With a box, both views show the
     square round the box, cut from the picture at its full resolution.
 
+    Of the options that image processors share, `do_rescale=False` leaves values in 0 ... 255, `rescale_factor` scales
+    them otherwise, and `do_normalize=False` leaves mean and deviation out. How a view is sized and cut is fixed by its
+    encoder: other options (`size`, `do_resize=False`, `image_mean`, ...) are refused with a `ValueError`, and so are
+    unknown ones.
+
     Pictures are paths, URLs, PIL images, arrays or tensors `(H, W)`, `(H, W, C)` or `(C, H, W)` with 1, 3 or 4
     channels: 8- and 16-bit integers, or floats in [0, 1]. EXIF turns are applied, transparent pixels become white.
     """
@@ -69,15 +74,23 @@ class UniPoseImageProcessor(PilBackend):
     pose_size = 512
     pose_view = "square"
     box_margin = 1.25
+    do_rescale = do_normalize = True
     valid_kwargs = UniPoseImageProcessorKwargs
-    model_input_names = ["pixel_values", "pose_pixel_values"]
 
     def __init__(self, **kwargs):
+        _check_options(kwargs)
         super().__init__(**kwargs)
-        if self.pose_view not in ("square", "crop"):
-            raise ValueError(f"pose_view must be 'square' or 'crop', but it is {self.pose_view!r}.")
-        if self.pose_view == "square" and not isinstance(self.pose_size, int):
-            raise ValueError(f"The square pose view has one side, but pose_size is {self.pose_size}.")
+        self._options()
+
+    @property
+    def model_input_names(self):
+        return [*(["pixel_values"] if self.general_size else []), "pose_pixel_values"]
+
+    @classmethod
+    def from_dict(cls, image_processor_dict, **kwargs):
+        # A file may be a later version's of the library: what is new in it is no mistake of the user's.
+        known = {*_OPTIONS, *_ALWAYS, *_PASSED_BY, *UniPoseImageProcessorKwargs.__annotations__}
+        return super().from_dict({k: v for k, v in image_processor_dict.items() if k in known}, **kwargs)
 
     def fetch_images(self, image_url_or_urls):
         """Any nesting of pictures -> the same nesting of upright RGB PIL images."""
@@ -93,10 +106,13 @@ class UniPoseImageProcessor(PilBackend):
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: unreadable, too small, too large or too thin a picture, wrong array, empty or misplaced box.
+            ValueError: unreadable, too small, too large or too thin a picture, wrong array, empty or misplaced box, an
+                option that is unknown or cannot be had.
         """
-        option = {name: kwargs.get(name) or getattr(self, name) for name in ("general_size", "pose_size", "pose_view")}
-        margin = kwargs.get("box_margin") or self.box_margin
+        _check_options(kwargs)
+        options = self._options(**kwargs)
+        general, pose, margin = options["general_size"], options["pose_size"], options["box_margin"]
+        scale = options["rescale_factor"] if options["do_rescale"] else 1.0
         pictures = [load_picture(picture) for picture in flatten_pictures(images)]
         boxes = [None] * len(pictures) if boxes is None else list(boxes)
         if len(boxes) == 4 and len(pictures) == 1 and np.isscalar(boxes[0]):
@@ -107,23 +123,61 @@ class UniPoseImageProcessor(PilBackend):
             )
         squares = [_square_of_box(box, picture.size, margin) for box, picture in zip(boxes, pictures, strict=True)]
         framed = list(zip(pictures, squares, strict=True))
-        general, pose = option["general_size"], option["pose_size"]
+        clip = imagenet = ()
+        if options["do_normalize"]:
+            clip, imagenet = (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD), (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
         data = {}
         if general:
             views = [_cropped(picture, square, general, math.floor) for picture, square in framed]
-            data["pixel_values"] = np.stack([_normalize(view, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD) for view in views])
-        if option["pose_view"] == "square":
-            views = [_normalize(_padded(picture, square, pose)) for picture, square in framed]
+            data["pixel_values"] = np.stack([_normalize(view, scale, *clip) for view in views])
+        if options["pose_view"] == "square":
+            views = [_normalize(_padded(picture, square, pose), scale) for picture, square in framed]
         else:
             views = [_cropped(picture, square, pose, round) for picture, square in framed]
-            views = [_normalize(view, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD) for view in views]
+            views = [_normalize(view, scale, *imagenet) for view in views]
         data["pose_pixel_values"] = np.stack(views)
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def _options(self, **given):
+        """Those of this processor, or of one call; `None` is a choice for `general_size` alone."""
+        options = {name: getattr(self, name) for name in _OPTIONS}
+        options |= {name: value for name, value in given.items() if value is not None or name == "general_size"}
+        view, size = options["pose_view"], options["pose_size"]
+        if view not in ("square", "crop"):
+            raise ValueError(f"pose_view must be 'square' or 'crop', but it is {view!r}.")
+        if view == "square" and not isinstance(size, int):
+            raise ValueError(f"The square pose view has one side, but pose_size is {size}.")
+        return options
 
     def to_dict(self):
         output = super().to_dict()
         output.pop("boxes", None)
         return output
+
+
+# What is obeyed, what is so in any case, and what the library writes into files or has no effect on a result.
+_OPTIONS = ("general_size", "pose_size", "pose_view", "box_margin", "do_rescale", "rescale_factor", "do_normalize")
+_ALWAYS = {"do_resize": True, "do_convert_rgb": True, "data_format": "channels_first", "device": "cpu"}
+_PASSED_BY = ("image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "default_to_square")
+_PASSED_BY += ("boxes", "return_tensors", "disable_grouping")
+
+
+def _check_options(options):
+    for name, value in options.items():
+        if name in _OPTIONS or name in _PASSED_BY or value is None:
+            continue
+        if name in _ALWAYS:
+            if str(getattr(value, "value", value)) != str(_ALWAYS[name]):
+                raise ValueError(f"{name} is {value!r}, but a UniPose image processor always has {_ALWAYS[name]!r}.")
+        elif name in UniPoseImageProcessorKwargs.__annotations__:
+            raise ValueError(
+                f"{name} cannot be chosen: each view is sized, cut and centred as its encoder needs it; set "
+                "general_size, pose_size or pose_view instead."
+            )
+        else:
+            raise ValueError(
+                f"A UniPose image processor does not know the option {name!r}; it has {', '.join(_OPTIONS)}."
+            )
 
 
 def flatten_pictures(images):
@@ -336,9 +390,9 @@ def _cropped(picture, square, size, rounding):
     return picture.crop((left, top, left + width, top + height))
 
 
-def _normalize(picture, mean=None, std=None):
-    """PIL image -> (3, H, W) float32 in [0, 1], or centred and scaled."""
-    pixels = np.asarray(picture, dtype=np.float32) / 255
+def _normalize(picture, scale, mean=None, std=None):
+    """PIL image -> (3, H, W) float32, times `scale`, then perhaps centred and divided."""
+    pixels = np.asarray(picture, dtype=np.float32) / np.float32(1 / scale)  # by 255, to the last bit
     if mean is not None:
         pixels = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

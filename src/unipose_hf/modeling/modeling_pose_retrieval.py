@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.utils import ModelOutput, is_tracing
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
 from .modeling_pose_tokenizer import PoseTokenizerEncoder
@@ -87,14 +89,17 @@ class RetrievalTextEncoder(nn.Module):
     def forward(self, input_ids, attention_mask):  # (batch, length) twice -> (batch, embed_dim)
         last = attention_mask.sum(1, keepdim=True) - 1  # (batch, 1)
         # words first and padding behind, wherever the tokenizer pads
-        places = attention_mask.long().argsort(dim=1, descending=True, stable=True)[:, : int(last.max()) + 1]
+        is_word = attention_mask.bool()
+        target = torch.where(is_word, is_word.cumsum(1) - 1, last + (~is_word).cumsum(1))
+        columns = torch.arange(target.shape[1], device=target.device).expand(target.shape)
+        places = torch.zeros_like(target).scatter(1, target, columns)
+        if not is_tracing():  # a graph cannot be as long as its longest text
+            places = places[:, : int(last.max()) + 1]
         words = self.word_embeddings(input_ids.gather(1, places))  # (batch, length, width)
         reverse = (last - torch.arange(places.shape[1], device=last.device)).clamp_min(0)
-        states = [
-            self.forward_gru(words)[0].take_along_dim(last[..., None], 1),
-            self.backward_gru(words.take_along_dim(reverse[..., None], 1))[0].take_along_dim(last[..., None], 1),
-        ]
-        return torch.cat(states, -1)[:, 0]
+        backwards = words.gather(1, reverse[..., None].expand(words.shape))
+        states = torch.cat([self.forward_gru(words)[0], self.backward_gru(backwards)[0]], -1)
+        return states.gather(1, last[..., None].expand(-1, -1, states.shape[-1]))[:, 0]
 
 
 class PoseTextRetrievalModel(PreTrainedModel):
@@ -112,7 +117,7 @@ class PoseTextRetrievalModel(PreTrainedModel):
     config: PoseTextRetrievalConfig
     config_class = PoseTextRetrievalConfig
     base_model_prefix = "pose_retrieval"
-    main_input_name = "input_ids"
+    main_input_name = "rotations"
     input_modalities = ("pose", "text")
     _no_split_modules = ["RetrievalPoseEncoder", "RetrievalTextEncoder"]
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # nothing in it attends
@@ -140,21 +145,26 @@ class PoseTextRetrievalModel(PreTrainedModel):
     def set_input_embeddings(self, value):
         self.text_encoder.word_embeddings = value
 
-    def get_text_features(self, input_ids, attention_mask=None) -> torch.Tensor:
-        """Token ids `(batch, length)` -> unit vectors `(batch, embed_dim)`, which padding does not change.
+    @can_return_tuple
+    def get_text_features(self, input_ids, attention_mask=None, **kwargs) -> BaseModelOutputWithPooling:
+        """Token ids `(batch, length)` -> unit vectors in `.pooler_output` `(batch, embed_dim)`; padding changes none.
 
         Raises:
             ValueError: a text has no token.
         """
         if attention_mask is None:
             attention_mask = input_ids != self.config.pad_token_id
-        empty = ~attention_mask.bool().any(1)
-        if empty.any():
-            raise ValueError(f"Text {int(empty.nonzero()[0])} of the batch has no token; every text needs a word.")
-        return self._unit(self.text_encoder(input_ids, attention_mask), "text")
+        if not is_tracing():  # what values are cannot be asked within a compiled graph
+            empty = ~attention_mask.bool().any(1)
+            if empty.any():
+                raise ValueError(f"Text {int(empty.nonzero()[0])} of the batch has no token; every text needs a word.")
+        features = self._unit(self.text_encoder(input_ids, attention_mask), "text")
+        return BaseModelOutputWithPooling(pooler_output=features)
 
-    def get_pose_features(self, rotations) -> torch.Tensor:
-        """Rotations `(batch, 22, 3, 3)`, of pairs `(batch, 2, 22, 3, 3)` -> unit vectors `(batch, embed_dim)`.
+    @can_return_tuple
+    def get_pose_features(self, rotations, **kwargs) -> BaseModelOutputWithPooling:
+        """Rotations `(batch, 22, 3, 3)`, of pairs `(batch, 2, 22, 3, 3)` -> unit vectors in `.pooler_output`
+        `(batch, embed_dim)`.
 
         Raises:
             ValueError: the shape is another one, or a value is not finite.
@@ -164,11 +174,13 @@ class PoseTextRetrievalModel(PreTrainedModel):
         if rotations.shape[1:] != shape:
             expected = ", ".join(map(str, shape))
             raise ValueError(f"Rotations must have shape (batch, {expected}), found {tuple(rotations.shape)}.")
-        if not torch.isfinite(rotations).all():
+        if not is_tracing() and not torch.isfinite(rotations).all():
             raise ValueError("Rotations must be finite, found NaN or infinity.")
-        rotation_6d = matrix_to_rotation_6d(rotations).reshape(len(rotations), count, -1, 6)
-        return self._unit(self.pose_encoder(rotation_6d.to(self.dtype)), "pose")
+        rotation_6d = matrix_to_rotation_6d(rotations).reshape(rotations.shape[0], count, -1, 6)
+        features = self._unit(self.pose_encoder(rotation_6d.to(self.dtype)), "pose")
+        return BaseModelOutputWithPooling(pooler_output=features)
 
+    @can_return_tuple
     def forward(self, rotations=None, input_ids=None, attention_mask=None, **kwargs) -> PoseTextRetrievalOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(poses, 22, 3, 3)` or `(poses, 2, 22, 3, 3)` for pairs): the poses.
@@ -180,8 +192,11 @@ class PoseTextRetrievalModel(PreTrainedModel):
         """
         if rotations is None and input_ids is None:
             raise ValueError("There is nothing to embed; give rotations, input_ids or both.")
-        poses = None if rotations is None else self.get_pose_features(rotations)
-        texts = None if input_ids is None else self.get_text_features(input_ids, attention_mask)
+        poses = texts = None
+        if rotations is not None:
+            poses = self.get_pose_features(rotations, return_dict=True).pooler_output
+        if input_ids is not None:
+            texts = self.get_text_features(input_ids, attention_mask, return_dict=True).pooler_output
         loss = logits = None
         if poses is not None and texts is not None:
             with torch.autocast(device_type=texts.device.type, enabled=False):

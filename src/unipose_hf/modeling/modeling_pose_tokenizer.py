@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, is_tracing
+from transformers.utils.generic import can_return_tuple
 
 from .configuration_unipose import PoseTokenizerConfig
 from .rotation_unipose import matrix_to_rotation_6d, rotation_6d_to_matrix
@@ -201,7 +202,7 @@ class PoseTokenizerVectorQuantizer(nn.Module):
     def nearest(self, latents):
         """Latents (..., code_dim) -> indices of the nearest code vectors (...)."""
         # |latent|^2 is the same for every code and left out
-        flat = latents.reshape(len(latents), math.prod(latents.shape[1:-1]), latents.shape[-1])
+        flat = latents.reshape(latents.shape[0], math.prod(latents.shape[1:-1]), latents.shape[-1])
         distances = _convolve(flat, -2 * self.codebook.unsqueeze(2), self.codebook.square().sum(1))
         return distances.argmin(-1).reshape(latents.shape[:-1])
 
@@ -306,6 +307,7 @@ class PoseTokenizerModel(PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    @can_return_tuple
     def encode(self, rotations: torch.Tensor) -> PoseTokenizerEncoderOutput:
         """Rotation matrices `(..., num_joints, 3, 3)` -> codes `(..., num_codes)`.
 
@@ -323,6 +325,7 @@ class PoseTokenizerModel(PreTrainedModel):
             codes=codes.reshape(*leading, *codes.shape[1:]), latents=latents.reshape(*leading, *latents.shape[1:])
         )
 
+    @can_return_tuple
     def decode(self, codes: torch.LongTensor) -> PoseTokenizerDecoderOutput:
         """Codes `(..., num_codes)` -> rotation matrices `(..., num_joints, 3, 3)`.
 
@@ -333,13 +336,15 @@ class PoseTokenizerModel(PreTrainedModel):
             raise ValueError(
                 f"A pose has {self.config.num_codes} codes, but the codes have shape {tuple(codes.shape)}."
             )
-        if codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
+        # what values are cannot be asked within a compiled graph
+        if not is_tracing() and codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
             raise ValueError(
                 f"Codes must lie in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."
             )
         codebook = self.quantizer.codebook
         return self._decode_vectors(F.embedding(codes.to(codebook.device), codebook))
 
+    @can_return_tuple
     def decode_expected(self, probabilities: torch.Tensor) -> PoseTokenizerDecoderOutput:
         """Distributions over the codebook `(..., num_codes, codebook_size)` -> rotations of the expected code vectors.
 
@@ -350,6 +355,7 @@ class PoseTokenizerModel(PreTrainedModel):
             vectors = probabilities.to(codebook.device, torch.float32) @ codebook
         return self._decode_vectors(vectors)
 
+    @can_return_tuple
     def forward(self, rotations: torch.Tensor, noise: torch.Tensor | None = None, **kwargs) -> PoseTokenizerOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices.
@@ -413,7 +419,7 @@ class PoseTokenizerModel(PreTrainedModel):
                 f"Rotations must have shape (..., {expected[0]}, 3, 3), found {tuple(rotations.shape)}; "
                 "convert axis-angle with axis_angle_to_matrix."
             )
-        if not torch.isfinite(rotations).all():
+        if not is_tracing() and not torch.isfinite(rotations).all():
             raise ValueError("Rotations must be finite, found NaN or infinity.")
         return rotations.shape[:-3], rotations.float().reshape(-1, *expected)
 
@@ -423,4 +429,5 @@ class PoseTokenizerModel(PreTrainedModel):
 
 
 def _parts(poses, at_once: int):
-    return poses.split(at_once) if poses.device.type == "cpu" else (poses,)
+    # a compiled graph is one for any number of poses
+    return poses.split(at_once) if poses.device.type == "cpu" and not is_tracing() else (poses,)

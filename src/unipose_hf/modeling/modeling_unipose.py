@@ -21,7 +21,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutp
 from transformers.modeling_utils import slice_logits_to_keep
 from transformers.processing_utils import Unpack
 from transformers.quantizers import AutoQuantizationConfig
-from transformers.utils import TransformersKwargs
+from transformers.utils import TransformersKwargs, is_tracing, torch_compilable_check
 from transformers.utils.generic import can_return_tuple, is_flash_attention_requested
 
 from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
@@ -56,8 +56,8 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
         returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
     pose_logits (`torch.FloatTensor` of shape `(poses, num_codes, codebook_size)`): the logits of the codes at the
-        queries, in the order of the query blocks; only when labels were given and there are queries, or at
-        `code_columns`.
+        queries, in the order of the query blocks; only when labels were given and there are queries, and not in a
+        compiled forward pass, or at `code_columns`.
     """
 
     image_hidden_states: torch.FloatTensor | None = None
@@ -133,12 +133,23 @@ def _pad_to_square(feature_map):
     return F.pad(feature_map, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
 
 
+def _takes(model_class: type[PreTrainedModel], attention: str) -> bool:
+    """Whether a class of models takes an attention implementation; every one takes `"eager"`."""
+    if "flash" in attention:
+        return model_class._supports_flash_attn
+    known = {"sdpa": model_class._supports_sdpa, "flex_attention": model_class._supports_flex_attn}
+    return known.get(attention, True)
+
+
 def _build_tower(config) -> PreTrainedModel | None:
     if config is None:
         return None
     if config.model_type == BlazePoseConfig.model_type:
         return BlazePoseBackbone(config)
     auto_class = AutoModel if type(config) in AutoModel._model_mapping else AutoBackbone
+    attention = config._attn_implementation
+    if attention is not None and not _takes(auto_class._model_mapping[type(config)], attention):
+        config._attn_implementation = None  # what was asked for is the language model's; the encoder takes its usual
     return auto_class.from_config(config)
 
 
@@ -203,6 +214,16 @@ class UniPosePreTrainedModel(PreTrainedModel):
             kwargs["quantization_config"] = _of_language_model_only(quantization_config)
         return super().from_pretrained(*args, **kwargs)
 
+    def set_attn_implementation(self, attn_implementation, *args, **kwargs):
+        """The library's method; an encoder that does not know the implementation keeps its own."""
+        if isinstance(attn_implementation, str):
+            models = [module for module in self.modules() if isinstance(module, PreTrainedModel)]
+            unable = {id(model.config) for model in models if not _takes(type(model), attn_implementation)}
+            unable.discard(id(self.config.text_config))
+            parts = [name for name in self.config.sub_configs if id(getattr(self.config, name)) not in unable]
+            attn_implementation = dict.fromkeys(["", *parts], attn_implementation)
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
+
 
 class UniPoseModel(UniPosePreTrainedModel):
     r"""
@@ -262,6 +283,7 @@ class UniPoseModel(UniPosePreTrainedModel):
     def set_input_embeddings(self, value):
         self.language_model.set_input_embeddings(value)
 
+    @can_return_tuple
     def get_image_features(
         self,
         pixel_values: torch.FloatTensor | None = None,
@@ -317,6 +339,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             pixels = pixels.to(tower.dtype)
         if getattr(tower.config, "num_experts", 1) > 1:  # ViTPose+ has one for each data set; the first is COCO's
             kwargs["dataset_index"] = torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
+        kwargs["return_dict"] = True
         if isinstance(tower, BackboneMixin):
             outputs = tower(pixels, **kwargs)
             features = outputs.feature_maps[-1]
@@ -347,18 +370,20 @@ class UniPoseModel(UniPosePreTrainedModel):
             mask = (inputs_embeds == self.get_input_embeddings()(token)).all(-1)
         else:
             mask = input_ids == self.config.image_token_id
-        found, expected = int(mask.sum()), image_features.shape[0] * image_features.shape[1]
-        if found != expected:
-            raise ValueError(
-                f"The prompt has {found} <image> placeholders, but {image_features.shape[0]} images need {expected} "
-                f"({image_features.shape[1]} each); build prompt and images with one call of the processor."
-            )
+        images, each = image_features.shape[:2]
+        torch_compilable_check(
+            mask.sum() == images * each,
+            lambda: (
+                f"The prompt has {int(mask.sum())} <image> placeholders, but {images} images need "
+                f"{images * each} ({each} each); build prompt and images with one call of the processor."
+            ),
+        )
         return mask.unsqueeze(-1)
 
     @torch.no_grad()
     def get_pose_codes(self, pose_values: torch.FloatTensor) -> torch.LongTensor:
         """Local rotation matrices `(poses, 22, 3, 3)` -> codes `(poses, num_codes)`, from 0."""
-        return self.pose_tokenizer.encode(pose_values).codes
+        return self.pose_tokenizer.encode(pose_values, return_dict=True).codes
 
     def replace_pose_placeholders(self, input_ids: torch.LongTensor, pose_values: torch.FloatTensor | None):
         """Token ids `(batch, columns)` with each run of `<pose>` placeholders replaced by the codes of the next pose.
@@ -368,11 +393,13 @@ class UniPoseModel(UniPosePreTrainedModel):
         """
         mask = input_ids == self.config.pose_token_id
         num_poses, num_codes = 0 if pose_values is None else len(pose_values), self.config.pose_config.num_codes
-        if int(mask.sum()) != num_poses * num_codes:
-            raise ValueError(
+        torch_compilable_check(
+            mask.sum() == num_poses * num_codes,
+            lambda: (
                 f"The prompt has {int(mask.sum())} <pose> placeholders, but {num_poses} poses in pose_values need "
                 f"{num_poses * num_codes} ({num_codes} each); build prompt and poses with one call of the processor."
-            )
+            ),
+        )
         if not num_poses:
             return input_ids
         codes = self.get_pose_codes(pose_values).to(input_ids.device) + self.config.pose_code_offset
@@ -394,8 +421,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         return torch.where(is_query.unsqueeze(-1), places, inputs_embeds)
 
     def has_pose_block(self, input_ids: torch.LongTensor) -> bool:
-        """Whether some pose block among these columns attends both ways."""
-        return bool((pose_block_ids(input_ids, self.config) >= 0).any())
+        """Whether some pose block among these columns attends both ways; in a compiled pass, whether one may."""
+        attends = self.config.bidirectional_poses != "none"
+        return attends and (is_tracing() or bool((pose_block_ids(input_ids, self.config) >= 0).any()))
 
     def _attention_mask(self, input_ids, inputs_embeds, attention_mask, cache, position_ids):
         """What the language model is handed: full where a pose block attends both ways, causal elsewhere."""
@@ -451,7 +479,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         image_outputs = (mm_encoder_outputs or {}).get("image")
         views = (pixel_values, pose_pixel_values, vision_features)
         if image_outputs is None and any(view is not None for view in views):
-            image_outputs = self.get_image_features(*views)
+            image_outputs = self.get_image_features(*views, return_dict=True)
         image_features = None
         if image_outputs is not None:
             image_features = image_outputs.pooler_output.to(inputs_embeds.device, inputs_embeds.dtype)
@@ -462,7 +490,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             attention_mask=self._attention_mask(input_ids, inputs_embeds, attention_mask, cache, position_ids),
             position_ids=position_ids,
             **{CACHE_KEY: cache},
-            **kwargs,
+            **kwargs | {"return_dict": True},
         )
         return UniPoseModelOutputWithPast(
             last_hidden_state=outputs.last_hidden_state,
@@ -484,6 +512,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         super().__init__(config)
         self.model = UniPoseModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.generation_config.pose_decoding = "argmax"
+        self.generation_config._from_model_config = False  # else loading drops what the library does not know
         self.post_init()
 
     def get_input_embeddings(self):
@@ -516,7 +546,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             input_ids (`(batch, columns)`): with blocks of `<pose_query>`; the poses keep their order.
             kwargs: as for `forward`.
         """
-        hidden_states = self.model(input_ids=input_ids, **kwargs).last_hidden_state
+        hidden_states = self.model(input_ids=input_ids, **kwargs | {"return_dict": True}).last_hidden_state
         at_queries = hidden_states[input_ids.to(hidden_states.device) == self.config.pose_query_token_id]
         return self.head_of_codes(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
 
@@ -609,7 +639,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             inputs_embeds=inputs_embeds,
             mm_encoder_outputs=mm_encoder_outputs,
             cache=cache,
-            **kwargs,
+            **kwargs | {"return_dict": True},
         )
         cache = getattr(outputs, CACHE_KEY)
         hidden_states = outputs.last_hidden_state
@@ -627,9 +657,12 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=logits.shape[-1], shift_labels=shift_labels, **kwargs
             )
-            if pose_logits is None and input_ids is not None and logits.shape[:2] == input_ids.shape:
+            # how many there are depends on the data, which a compiled graph cannot have in its shapes
+            asked = pose_logits is None and input_ids is not None and logits.shape[:2] == input_ids.shape
+            if asked and not is_tracing():
                 at_queries = logits[input_ids.to(logits.device) == self.config.pose_query_token_id]
-                pose_logits = self.code_logits(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
+                if len(at_queries):
+                    pose_logits = self.code_logits(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
         return UniPoseCausalLMOutputWithPast(
             loss=loss,
             logits=logits,

@@ -20,15 +20,16 @@ def embed_texts(model, tokenizer, texts) -> torch.Tensor:
     for start in range(0, len(texts), BATCH):
         words = tokenizer(texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt")
         ids, mask = words["input_ids"].to(model.device), words["attention_mask"].to(model.device)
-        features.append(model.get_text_features(ids, mask).float().cpu())
+        features.append(model.get_text_features(ids, mask, return_dict=True).pooler_output.float().cpu())
     return torch.cat(features)
 
 
 @torch.no_grad()
 def embed_poses(model, rotations) -> torch.Tensor:
     """Rotations `(n, 22, 3, 3)`, or `(n, 2, 22, 3, 3)` of pairs, facing the viewer -> features `(n, embed_dim)`."""
-    chunks = rotations.split(BATCH)
-    return torch.cat([model.get_pose_features(chunk.to(model.device)).float().cpu() for chunk in chunks])
+    chunks = (chunk.to(model.device) for chunk in rotations.split(BATCH))
+    features = [model.get_pose_features(chunk, return_dict=True).pooler_output for chunk in chunks]
+    return torch.cat(features).float().cpu()
 
 
 class PoseRetrievalPipeline(Pipeline):

@@ -6,6 +6,7 @@ import itertools
 import warnings
 
 import numpy as np
+import torch
 from transformers import GenerationConfig, GenerationMixin, Pipeline
 
 from .image_processing_unipose import load_picture
@@ -98,7 +99,7 @@ class UniPosePipeline(Pipeline):
     # -- one input --------------------------------------------------------------------------------------------------
 
     def preprocess(self, item, **shared):
-        """One input -> `{"messages": chat, "images": [{"image", "box"}], "turns": what was taken from the poses}`."""
+        """One input -> its chat `messages`, `images` with boxes, `turns` taken from its poses, and `text`."""
         given = {**shared, **self._as_dict(item)}
         images = self._values(given, "image", TASKS[self.unipose_task].images)
         boxes = self._values(given, "box", TASKS[self.unipose_task].images, optional=True)
@@ -111,11 +112,11 @@ class UniPosePipeline(Pipeline):
             raise ValueError(f"The text must be a string, but {type(given['text']).__name__} was given.")
         pictures = [{"image": load_picture(i), "box": b} for i, b in zip(images, boxes, strict=True)]
         style = given.get("style")
-        if style is None and TASKS[self.unipose_task].answer == "text":
+        if style is None and TASKS[self.unipose_task].answer == "text" and not images:
             style = self.processor.text_style
         self._warn_of_unknown_words(given.get("text"))
         messages = task_messages(self.unipose_task, text=given.get("text"), images=pictures, poses=poses, style=style)
-        return {"messages": messages, "images": pictures, "turns": turns}
+        return {"messages": messages, "images": pictures, "turns": turns, "text": given.get("text")}
 
     def _warn_of_unknown_words(self, text):
         if text and (unknown := self.processor.unknown_words(text)):
@@ -290,9 +291,38 @@ class ImageToPosePipeline(UniPosePipeline):
 
 
 class TextToPosePipeline(UniPosePipeline):
-    """`pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`."""
+    """
+    `pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`.
+
+    The score says how well the answer fits the words: the model reads its pose back, and the score is the geometric
+    mean of the probabilities that it gives to the words of the description. Scores rank answers; they are no
+    probabilities of being right. Models that were not trained on plain English (whose processor has no `known_words`)
+    give that of the codes they chose.
+    """
 
     unipose_task = "text-to-pose"
+
+    def postprocess(self, output, sample=None):
+        result = super().postprocess(output, sample)
+        if sample is not None and self.processor.known_words:
+            result["score"] = self._read_back(sample["text"], result["pose"])
+        return result
+
+    @torch.no_grad()
+    def _read_back(self, text, pose):
+        pose, _ = self._face_viewer(pose)
+        inputs = self.processor.apply_chat_template(
+            [task_messages("pose-to-text", poses=[pose], answer=text, style="full")],
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            return_assistant_tokens_mask=True,
+        )
+        asked = torch.as_tensor(inputs.pop("assistant_masks"))[0, 1:].bool()
+        inputs.pop("mm_token_type_ids", None)
+        ids = inputs["input_ids"][0, 1:]
+        logits = self.model(**inputs.to(self.device)).logits[0, :-1].float().cpu()
+        return float(logits.log_softmax(-1).gather(-1, ids[:, None])[asked].mean().exp())
 
 
 class PoseEditingPipeline(UniPosePipeline):

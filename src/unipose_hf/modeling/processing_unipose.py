@@ -5,7 +5,7 @@ import functools
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, is_typeddict
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from tokenizers import pre_tokenizers
 from transformers import AddedToken, BatchFeature
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Unpack
 
-from .image_processing_unipose import flatten_pictures
+from .image_processing_unipose import UniPoseImageProcessorKwargs, flatten_pictures
 from .pose_unipose import check_rotation_vectors
 from .rotation_unipose import axis_angle_to_matrix
 
@@ -45,13 +45,14 @@ CHAT_TEMPLATE = (
     "{%- endmacro -%}"
     "{{- bos_token -}}"
     "{%- for message in messages -%}"
-    "{%- if message['role'] == 'user' -%}<user>{{- content(message, '<pose>') -}}"
+    "{%- if message['role'] == 'system' -%}{{- content(message, '<pose>') -}}"
+    "{%- elif message['role'] == 'user' -%}<user>{{- content(message, '<pose>') -}}"
     "{%- elif message['role'] == 'assistant' -%}<assistant>"
     "{%- generation -%}"
     "{{- content(message, '<pose_query>' if answer_queries else '<pose>') -}}{{- eos_token -}}"
     "{%- endgeneration -%}"
     "{%- else -%}"
-    "{{- raise_exception('A UniPose chat has the roles user and assistant, not ' ~ message['role'] ~ '.') -}}"
+    "{{- raise_exception('A UniPose chat has the roles system, user and assistant, not ' ~ message['role'] ~ '.') -}}"
     "{%- endif -%}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}<assistant>{%- endif -%}"
@@ -188,7 +189,7 @@ def _drop_breaks(tokenizer):
 
 
 class UniPoseProcessorKwargs(ProcessingKwargs, total=False):
-    pass
+    images_kwargs: UniPoseImageProcessorKwargs
 
 
 class UniPoseProcessor(ProcessorMixin):
@@ -203,9 +204,10 @@ class UniPoseProcessor(ProcessorMixin):
     `(n, num_codes)`.
 
     In [`~UniPoseProcessor.apply_chat_template`] content is `{"type": "text", "text": ...}`,
-    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`. An
-    image may also be given as what frozen encoders said of it, `{"type": "image", "features": array (cells,
-    channels)}`, in all the images of a batch or in none; they are returned as `vision_features`.
+    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`; for
+    `"image"` also `"url"`, `"path"` or `"base64"`. A system message stands before the first turn. An image may also be
+    given as what frozen encoders said of it, `{"type": "image", "features": array (cells, channels)}`, in all the
+    images of a batch or in none; they are returned as `vision_features`.
     What stands in a text is always text: `<pose>`, `<image>`, `</s>` and the like written by a user are spelled out
     and never become tokens of control.
 
@@ -286,7 +288,8 @@ class UniPoseProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self):
-        return [*super().model_input_names, "pose_values", "mm_token_type_ids"]
+        names = [name for name in super().model_input_names if name != "token_type_ids"]
+        return [*names, "pose_values", "mm_token_type_ids"]
 
     def __call__(
         self,
@@ -310,6 +313,7 @@ class UniPoseProcessor(ProcessorMixin):
             and where there are such `pixel_values`, `pose_pixel_values`, `vision_features`, `pose_values`,
             `answer_pose_values`, `answer_pose_codes`.
         """
+        self._check_options(kwargs)
         poses = self.read_poses(poses)
         if text is None and poses:
             raise ValueError(f"{len(poses)} poses were given without a text that says where they stand.")
@@ -349,6 +353,17 @@ class UniPoseProcessor(ProcessorMixin):
                 text_inputs["mm_token_type_ids"] = self.create_mm_token_type_ids(text_inputs["input_ids"])
             data = {**text_inputs, **pose_data, **data}
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=self.skip_tensor_conversion)
+
+    def _check_options(self, given):
+        """Refuses what the library would only warn of, or drop without a word."""
+        own = self.valid_processor_kwargs.__annotations__
+        groups = {name: kind.__annotations__ for name, kind in own.items() if is_typeddict(kind)}
+        known = {*own, "common_kwargs"}.union(*groups.values())
+        unknown = [name for name, value in given.items() if name not in known and value is not None]
+        for group, names in groups.items():
+            unknown += [name for name in given.get(group) or () if name not in names]
+        if unknown:
+            raise ValueError(f"A UniPose processor does not know the option {', '.join(map(repr, unknown))}.")
 
     # -- poses ------------------------------------------------------------------------------------------------------
 
@@ -521,7 +536,7 @@ class UniPoseProcessor(ProcessorMixin):
                     if part["type"] == "image" and "features" in part:
                         features.append(part["features"])
                     elif part["type"] == "image":
-                        images[-1] += [part[key] for key in ("image", "url", "path", "base64") if key in part][:1]
+                        images[-1] += [_picture(part, key) for key in _PICTURE_KEYS if key in part][:1]
                         boxes.append(part.get("box"))
                     elif part["type"] == "pose":
                         poses[-1].append(part["pose"])
@@ -556,6 +571,13 @@ class UniPoseProcessor(ProcessorMixin):
         return processed
 
 
+def _picture(part, key):
+    """What stands under a key of an image in a chat, as the image processor takes it."""
+    is_bare = key == "base64" and isinstance(part[key], str) and not part[key].startswith("data:")
+    return f"data:image/png;base64,{part[key]}" if is_bare else part[key]
+
+
+_PICTURE_KEYS = ("image", "url", "path", "base64")
 _PLACES = re.compile("|".join(re.escape(token) for token in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN)))
 
 

@@ -26,6 +26,7 @@ _PLACES = ("trans", "transl")
 _OPTIONAL = (*_PLACES, "model", "format", "betas", "average_shape")
 # Where the pelvis of a standing and of a lying body is above the floor (metres), for children and giants, too.
 _STANDS, _LIES = (0.6, 1.3), (0.0, 0.45)
+_UPRIGHT = 0.7  # cosine: bodies that stand, walk or sit are within 45 degrees of the vertical in most frames
 _PELVIS = -0.3  # of SMPL bodies, from the place called `trans`, along y
 
 
@@ -177,7 +178,7 @@ def up_axis(arrays: dict, poses: np.ndarray, where: object) -> str:
     places = next((arrays[name] for name in _PLACES if arrays.get(name) is not None), None)
     stands, lies = _by_place(places, len(poses))
     body = _upright(poses)
-    shown = nearest_axis(torch.from_numpy(body)) if np.abs(body).max() > 0.8 else None
+    shown = nearest_axis(torch.from_numpy(body)) if np.abs(body).max() > _UPRIGHT else None
     other = {"z": "y", "y": "z"}.get(shown)
     if shown in ("y", "z") and (shown in stands or other not in stands | lies):
         return shown
@@ -194,11 +195,11 @@ def up_axis(arrays: dict, poses: np.ndarray, where: object) -> str:
 
 
 def _upright(poses) -> np.ndarray:
-    """(3,) where the body points in most frames: the mean of the directions of pelvis and chest."""
+    """(3,) where the body points in most frames: the median of the mean direction of pelvis and chest."""
     rotations = axis_angle_to_matrix(torch.from_numpy(np.nan_to_num(poses[:, (0, 3, 6, 9)])).double())
     pelvis = rotations[:, 0]
     chest = pelvis @ rotations[:, 1] @ rotations[:, 2] @ rotations[:, 3]
-    return ((pelvis[:, :, 1] + chest[:, :, 1]) / 2).mean(0).numpy()
+    return ((pelvis[:, :, 1] + chest[:, :, 1]) / 2).median(0).values.numpy()
 
 
 def _by_place(places, frames) -> tuple[set[str], set[str]]:

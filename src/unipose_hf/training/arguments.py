@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass, field
 
+import torch
+
 try:
     from trl import SFTConfig
 except ImportError as error:
@@ -87,6 +89,8 @@ class UniPoseSFTConfig(SFTConfig):
             self.num_train_epochs = epochs
         if self.warmup_steps is None:
             self.warmup_steps = WARMUP_EPOCHS / self.num_train_epochs  # below 1: a share of all steps
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # without this word the libraries refuse bfloat16, their own default
         if self.dataset_kwargs is None:
             self.dataset_kwargs = {"skip_prepare_dataset": True}
         super().__post_init__()

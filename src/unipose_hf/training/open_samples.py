@@ -30,14 +30,14 @@ TASK_SHARES = {
         "text-to-pose": 2,
         "pose-editing": 2,
         "pose-to-text": 2,
-        "pose-diff": 6,
+        "pose-diff": 3,
         "image-to-pose": 4,
         "image-to-pose-text": 3,
-        "image-diff": 4,
+        "image-diff": 3,
     },
 }
 # The same of samples in plain English.
-PLAIN_SHARES = {"text-to-pose": 7, "pose-editing": 5, "pose-to-text": 2, "pose-diff": 1}
+PLAIN_SHARES = {"text-to-pose": 9, "pose-editing": 6, "pose-to-text": 1.5, "pose-diff": 0.5}
 BAND = 4  # blocks in plain English hold texts of like length: a band of so many times the rows that were composed
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
 # Texts to be written say what would hold if joints were turned by so many radians, and are about poses of which

@@ -19,7 +19,7 @@ from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig, PoseHead
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, rotation_6d_to_matrix
-from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.resuming import SafeCheckpoints
 
@@ -171,6 +171,7 @@ class PoseEncoderTrainer(OwnLoss, SafeCheckpoints, Trainer):
         )
         self.rest_joints = load_body(size="small").rest_joints.to(self.args.device)
         self.add_callback(SaveOnInterrupt())
+        self.add_callback(ReturnFreeMemory())
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         true = axis_angle_to_matrix(inputs["poses"])

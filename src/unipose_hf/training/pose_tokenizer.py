@@ -15,7 +15,7 @@ from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.sampling import PoseSampler, random_turns
 from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
-from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.own_loss import OwnLoss
 from unipose_hf.training.pose_rows import PoseRows
 from unipose_hf.training.resuming import SafeCheckpoints
@@ -123,6 +123,7 @@ class PoseTokenizerTrainer(OwnLoss, SafeCheckpoints, Trainer):
         )
         self.body = (load_body(size="small") if args.body is None else load_body(args.body)).to(args.device)
         self.add_callback(SaveOnInterrupt())
+        self.add_callback(ReturnFreeMemory())
         self._forget()
 
     def create_scheduler(self, num_training_steps: int, optimizer=None):

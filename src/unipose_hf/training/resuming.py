@@ -5,6 +5,8 @@ import json
 import shutil
 from pathlib import Path
 
+from transformers import TrainingArguments
+
 
 class SafeCheckpoints:
     """
@@ -28,6 +30,28 @@ class SafeCheckpoints:
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_whole_checkpoint(self.args.output_dir)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
+
+def checkpoint_to_resume(args: TrainingArguments) -> bool | str:
+    """What `--resume_from_checkpoint` asks for, as [`SafeCheckpoints`] and `Trainer.train` take it.
+
+    Unset or `true`, the last whole checkpoint in `args.output_dir`, if there is one; a folder, the checkpoint in it;
+    `false`, none.
+
+    Raises:
+        ValueError: `false`, but the checkpoints of an earlier run are in the way.
+        FileNotFoundError: the folder is not a checkpoint.
+    """
+    asked = args.resume_from_checkpoint
+    if asked is None or str(asked).lower() == "true":
+        return True
+    if str(asked).lower() == "false":
+        if (last := last_whole_checkpoint(args.output_dir)) is not None:
+            raise ValueError(f"A new run was asked for, but {last} is there; choose another output_dir or delete it.")
+        return False
+    if _step(Path(asked)) is None:
+        raise FileNotFoundError(f"{asked} is not a whole checkpoint; name a folder checkpoint-N, or true or false.")
+    return asked
 
 
 def last_whole_checkpoint(output_dir: str | Path) -> str | None:

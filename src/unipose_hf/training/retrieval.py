@@ -27,7 +27,7 @@ from unipose_hf.modeling.configuration_pose_retrieval import PosePairTextRetriev
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
 from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.drawn_texts import DrawnRows
 from unipose_hf.training.muon import MuonByArgument
 from unipose_hf.training.own_loss import OwnLoss
@@ -159,6 +159,7 @@ class RetrievalTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, Trainer):
                 "launch, or show it one GPU with CUDA_VISIBLE_DEVICES."
             )
         self.add_callback(SaveOnInterrupt())
+        self.add_callback(ReturnFreeMemory())
         self._forget()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):

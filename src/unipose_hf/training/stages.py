@@ -23,6 +23,7 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import add_pose_codes
 from unipose_hf.training.image_bank import load_image_bank
 from unipose_hf.training.open_samples import TASK_SHARES, open_samples
+from unipose_hf.training.resuming import checkpoint_to_resume
 from unipose_hf.training.row_samples import row_samples
 from unipose_hf.training.trainer import UniPoseTrainer
 
@@ -56,7 +57,9 @@ class StageArguments:
 
 
 def run_stage(stage: str, arguments: list[str] | None = None) -> None:
-    """Train a stage into `--output_dir`, resuming from the last checkpoint there.
+    """Train a stage into `--output_dir`.
+
+    It goes on from the last checkpoint there, unless `--resume_from_checkpoint` says otherwise.
 
     Args:
         stage: one of `unipose_hf.training.arguments.STAGES`.
@@ -71,7 +74,7 @@ def run_stage(stage: str, arguments: list[str] | None = None) -> None:
     script, args = parser.parse_args_and_config(arguments)
     model, processor = load_model(script)
     trainer = UniPoseTrainer(model, args, stage_samples(script, args, model), processor)
-    trainer.train(resume_from_checkpoint=True)
+    trainer.train(resume_from_checkpoint=checkpoint_to_resume(args))
     trainer.save_state()  # with the log
     save_whole_model(trainer, script.model)
     if args.push_to_hub:

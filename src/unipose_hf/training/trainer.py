@@ -11,7 +11,7 @@ from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS
 from unipose_hf.modeling.rotation_unipose import matrix_to_axis_angle
 from unipose_hf.training.arguments import UniPoseSFTConfig
-from unipose_hf.training.callbacks import SaveOnInterrupt
+from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.muon import MuonByArgument
@@ -126,6 +126,7 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
             self._shard_language_model(inner)
         self.rest_joints = load_body(size="small").rest_joints.to(self.args.device)
         self.add_callback(SaveOnInterrupt())
+        self.add_callback(ReturnFreeMemory())
 
     def _shard_language_model(self, inner):
         """FSDP gathers a shard when it is used, from all ranks: only what all of them use in every step may be one.
