@@ -50,7 +50,8 @@ def test_pipelines_ask_for_the_style_of_the_processor_or_of_the_call(parts):
         assert asked(words.preprocess(pose)["messages"]).endswith(TEXT_STYLES["full"])
         assert asked(words.preprocess(pose, style="short")["messages"]).endswith(TEXT_STYLES["short"])
         pictures = pipeline("image-to-pose-text", model=model, processor=processor, max_new_tokens=2)
-        assert not asked(pictures.preprocess(np.zeros((32, 32, 3), np.uint8))["messages"]).endswith(TEXT_STYLES["full"])
+        of_picture = asked(pictures.preprocess(np.zeros((32, 32, 3), np.uint8))["messages"])
+        assert not of_picture.endswith(TEXT_STYLES["full"])
     finally:
         processor.text_style = None
 

@@ -98,7 +98,7 @@ def test_what_a_stage_lacks_is_said(begun):
 def test_the_command_trains_and_knows_its_stages(begun):
     result = CliRunner().invoke(app, ["train", "vision"])
     assert result.exit_code == 2 and "no stage 'vision'; choose one of alignment" in result.output
-    arguments = [f"--model={begun / 'new'}", f"--output_dir={begun / 'one'}", *COMMON]
+    arguments = [f"--model={begun / 'new'}", f"--output={begun / 'one'}", *COMMON]
     result = CliRunner().invoke(app, ["train", "alignment", *arguments])
     assert result.exit_code == 0, result.output
     assert (begun / "one" / "model.safetensors").exists()

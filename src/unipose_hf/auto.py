@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the Auto classes and `pipeline()` of transformers know UniPose. Importing `unipose_hf` does this once."""
 
-import logging
+import contextlib
 from pathlib import Path
 
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
@@ -13,6 +14,7 @@ from transformers import (
     AutoProcessor,
 )
 from transformers.pipelines import PIPELINE_REGISTRY
+from transformers.utils import logging
 
 from .modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
@@ -41,6 +43,38 @@ class _BundledDefault(dict):
                 f"The bundled checkpoint is missing from {BUNDLED_CHECKPOINT}; reinstall unipose-hf or give model=..."
             )
         return str(BUNDLED_CHECKPOINT), None
+
+
+@contextlib.contextmanager
+def _no_bar_of_weights():
+    """While weights are read; the bar of a download stays."""
+    shown, of_hub = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+    logging.disable_progress_bar()
+    if of_hub:
+        enable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+class _QuietModelForMultimodalLM(AutoModelForMultimodalLM):
+    """How pipelines load models."""
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        with _no_bar_of_weights():
+            return super().from_pretrained(*args, **kwargs)
+
+
+class _QuietModel(AutoModel):
+    """How the pipeline of retrieval models loads them."""
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        with _no_bar_of_weights():
+            return super().from_pretrained(*args, **kwargs)
 
 
 def _is_not_about_the_bundled_model(record):
@@ -72,16 +106,16 @@ def register():
             PIPELINE_REGISTRY.register_pipeline(
                 task,
                 pipeline_class,
-                pt_model=(AutoModelForMultimodalLM,),
+                pt_model=(_QuietModelForMultimodalLM,),
                 default=_BundledDefault(),
                 type="multimodal",
             )
     if "pose-retrieval" not in PIPELINE_REGISTRY.supported_tasks:
         PIPELINE_REGISTRY.register_pipeline(
-            "pose-retrieval", PoseRetrievalPipeline, pt_model=(AutoModel,), type="multimodal"
+            "pose-retrieval", PoseRetrievalPipeline, pt_model=(_QuietModel,), type="multimodal"
         )
     # The library warns that a default model may change under the user. This one has the version of the package.
-    logging.getLogger("transformers.pipelines").addFilter(_is_not_about_the_bundled_model)
+    logging.get_logger("transformers.pipelines").addFilter(_is_not_about_the_bundled_model)
 
 
 register()

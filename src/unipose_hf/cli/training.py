@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands on the way to a trained model: build-data, train."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -68,4 +69,5 @@ def train(
         raise ValueError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
     from ..training.stages import run_stage
 
-    run_stage(stage, context.args)
+    # the one name that transformers has otherwise than the other commands here
+    run_stage(stage, [re.sub(r"^--output(?==|$)", "--output_dir", word) for word in context.args])

@@ -17,7 +17,6 @@ from transformers.utils import ModelOutput, is_tracing
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
-from .loading_unipose import QuietInPipelines
 from .modeling_pose_tokenizer import PoseTokenizerEncoder
 from .rotation_unipose import matrix_to_rotation_6d
 
@@ -103,7 +102,7 @@ class RetrievalTextEncoder(nn.Module):
         return states.gather(1, last[..., None].expand(-1, -1, states.shape[-1]))[:, 0]
 
 
-class PoseTextRetrievalModel(QuietInPipelines, PreTrainedModel):
+class PoseTextRetrievalModel(PreTrainedModel):
     r"""
     Features of texts and of poses, to be compared by their cosine.
 

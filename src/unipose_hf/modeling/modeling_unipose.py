@@ -27,7 +27,6 @@ from transformers.utils.generic import can_return_tuple, is_flash_attention_requ
 from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .configuration_unipose import UniPoseConfig
 from .generation_unipose import CACHE_KEY, NO_PLACEHOLDERS, PoseDecodingState, UniPoseGenerationMixin
-from .loading_unipose import QuietInPipelines
 from .modeling_pose_tokenizer import PoseTokenizerModel
 
 NO_ENCODER = (
@@ -191,7 +190,7 @@ def _of_language_model_only(quantization_config):
     return quantization_config
 
 
-class UniPosePreTrainedModel(QuietInPipelines, PreTrainedModel):
+class UniPosePreTrainedModel(PreTrainedModel):
     config: UniPoseConfig
     config_class = UniPoseConfig
     base_model_prefix = "model"
