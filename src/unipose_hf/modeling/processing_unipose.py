@@ -189,7 +189,7 @@ def _drop_breaks(tokenizer):
 
 
 class UniPoseProcessorKwargs(ProcessingKwargs, total=False):
-    images_kwargs: UniPoseImageProcessorKwargs
+    pass
 
 
 class UniPoseProcessor(ProcessorMixin):
@@ -358,6 +358,7 @@ class UniPoseProcessor(ProcessorMixin):
         """Refuses what the library would only warn of, or drop without a word."""
         own = self.valid_processor_kwargs.__annotations__
         groups = {name: kind.__annotations__ for name, kind in own.items() if is_typeddict(kind)}
+        groups["images_kwargs"] = UniPoseImageProcessorKwargs.__annotations__
         known = {*own, "common_kwargs"}.union(*groups.values())
         unknown = [name for name, value in given.items() if name not in known and value is not None]
         for group, names in groups.items():
