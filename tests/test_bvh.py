@@ -100,6 +100,11 @@ def test_a_t_pose_rig_in_a_z_up_world(tmp_path, walk, names):
         assert torch.allclose(found, plain, atol=2e-4)
 
 
+def test_a_body_that_lies_only_for_its_rest_pose_is_told(tmp_path, walk):
+    with pytest.warns(UserWarning, match=r"a\.bvh is read as y up, .*--up z"):
+        read_poses(write_rig(tmp_path / "a.bvh", walk, world=Z_UP))
+
+
 def test_what_cannot_be_told_is_asked_for(tmp_path):
     lying = STANDING.copy()
     lying[0] = (np.pi / 2, 0, 0)

@@ -7,6 +7,7 @@ pose's (FAIR1's rest is z up in a y-up world). So it is also read off the motion
 time, and whether its feet are then near the floor.
 """
 
+import warnings
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -85,10 +86,7 @@ def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: obj
     seen = replace(bvh, rotations=bvh.rotations[::step], places=some)
     places = seen.positions()
     pelvis = places[:, index["pelvis"]]
-    moved = _pelvis_places(seen, index["pelvis"])
-    if moved is not None:
-        moved = places + (moved - pelvis)[:, None]
-    floor = None if moved is None else {axis: _standing(moved, index, axis) for axis in "yz"}
+    floor = _floor(seen, index)
     told = None if rest_up is None or rest_up.abs().max() < _SNAP else nearest_axis(rest_up)
     head = places[:, index.get("head", index.get("neck", index["left_shoulder"]))]
     feet = places[:, [index["left_ankle"], index["right_ankle"]]].mean(1)
@@ -102,13 +100,19 @@ def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: obj
             f"{where} does not tell which axis points up ({tells}, {motion}); say it by --up y or --up z (up in "
             "Python)."
         )
+    if shown == "z" and axis == told == "y" and not floor:
+        warnings.warn(
+            f"{where} is read as y up, as its rest pose stands, so that the body lies; say it by --up z (up='z' in "
+            "Python) if it should stand.",
+            stacklevel=4,
+        )
     return axis
 
 
-def _decide(told: str | None, shown: str | None, floor: dict[str, Standing] | None) -> str | None:
+def _decide(told: str | None, shown: str | None, floor: dict[str, Standing]) -> str | None:
     """The up axis by rest pose, motion and floor; None where they do not tell. BVH's own axis is y."""
     stands, lies = (
-        {axis for axis, standing in (floor or {}).items() if getattr(standing, kind)} for kind in ("stands", "lies")
+        {axis for axis, standing in floor.items() if getattr(standing, kind)} for kind in ("stands", "lies")
     )
     on_floor = stands | lies
     if told == "y":
@@ -145,15 +149,21 @@ def _pelvis_places(bvh: Bvh, pelvis: int) -> Tensor | None:
     return place if moves else None
 
 
-def _standing(places: Tensor, index: dict[str, int], axis: str) -> Standing:
-    heights = places @ axis_vector(axis)  # (F, J)
-    leg = sum(
-        (places[0, index[a]] - places[0, index[b]]).norm()
-        for a, b in (("left_hip", "left_knee"), ("left_knee", "left_ankle"))
-    )
-    lowest = (heights.min(dim=1).values / leg).median()
-    pelvis = (heights[:, index["pelvis"]] / leg).median()
+def _floor(bvh: Bvh, index: dict[str, int]) -> dict[str, Standing]:
+    """What the floor says of the axes y and z; nothing where the file keeps the body at the origin."""
+    places, pelvis = bvh.positions(), _pelvis_places(bvh, index["pelvis"])
+    chain = [index[name] for name in ("left_hip", "left_knee", "left_ankle")]
+    leg = sum((places[0, a] - places[0, b]).norm() for a, b in zip(chain, chain[1:], strict=False))
+    if pelvis is None or pelvis.median(0).values.norm() < 0.2 * leg:
+        return {}
+    places = (places + (pelvis - places[:, index["pelvis"]])[:, None]) / leg
+    return {axis: _standing(places @ axis_vector(axis), index["pelvis"]) for axis in "yz"}
+
+
+def _standing(heights: Tensor, pelvis: int) -> Standing:
+    """`heights`: `(F, J)` above the origin, in lengths of a leg."""
+    lowest, middle = heights.min(dim=1).values.median(), heights[:, pelvis].median()
     return Standing(
-        stands=bool(lowest.abs() < 0.3 and pelvis - lowest > 0.6),
-        lies=bool(lowest.abs() < 0.3 and 0 < pelvis <= 0.6 + lowest),
+        stands=bool(lowest.abs() < 0.3 and middle - lowest > 0.6),
+        lies=bool(lowest.abs() < 0.3 and 0 < middle <= 0.6 + lowest),
     )
