@@ -123,6 +123,13 @@ def test_degrees_and_codes_are_refused(tmp_path):
         read_poses(save(tmp_path / "d.npz", poses=np.zeros((1, 24, 3, 3))))
 
 
+def test_places_of_joints_under_the_name_of_rotations_are_refused(tmp_path):
+    places = np.tile(Pose(np.zeros((22, 3))).joints, (2, 1, 1))
+    for poses in (places, places.reshape(2, 66)):
+        with pytest.raises(ValueError, match=r"a\.npz cannot be read: .*positions of 22 joints"):
+            read_poses(save(tmp_path / "a.npz", poses=poses))
+
+
 def test_arrays_that_are_not_needed_do_not_lose_the_file(tmp_path):
     path = save(
         tmp_path / "a.npz",

@@ -158,6 +158,13 @@ def _plausible(poses, where):
     longest = np.abs(poses[np.isfinite(poses)]).max(initial=0.0)
     if longest > 4 * np.pi:
         raise ValueError(f"{where} has rotation vectors as long as {longest:.0f}, as degrees are; expected radians.")
+    from .pose_unipose import check_rotation_vectors  # which itself needs this file
+
+    if len(poses):
+        try:
+            check_rotation_vectors(poses[0])
+        except ValueError as error:
+            raise ValueError(f"{where} cannot be read: {error}") from None
     return poses
 
 
