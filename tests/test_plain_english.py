@@ -176,7 +176,7 @@ def test_samples_in_plain_english_stand_beside_the_engines(parts, tmp_path):
     folder = tmp_path / "language"
     composer = Composer(captured, load_described(folder, "poses"), load_described(folder, "pairs"))
     options = dict(block=4, poses=64, composer=composer, captured=captured)
-    plain = open_samples(160, {"text-to-pose": 1}, model.model.pose_tokenizer, plain=1.0, **options)
+    plain = open_samples(160, dict.fromkeys(PLAIN_SHARES, 1), model.model.pose_tokenizer, plain=1.0, **options)
     rows = [plain[n] for n in range(160)]
     assert {row["task"] for row in rows} == set(PLAIN_SHARES)
     assert any(min(row["weights"]) < 1 for row in rows if row["task"] == "text-to-pose")

@@ -76,7 +76,7 @@ def open_samples(
         templates: share of the samples that ask in one of 200 wordings instead of the one of pipelines.
         poses: how many different ones the samples draw from.
         composer: of texts in plain English (`unipose_hf.data.language`).
-        plain: share of the blocks that it makes, of the tasks in `PLAIN_SHARES`.
+        plain: share of the blocks that it makes, of those tasks in `shares` that are in `PLAIN_SHARES`.
         captured: further poses `(n, 22, 3)` to draw from.
 
     Returns:
@@ -145,7 +145,8 @@ class _Blocks:
 
     def _plain(self, number, generator):
         """A block in plain English."""
-        task, rows = _drawn(PLAIN_SHARES, generator), self.rows
+        shares = {task: share for task, share in PLAIN_SHARES.items() if task in self.shares}
+        task, rows = _drawn(shares, generator), self.rows
         make = {
             "text-to-pose": self.composer.prompts,
             "pose-editing": self.composer.instructions,

