@@ -67,10 +67,10 @@ def processor() -> str:
     return next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
-def draw_curves(stages: dict[str, list[dict]], file: Path) -> None:
-    """One panel for each of `CURVES`, the stages one after the other."""
+def draw_curves(stages: dict[str, list[dict]], file: Path, curves: tuple[str, ...] = CURVES) -> None:
+    """One panel for each of the four `curves`, the stages one after the other."""
     figure, panels = plt.subplots(2, 2, figsize=(9, 5.4), layout="constrained")
-    for panel, key in zip(panels.flat, CURVES, strict=True):
+    for panel, key in zip(panels.flat, curves, strict=True):
         start = 0
         for name, lines in stages.items():
             logged = [line for line in lines if key in line]

@@ -36,4 +36,5 @@ stage learn --model "$RUN/new_model" --max_steps "$(scaled 4000)" --learning_rat
     --warmup_steps 50 --lr_scheduler_type constant_with_warmup --seed 11
 stage last --model "$RUN/learn" --max_steps "$(scaled 1000)" --learning_rate 1.5e-3 --table_learning_rate 4e-3 \
     --warmup_steps 0 --lr_scheduler_type linear --seed 12
-python "$HERE/finish_tiny.py" "$RUN/last" --logs "$RUN/learn" "$RUN/last" --output_dir "$RUN/unipose-tiny" $COUNT
+[ ! -d "$OPEN_DATA/plain_english" ] || python "$HERE/finish_plain.py" "$RUN/last" --logs "$RUN/learn" "$RUN/last" \
+    --output_dir "$RUN/unipose-plain" --prompts "$OPEN_DATA/plain_english" $COUNT

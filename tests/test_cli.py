@@ -381,7 +381,7 @@ def test_model_mistakes(run, tmp_path, model_folder, poses, monkeypatch):
     for damage in ("{", '{"model": 1}', (model_folder / "tokenizer.json").read_text()[:-200]):
         (other / "tokenizer.json").write_text(damage)
         mistake(run(*edit, other), "tokenizer", "damaged")
-    monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", tmp_path / "gone")
+    monkeypatch.setattr(auto, "PLAIN_CHECKPOINT", tmp_path / "gone")
     mistake(run(*edit[:-1]), "gone", "reinstall")
 
 

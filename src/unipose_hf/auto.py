@@ -25,24 +25,33 @@ from .modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from .modeling.modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
 from .modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from .modeling.pipeline_unipose import PIPELINES
-from .modeling.processing_unipose import UniPoseProcessor
+from .modeling.processing_unipose import TASKS, UniPoseProcessor
 
 BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
+PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain English, and pictures worse
+
+
+def bundled_checkpoint(task: str) -> Path:
+    """The checkpoint of the package that is best at a task: `PLAIN_CHECKPOINT` where words ask for a pose."""
+    asked_in_words = TASKS[task].text and TASKS[task].answer == "pose"
+    return PLAIN_CHECKPOINT if asked_in_words else BUNDLED_CHECKPOINT
 
 
 class _BundledDefault(dict):
     """What the library reads as the default model of a task: `["model"]` is (folder, revision). A dict, so that the
     check for the folder waits until somebody asks for it."""
 
-    def __init__(self):
+    def __init__(self, task):
         super().__init__(model=None)
+        self.task = task
 
     def __getitem__(self, key):
-        if not (BUNDLED_CHECKPOINT / "config.json").is_file():
+        folder = bundled_checkpoint(self.task)
+        if not (folder / "config.json").is_file():
             raise FileNotFoundError(
-                f"The bundled checkpoint is missing from {BUNDLED_CHECKPOINT}; reinstall unipose-hf or give model=..."
+                f"The bundled checkpoint is missing from {folder}; reinstall unipose-hf or give model=..."
             )
-        return str(BUNDLED_CHECKPOINT), None
+        return str(folder), None
 
 
 @contextlib.contextmanager
@@ -78,7 +87,7 @@ class _QuietModel(AutoModel):
 
 
 def _is_not_about_the_bundled_model(record):
-    return str(BUNDLED_CHECKPOINT) not in record.getMessage()
+    return not any(str(folder) in record.getMessage() for folder in (BUNDLED_CHECKPOINT, PLAIN_CHECKPOINT))
 
 
 def register():
@@ -107,7 +116,7 @@ def register():
                 task,
                 pipeline_class,
                 pt_model=(_QuietModelForMultimodalLM,),
-                default=_BundledDefault(),
+                default=_BundledDefault(task),
                 type="multimodal",
             )
     if "pose-retrieval" not in PIPELINE_REGISTRY.supported_tasks:

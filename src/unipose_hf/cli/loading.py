@@ -31,13 +31,14 @@ def find_folder(model: str | Path | None, wanted: str | None = None) -> Path:
         ) from None
 
 
-def load(model: str | Path | None):
-    """The model and processor of a folder or of the Hub, the bundled ones by default."""
+def load(model: str | Path | None, task: str | None = None):
+    """The model and processor of a folder or of the Hub; by default the bundled ones, of a task where one is given."""
+    from .. import auto
     from ..hub import check_fit, edited_code
     from ..modeling.modeling_unipose import UniPoseForConditionalGeneration
     from ..modeling.processing_unipose import UniPoseProcessor
 
-    folder = find_folder(model)
+    folder = auto.bundled_checkpoint(task) if model is None and task else find_folder(model)
     if model is None:
         mend = "reinstall unipose-hf, or give another model by --model FOLDER"
     else:
@@ -104,7 +105,7 @@ def _check_model_folder(folder: Path, mend: str) -> None:
 
 def open_pipeline(task: str, model: str | Path | None):
     """The pipeline of a task, with a model as `load` takes it."""
-    loaded, processor = load(model)
+    loaded, processor = load(model, task)
     from transformers import pipeline
 
     return pipeline(task, model=loaded, processor=processor)

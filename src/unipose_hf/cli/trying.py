@@ -38,7 +38,7 @@ def demo(
     loaded = load(model)
     from ..demo import run_demo
 
-    run_demo(*loaded, output, say=typer.echo)
+    run_demo(*loaded, output, say=typer.echo, plain=load(None, "text-to-pose") if model is None else None)
 
 
 @app.command()

@@ -41,7 +41,7 @@ BASELINES = {
 
 
 def figures_table(figures: dict) -> str:
-    """A Markdown table of what `evaluate_held_out` returned, each figure beside its baseline.
+    """A Markdown table of what `evaluate_held_out` returned of the tasks it measured, each figure beside its baseline.
 
     Under `"runs"` there may be the figures of several runs of the model's last stage, itself among them; their mean
     and variance get a column, as in supplement tables 6 and 7.
@@ -50,6 +50,8 @@ def figures_table(figures: dict) -> str:
     names = ["task", "figure", "model", *([f"mean / variance of {len(runs)} runs"] if runs else []), "baseline"]
     lines = [_line(names), _line(["---"] * len(names))]
     for task, path, label, baseline_label in ROWS:
+        if task not in figures:
+            continue
         *groups, key = path
 
         def of(run, task=task, groups=groups):
@@ -67,13 +69,29 @@ def figures_table(figures: dict) -> str:
     return "\n".join(lines)
 
 
+def plain_english_table(judged: dict) -> str:
+    """A Markdown table of the answers to prompts in plain English that were right, by kind.
+
+    Args:
+        judged: for each kind `right` of `asked`, and of those not in the language bank `right_not_in_bank` of
+            `asked_not_in_bank`; and `kept_limbs_turned_degrees`.
+    """
+    kinds = {kind: counts for kind, counts in judged.items() if isinstance(counts, dict)}
+    lines = [_line(["prompts", "right", "right of those not in the language bank"]), _line(["---"] * 3)]
+    for kind, counts in kinds.items():
+        others = f"{counts['right_not_in_bank']} of {counts['asked_not_in_bank']}"
+        lines.append(_line([kind, f"{counts['right']} of {counts['asked']}", others]))
+    turned = judged["kept_limbs_turned_degrees"]
+    return "\n".join([*lines, "", f"Limbs that an edit should leave alone turned by {turned} degrees on average."])
+
+
 def _line(cells):
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
-    """Writes `README.md`, the template with its `{{figures}}`, `{{poses}}` and `{{clips}}` filled in, and
-    `figures.json`.
+    """Writes `README.md`, the template with its `{{figures}}`, `{{poses}}`, `{{clips}}` and, for a model
+    of plain English, `{{plain}}` filled in, and `figures.json`.
 
     Raises:
         FileNotFoundError: no template.
@@ -85,6 +103,8 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
     text = template.read_text(encoding="utf-8")
     filled = {"figures": figures_table(figures), "poses": str(figures["poses"])}
     filled["clips"] = ", ".join(figures["clips"])
+    if "plain-english" in figures:
+        filled["plain"] = plain_english_table(figures["plain-english"])
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     if "{{" in text:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures a model of plain English and makes it a model folder with its card, in float16 as `finish_tiny.py` does.
+
+    python examples/finish_plain.py runs/plain/last --logs runs/plain/learn runs/plain/last \\
+        --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
+
+`--prompts` is a folder with `run.py`, which puts prompts to a model and judges its answers by measured facts.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from finish_tiny import NOT_PUBLISHED, draw_curves, halve, log_of
+
+from unipose_hf.evaluation.card import write_card
+from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.pose_unipose import write_file
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+
+CARD = Path(__file__).parents[1] / "hub_cards/unipose-plain.md"
+CURVES = ("text-to-pose/cross_entropy", "text-to-pose/mpjpe_mm", "pose-editing/cross_entropy", "pose-editing/mpjpe_mm")
+
+
+def judged(model: Path, prompts: Path) -> dict:
+    """How many answers of each kind are right, of those in the language bank and of the others; how limbs are kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers = Path(folder) / "answers.json"
+        command = [sys.executable, "run.py", "--model", str(model.resolve()), "--json", str(answers)]
+        subprocess.run(command, cwd=prompts, check=True)
+        kinds = json.loads(answers.read_text(encoding="utf-8"))
+    asked = json.loads((prompts / "prompts.json").read_text(encoding="utf-8"))
+    in_bank = {item["text"] for group in ("text_to_pose", "pose_editing") for item in asked[group] if item["in_bank"]}
+    figures = {}
+    for kind, group in kinds.items():
+        others = [answer for answer in group if answer["text"] not in in_bank]
+        figures[kind] = {
+            "right": sum(not answer["lacks"] for answer in group),
+            "asked": len(group),
+            "right_not_in_bank": sum(not answer["lacks"] for answer in others),
+            "asked_not_in_bank": len(others),
+        }
+    turns = [turn for answer in kinds["edit"] for turn in answer["turns"].values()]
+    return figures | {"kept_limbs_turned_degrees": round(sum(turns) / len(turns), 1)}
+
+
+def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, count: int | None) -> None:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    for file in run.iterdir():
+        if file.is_file() and file.name not in NOT_PUBLISHED:
+            shutil.copy(file, output_dir / file.name)
+    halve(output_dir / "model.safetensors")
+    stages = {folder.name: log_of(folder) for folder in logs}
+    (output_dir / "training").mkdir(exist_ok=True)
+    for name, lines in stages.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines if "loss" in line)
+        write_file(output_dir / "training" / f"{name}.jsonl", text.encode())
+    if stages:
+        draw_curves(stages, output_dir / "training" / "losses.png", CURVES)
+    model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
+    processor = UniPoseProcessor.from_pretrained(output_dir)
+    figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
+    write_card(CARD, figures | {"plain-english": judged(output_dir, prompts)}, output_dir)
+    print(f"The model is in {output_dir}.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="what train_stage3.py has left")
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of the stages, for the loss curves")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--prompts", type=Path, default=Path("../shared/plain_english"))
+    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    main(**vars(parser.parse_args()))
