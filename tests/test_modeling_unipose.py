@@ -181,7 +181,8 @@ def test_features_of_both_encoders_meet_cell_by_cell():
     torch.testing.assert_close(features.last_hidden_state, cells)
     projector = model.multi_modal_projector
     torch.testing.assert_close(features.pooler_output, projector.linear_2(F.gelu(projector.linear_1(cells))))
-    assert len(features.hidden_states) == 3
+    assert features.hidden_states is None
+    assert len(model.get_image_features(**pictures, output_hidden_states=True).hidden_states) == 3
 
 
 def test_pose_map_is_padded_on_both_sides_and_resampled_with_aligned_corners():

@@ -324,7 +324,9 @@ class UniPoseModel(UniPosePreTrainedModel):
                 first_outputs = first_outputs or outputs
                 cells.append(self._to_grid(feature_map).flatten(2).transpose(1, 2))  # (images, cells, C)
         outputs = self._project(torch.cat([part.to(cells[0].device) for part in cells], -1))
-        outputs.hidden_states, outputs.attentions = first_outputs.hidden_states, first_outputs.attentions
+        if kwargs.get("output_hidden_states", self.config.output_hidden_states):  # not those of a layer's need alone
+            outputs.hidden_states = first_outputs.hidden_states
+        outputs.attentions = first_outputs.attentions
         return outputs
 
     def _project(self, cells):
