@@ -125,7 +125,7 @@ def _save(answer: dict, output: Path, shown) -> None:
         before = [Cell(pose.render(azimuth=0, elevation=3), "before") for pose in start]
         _draw(output.with_suffix(".png"), title, [*before, Cell(text)], answer["pose"])
         written += ", .png"
-    typer.echo(f"{written} (score {answer['score']:.2f})")
+    typer.echo(written + (f" (score {answer['score']:.2g})" if "score" in answer else ""))
 
 
 def _draw(path: Path, title: str, given: list, pose) -> None:

@@ -326,9 +326,16 @@ class TextToPosePipeline(UniPosePipeline):
 
 
 class PoseEditingPipeline(UniPosePipeline):
-    """`pipeline("pose-editing")`: `{"pose", "text": instruction}` -> `{"pose": Pose, "score": float}`."""
+    """
+    `pipeline("pose-editing")`: `{"pose", "text": instruction}` -> `{"pose": Pose}`.
+
+    There is no score: neither the probabilities of the codes nor reading the change back tell right edits from wrong.
+    """
 
     unipose_task = "pose-editing"
+
+    def postprocess(self, output, sample=None):
+        return {"pose": super().postprocess(output, sample)["pose"]}
 
 
 class PoseToTextPipeline(UniPosePipeline):
