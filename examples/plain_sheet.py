@@ -4,8 +4,7 @@
     python examples/plain_sheet.py docs/plain_english.jpg
     python examples/plain_sheet.py sheet.jpg --model runs/plain/last
 
-Fifty prompts (a third of them stand in the language bank word for word), thirty edits of five poses, and twenty
-held-out poses described in both voices.
+Fifty prompts, a third of which stand in the language bank word for word, and thirty edits of five poses.
 """
 
 import argparse
@@ -16,10 +15,7 @@ from PIL import Image
 from transformers import pipeline
 
 import unipose_hf  # noqa: F401  registers the pipelines
-from unipose_hf.captions import pose_geometry
-from unipose_hf.data import farthest_points
 from unipose_hf.data.language import named_pose
-from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.visualization import contact_sheet, draw_pose
 
 PROMPTS = """
@@ -92,7 +88,6 @@ STARTS = {
     "kneeling upright": ["sit back on your heels", "lift your arms out to the sides", "put the right foot in front"]
     + ["bow your head", "hands together in front of the chest", "stand up"],
 }
-CAPTIONS = 20
 VIEW = {"azimuth": 20, "elevation": 8}
 
 
@@ -109,12 +104,6 @@ def main(output: Path, model: str | None, cell: int) -> None:
             both.paste(draw_pose(one.axis_angle, size=(cell // 2, cell), **VIEW), (place * cell // 2, 0))
         pictures.append(both)
         labels.append(f"{start}: {text}")
-    poses = load_open_poses("test").axis_angle
-    poses = poses[farthest_points(pose_geometry(poses)[0], CAPTIONS, progress=False)]
-    words = pipeline("pose-to-text", model=model)
-    for pose in poses:
-        pictures.append(draw_pose(pose, size=cell, **VIEW))
-        labels.append(" / ".join(words(pose.numpy(), style=style)["text"] for style in ("short", "full")))
     contact_sheet(pictures, columns=10, labels=labels, cell=cell, gap=8).save(output, quality=80)
 
 

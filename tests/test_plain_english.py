@@ -54,6 +54,8 @@ def test_pipelines_ask_for_the_style_of_the_processor_or_of_the_call(parts):
         assert not of_picture.endswith(TEXT_STYLES["full"])
     finally:
         processor.text_style = None
+    with pytest.raises(ValueError, match="not trained to write in the style 'short'"):
+        words(pose, style="short")
 
 
 def test_words_that_were_not_taught_are_named(parts):

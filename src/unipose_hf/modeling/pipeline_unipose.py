@@ -27,9 +27,10 @@ class UniPosePipeline(Pipeline):
 
     An input is a dict with the keys that the task takes (`image` or `images`, `box` or `boxes`, `pose` or `poses`,
     `text`, `style`), or the bare value where one is enough; a list is a batch. The same keys may be given as arguments
-    of the call for all inputs. `style` is the voice of a text: `"short"`, `"full"` or `"measured"`. `batch_size`
-    inputs go through the model at once. Every other argument of a call goes to `generate_pose` or `generate`. With
-    `num_return_sequences` above 1 every result becomes a list.
+    of the call for all inputs. `style` is the voice of a text, `"short"`, `"full"` or `"measured"`, for models that
+    were trained on several (`processor.text_style` is set). `batch_size` inputs go through the model at once. Every
+    other argument of a call goes to `generate_pose` or `generate`. With `num_return_sequences` above 1 every result
+    becomes a list.
 
     Raises:
         ValueError: an empty or too long text, a missing or unknown key, a wrong number of images or poses, a pose of a
@@ -112,6 +113,11 @@ class UniPosePipeline(Pipeline):
             raise ValueError(f"The text must be a string, but {type(given['text']).__name__} was given.")
         pictures = [{"image": load_picture(i), "box": b} for i, b in zip(images, boxes, strict=True)]
         style = given.get("style")
+        if style not in (None, "measured") and self.processor.text_style is None:
+            raise ValueError(
+                f"This model was not trained to write in the style {style!r}; leave it out, or train a model on samples "
+                "in plain English (unipose train instruction --plain 0.8)."
+            )
         if style is None and TASKS[self.unipose_task].answer == "text" and not images:
             style = self.processor.text_style
         self._warn_of_unknown_words(given.get("text"))
