@@ -115,8 +115,8 @@ class UniPosePipeline(Pipeline):
         style = given.get("style")
         if style not in (None, "measured") and self.processor.text_style is None:
             raise ValueError(
-                f"This model was not trained to write in the style {style!r}; leave it out, or train a model on samples "
-                "in plain English (unipose train instruction --plain 0.8)."
+                f"This model was not trained to write in the style {style!r}; leave it out, or train a model on "
+                "samples in plain English (unipose train instruction --plain 0.8)."
             )
         if style is None and TASKS[self.unipose_task].answer == "text" and not images:
             style = self.processor.text_style
