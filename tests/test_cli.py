@@ -388,7 +388,7 @@ def test_model_mistakes(run, tmp_path, model_folder, poses, monkeypatch):
 def test_genuine_bugs_keep_their_traceback(run, tmp_path, poses, monkeypatch):
     Pose(poses[0]).save(tmp_path / "a.npz")
 
-    def broken(folder):
+    def broken(folder, task):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(cli.loading, "load", broken)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page with the bundled model: a picture or a sentence becomes a pose, instructions change it.
+"""A page with the bundled models: a picture or a sentence becomes a pose, instructions change it.
 
 python app.py
 """
@@ -13,17 +13,19 @@ from transformers import pipeline
 
 import unipose_hf  # noqa: F401  registers the pipelines
 from unipose_hf import Pose
+from unipose_hf.auto import bundled_checkpoint
 
 MESHES = tempfile.TemporaryDirectory()  # goes with the page
 
 
 @functools.cache
 def run(task):
-    """The pipeline of a task; all of them share one model."""
-    if task == "image-to-pose":
+    """The pipeline of a task; those with the same bundled checkpoint share the model."""
+    kinds = ("text-to-pose", "image-to-pose")
+    first = next(kind for kind in kinds if bundled_checkpoint(kind) == bundled_checkpoint(task))
+    if task == first:
         return pipeline(task)
-    first = run("image-to-pose")
-    return pipeline(task, model=first.model, processor=first.processor)
+    return pipeline(task, model=run(first).model, processor=run(first).processor)
 
 
 def shown(pose):
@@ -67,8 +69,8 @@ def page():
         with gr.Row():
             with gr.Column():
                 picture = gr.Image(type="pil", label="A picture of one person")
-                text = gr.Textbox(label="or a sentence, then Enter", placeholder="The left knee is bent.")
-                change = gr.Textbox(label="Change the pose", placeholder="Raise the left arm above the head.")
+                text = gr.Textbox(label="or a sentence, then Enter", placeholder="someone kneeling with both arms raised")
+                change = gr.Textbox(label="Change the pose", placeholder="raise the left arm above the head")
             with gr.Column():
                 mesh = gr.Model3D(label="Pose")
                 words = gr.Textbox(label="Description")
