@@ -53,6 +53,10 @@ from unipose_hf.training.stages import plain_composer
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
 SEED, SIBLINGS_SEED, PLAIN_SEED, POSES = 11, 5, 7, 65_536
 PIECES = 4000
+SOURCES = (
+    "; captured poses of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu, created with funding from "
+    "NSF EIA-0196217), KayKit, MakeHuman and mesh2motion (CC0), DeepMimic and AnimatedDrawings (MIT)"
+)
 BUNDLED = {"pose-text-retrieval": draw_captions, "pose-pair-text-retrieval": draw_instructions}
 
 
@@ -120,7 +124,11 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
         figures = evaluate_retrieval(model, tokenizer)
         if script.open_data:
             figures["described"] = evaluate_described(model, tokenizer, Path(script.open_data) / "language")
-        write_card(folder / name, figures, "pairs of 3D human poses" if pairs else "3D human poses")
+        facts = {"what": "pairs of 3D human poses" if pairs else "3D human poses", "pieces": f"{len(tokenizer):,}"}
+        facts["plain_steps"] = f"{trainer.state.global_step:,}"
+        facts["described"] = "captured poses with descriptions" if script.open_data else "no captured poses"
+        facts["sources"] = SOURCES if script.open_data else ""
+        write_card(folder / name, figures, facts)
         print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
 
 
@@ -140,19 +148,19 @@ def bundled_tokenizer(folder: Path, pool: torch.Tensor, composer: Composer) -> P
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def write_card(folder: Path, figures: dict, what: str) -> None:
-    """The model's `figures.json`, and its card with them."""
+def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:
+    """The model's `figures.json`, and its card with them and with further facts."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    card = CARD.read_text(encoding="utf-8")
     described = figures.get("described", {})
-    rows = {f"kept-back {what.split()[0]}, {voice} texts": own for voice, own in described.items()}
-    rows = {"held-out clips, the caption engine's texts": figures, **rows}
+    rows = {"held-out clips, the caption engine's texts": figures}
+    rows |= {f"captured and kept back, {voice} texts": own for voice, own in described.items()}
     keys = [key for key in figures if key not in ("rows", "described")]
     table = f"| texts | rows | {' | '.join(keys)} |\n|{' --- |' * (len(keys) + 2)}"
     for name, own in rows.items():
         table += f"\n| {name} | {own['rows']} | {' | '.join(f'{own[key]:.1f}' for key in keys)} |"
-    top = ", ".join(f"{own['top1']:.1f} % ({voice})" for voice, own in described.items()) or "not measured"
-    for key, value in {"name": folder.name, "what": what, "figures": table, "top1": top}.items():
+    top = ", ".join(f"{own['top1']:.1f} ({voice})" for voice, own in described.items()) or "not measured"
+    card = CARD.read_text(encoding="utf-8")
+    for key, value in ({"name": folder.name, "figures": table, "top1": top} | facts).items():
         card = card.replace("{{" + key + "}}", value)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
