@@ -51,7 +51,7 @@ from unipose_hf.training.retrieval import (
 from unipose_hf.training.stages import plain_composer
 
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
-SEED, SIBLINGS_SEED, PLAIN_SEED, POSES = 11, 5, 7, 65_536
+SEED, SIBLINGS_SEED, PLAIN_SEED, POSES = 11, 5, 17, 65_536
 PIECES = 4000
 SOURCES = (
     "; captured poses of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu, created with funding from "
@@ -111,7 +111,8 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             teach_words(model, AutoTokenizer.from_pretrained(script.model), tokenizer)
         else:
             model = new_retrieval_model(tokenizer, pairs=pairs)
-        plain = functools.partial(draw_plain, composer=composer, engine=draw_instructions if pairs else draw_siblings)
+        engine = draw_instructions if pairs else draw_siblings
+        plain = functools.partial(draw_plain, composer=composer, engine=engine, pairs=pairs)
         phases[name + "-plain"] = plain, dict(max_steps=2000, learning_rate=2e-3, warmup_steps=10, seed=PLAIN_SEED)
         for phase, (draw, settings) in phases.items():
             settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))

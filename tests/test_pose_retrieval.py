@@ -255,25 +255,23 @@ def test_held_out_figures_of_a_model_that_learnt_nothing(num_poses):
     assert 0 <= figures["mrecall"] < 60 and figures["t2p_r@1"] <= figures["t2p_r@5"] <= figures["t2p_r@10"]
 
 
-@pytest.mark.parametrize(("engine", "shape"), [(draw_siblings, (40, 22, 3)), (draw_instructions, (40, 2, 22, 3))])
+@pytest.mark.parametrize(("engine", "shape"), [(draw_siblings, (24, 22, 3)), (draw_instructions, (24, 2, 22, 3))])
 def test_plain_english_is_drawn_with_the_engine_now_and_then(engine, shape):
-    pool = some_poses(60)
-    draw = functools.partial(draw_plain, composer=Composer(pool), engine=engine)
-    blocks, engines = [], 0
-    for seed in range(12):
-        poses, texts = draw(pool, 40, torch.Generator().manual_seed(seed))
-        again = draw(pool, 40, torch.Generator().manual_seed(seed))
-        assert poses.shape == shape and len(texts) == 40 and poses.isfinite().all()
-        assert again[1] == texts and torch.equal(again[0], poses)
-        generator = torch.Generator().manual_seed(seed)
-        torch.randint(2**31, (2,), generator=generator)
-        if texts == engine(pool, 40, generator)[1]:
-            engines += 1
-            continue
+    pool, drawn = some_poses(40), []
+
+    def draw_engine(*arguments):
+        drawn.append(len(drawn))
+        return engine(*arguments)
+
+    draw = functools.partial(draw_plain, composer=Composer(pool), engine=draw_engine, pairs=len(shape) == 4)
+    blocks = [draw(pool, 24, torch.Generator().manual_seed(seed)) for seed in range(5)]
+    assert 0 < len(drawn) < 5
+    again = draw(pool, 24, torch.Generator().manual_seed(4))
+    assert again[1] == blocks[4][1] and torch.equal(again[0], blocks[4][0])
+    for poses, texts in blocks:
+        assert poses.shape == shape and len(texts) == 24 and poses.isfinite().all()
         said = [text.lower().rstrip(".") for text in texts if text]
-        assert len(set(said)) == len(said) > 20
-        blocks += said
-    assert 0 < engines < 6 and len(set(blocks)) > 0.8 * len(blocks)
+        assert len(set(said)) == len(said) > 12
 
 
 @pytest.mark.parametrize("num_poses", KINDS)

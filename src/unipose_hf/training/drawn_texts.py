@@ -15,7 +15,7 @@ from unipose_hf.data.language.composer import Composer
 from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
 
 SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
-ENGINE_EVERY = 8  # one block in so many of plain English is the caption engine's, lest its words be forgotten
+ENGINE_EVERY = 2  # one block in so many of plain English is the caption engine's, lest its words be forgotten
 
 
 class DrawnRows(torch.utils.data.Dataset):
@@ -80,20 +80,27 @@ def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
 
 
 def draw_plain(
-    pool: torch.Tensor, rows: int, generator: torch.Generator, *, composer: Composer, engine: Callable
+    pool: torch.Tensor,
+    rows: int,
+    generator: torch.Generator,
+    *,
+    composer: Composer,
+    engine: Callable,
+    pairs: bool = False,
 ) -> tuple[torch.Tensor, list[str]]:
-    """Plain English: half as people ask, half as they describe. Now and then a block is `engine`'s, drawn from `pool`.
+    """Plain English, half as people ask, half as they describe; every other block or so is `engine`'s, of the `pool`.
 
     Of texts that are alike only the first is kept, since each would be true of the others' poses.
 
     Args:
         composer: of the poses and texts.
         engine: `draw_siblings` for single poses, `draw_instructions` for pairs.
+        pairs: of poses, and what leads from the first to the second, instead of single poses.
     """
     seed, kind = torch.randint(2**31, (2,), generator=generator).tolist()
     if kind % ENGINE_EVERY == 0:
         return engine(pool, rows, generator)
-    if engine is draw_instructions:
+    if pairs:
         asked, told = composer.instructions(rows // 2, seed), composer.differences(rows - rows // 2, seed)
     else:
         asked, told = composer.prompts(rows // 2, seed), composer.descriptions(rows - rows // 2, seed)
@@ -101,7 +108,7 @@ def draw_plain(
     first = {text.lower().rstrip("."): number for number, text in reversed(list(enumerate(texts)))}
     texts = [text if first[text.lower().rstrip(".")] == number else "" for number, text in enumerate(texts)]
     poses = torch.cat([asked.poses, told.poses])
-    return (poses if engine is draw_instructions else poses[:, 0]), texts
+    return (poses if pairs else poses[:, 0]), texts
 
 
 def _wording(generator):
