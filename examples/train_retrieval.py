@@ -53,6 +53,7 @@ from unipose_hf.training.stages import plain_composer
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
 SEED, SIBLINGS_SEED, PLAIN_SEED, POSES = 11, 5, 17, 65_536
 PIECES = 4000
+MEAN = " The weights are the mean of those before the plain English, which count {:.2f}, and those after it."
 SOURCES = (
     "; captured poses of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu, created with funding from "
     "NSF EIA-0196217), KayKit, MakeHuman and mesh2motion (CC0), DeepMimic and AnimatedDrawings (MIT)"
@@ -66,6 +67,7 @@ class ScriptArguments:
     train_split: str = field(default="train", metadata={"help": "Split of them to train on."})
     eval_split: str | None = field(default=None, metadata={"help": "Split of them to measure on."})
     model: str | None = field(default=None, metadata={"help": "Model to go on from; else one that knows nothing."})
+    keep: float = field(default=0.0, metadata={"help": "Share of --model in the mean of it and what it becomes."})
     vocab_size: int = field(default=900, metadata={"help": "Pieces of the tokenizer that is learnt from your texts."})
     open_data: str | None = field(default=None, metadata={"help": "Folder with described and captured poses."})
     only: str | None = field(default=None, metadata={"help": "Bundled model to train.", "choices": list(BUNDLED)})
@@ -109,11 +111,12 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
         if script.model:
             phases, model = {}, AutoModel.from_pretrained(script.model)
             teach_words(model, AutoTokenizer.from_pretrained(script.model), tokenizer)
+            before = {name: weight.clone() for name, weight in model.state_dict().items()}
         else:
             model = new_retrieval_model(tokenizer, pairs=pairs)
         engine = draw_instructions if pairs else draw_siblings
         plain = functools.partial(draw_plain, composer=composer, engine=engine, pairs=pairs)
-        phases[name + "-plain"] = plain, dict(max_steps=2000, learning_rate=2e-3, warmup_steps=10, seed=PLAIN_SEED)
+        phases[name + "-plain"] = plain, dict(max_steps=2000, learning_rate=1e-3, warmup_steps=10, seed=PLAIN_SEED)
         for phase, (draw, settings) in phases.items():
             settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))
             own = replace(args, output_dir=str(folder / phase), flip=False, **settings)
@@ -121,6 +124,8 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             rows = DrawnRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
             trainer = RetrievalTrainer(model, own, rows, processing_class=tokenizer)
             trainer.train(resume_from_checkpoint=True)
+        if script.model and script.keep:  # the mean of the weights forgets less than it loses of what is new
+            model.load_state_dict({n: weight.lerp(before[n], script.keep) for n, weight in model.state_dict().items()})
         trainer.save_model(str(folder / name))
         figures = evaluate_retrieval(model, tokenizer)
         if script.open_data:
@@ -129,6 +134,7 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
         facts["plain_steps"] = f"{trainer.state.global_step:,}"
         facts["described"] = "captured poses with descriptions" if script.open_data else "no captured poses"
         facts["sources"] = SOURCES if script.open_data else ""
+        facts["mean"] = MEAN.format(script.keep) if script.keep else ""
         write_card(folder / name, figures, facts)
         print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
 
