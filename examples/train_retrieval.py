@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains retrieval models: the two bundled ones from nothing, or one on texts and poses of your own.
 
-    python examples/train_retrieval.py                              # both bundled models, one after the other
+    python examples/train_retrieval.py --open_data ../shared        # both bundled models, one after the other
     python examples/train_retrieval.py --scale 0.01                 # in miniature
     python examples/train_retrieval.py --only pose-text-retrieval
     python examples/train_retrieval.py --data my-rows --vocab_size 2000
@@ -15,12 +15,15 @@ local axis-angle rotations (22, 3) in radians, y up. Texts and poses that are ar
 With `--model` a model goes on from where it is, as in the second phase of the paper; without it a new one learns the
 words of your texts. All arguments of `RetrievalTrainingArguments` are there, too.
 
-Without `--data` the texts are the caption engine's, on open poses. A step hardly gains by a second core: run it twice
-at once, `--only` one model each with OMP_NUM_THREADS=1. Kill it at any moment and start it again: it goes on from its
-last checkpoint. The end writes each model with its tokenizer to a folder of its own, and its recall on the held-out
-clips.
+Without `--data` the texts are the caption engine's, on open poses, and then those of the language bank in plain
+English, with the described poses of `--open_data` where it is given. With `--only` and `--model` a bundled model goes
+on from where it is with plain English alone; words that are new to it are added. A step hardly gains by a second core:
+run it twice at once, `--only` one model each with OMP_NUM_THREADS=1. Kill it at any moment and start it again: it goes
+on from its last checkpoint. The end writes each model with its tokenizer to a folder of its own, and its recall on the
+held-out clips, and on described poses that were kept back.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -33,18 +36,28 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 from trl import TrlParser
 
 from unipose_hf.captions import caption_poses, instruct_pairs
-from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
-from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions, draw_siblings
+from unipose_hf.data.captured_poses import load_captured_poses
+from unipose_hf.data.language.composer import Composer
+from unipose_hf.evaluation.held_out_retrieval import evaluate_described, evaluate_retrieval
+from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions, draw_plain, draw_siblings
 from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import (
     RetrievalTrainer,
     RetrievalTrainingArguments,
     new_retrieval_model,
     retrieval_tokenizer,
+    teach_words,
 )
+from unipose_hf.training.stages import plain_composer
 
 CARD = Path(__file__).parents[1] / "hub_cards/pose-retrieval.md"
-SEED, SIBLINGS_SEED, POSES = 11, 5, 65_536
+SEED, SIBLINGS_SEED, PLAIN_SEED, POSES = 11, 5, 17, 65_536
+PIECES = 4000
+MEAN = " The weights are the mean of those before the plain English, which count {:.2f}, and those after it."
+SOURCES = (
+    "; captured poses of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu, created with funding from "
+    "NSF EIA-0196217), KayKit, MakeHuman and mesh2motion (CC0), DeepMimic and AnimatedDrawings (MIT)"
+)
 BUNDLED = {"pose-text-retrieval": draw_captions, "pose-pair-text-retrieval": draw_instructions}
 
 
@@ -54,7 +67,9 @@ class ScriptArguments:
     train_split: str = field(default="train", metadata={"help": "Split of them to train on."})
     eval_split: str | None = field(default=None, metadata={"help": "Split of them to measure on."})
     model: str | None = field(default=None, metadata={"help": "Model to go on from; else one that knows nothing."})
+    keep: float = field(default=0.0, metadata={"help": "Share of --model in the mean of it and what it becomes."})
     vocab_size: int = field(default=900, metadata={"help": "Pieces of the tokenizer that is learnt from your texts."})
+    open_data: str | None = field(default=None, metadata={"help": "Folder with described and captured poses."})
     only: str | None = field(default=None, metadata={"help": "Bundled model to train.", "choices": list(BUNDLED)})
     scale: float = field(default=1.0, metadata={"help": "Of the bundled models' steps and poses."})
 
@@ -77,18 +92,31 @@ def train_on_rows(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
 
 
 def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
-    """The bundled models: automatic texts, and for single poses then such as share most limbs."""
+    """The bundled models: automatic texts, for single poses then such as share most limbs, and plain English."""
+    if script.model and not script.only:
+        raise ValueError("--model is one of the bundled models; say with --only which one.")
     folder = Path(args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
+    captured = load_captured_poses(Path(script.open_data) / "mocap") if script.open_data else None
+    composer = plain_composer(script.open_data, captured)
     pool = pose_pool(SEED, max(4096, round(POSES * min(1, script.scale))))
-    tokenizer = bundled_tokenizer(folder / "text_tokenizer", pool)
+    tokenizer = bundled_tokenizer(folder / "text_tokenizer", pool, composer)
     for name in [script.only] if script.only else BUNDLED:
         torch.manual_seed(SEED)
-        model = new_retrieval_model(tokenizer, pairs="pair" in name)
+        pairs = "pair" in name
         phases = {name + "-captions": (BUNDLED[name], dict(max_steps=2000, learning_rate=2e-3, seed=SEED))}
-        if name == "pose-text-retrieval":
+        if not pairs:
             siblings = dict(max_steps=400, learning_rate=1.2e-3, warmup_steps=10, seed=SIBLINGS_SEED)
             phases[name + "-siblings"] = draw_siblings, siblings
+        if script.model:
+            phases, model = {}, AutoModel.from_pretrained(script.model)
+            teach_words(model, AutoTokenizer.from_pretrained(script.model), tokenizer)
+            before = {name: weight.clone() for name, weight in model.state_dict().items()}
+        else:
+            model = new_retrieval_model(tokenizer, pairs=pairs)
+        engine = draw_instructions if pairs else draw_siblings
+        plain = functools.partial(draw_plain, composer=composer, engine=engine, pairs=pairs)
+        phases[name + "-plain"] = plain, dict(max_steps=2000, learning_rate=1e-3, warmup_steps=10, seed=PLAIN_SEED)
         for phase, (draw, settings) in phases.items():
             settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))
             own = replace(args, output_dir=str(folder / phase), flip=False, **settings)
@@ -96,18 +124,30 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             rows = DrawnRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
             trainer = RetrievalTrainer(model, own, rows, processing_class=tokenizer)
             trainer.train(resume_from_checkpoint=True)
+        if script.model and script.keep:  # the mean of the weights forgets less than it loses of what is new
+            model.load_state_dict({n: weight.lerp(before[n], script.keep) for n, weight in model.state_dict().items()})
         trainer.save_model(str(folder / name))
         figures = evaluate_retrieval(model, tokenizer)
-        write_card(folder / name, figures, "pairs of 3D human poses" if "pair" in name else "3D human poses")
+        if script.open_data:
+            figures["described"] = evaluate_described(model, tokenizer, Path(script.open_data) / "language")
+        facts = {"what": "pairs of 3D human poses" if pairs else "3D human poses", "pieces": f"{len(tokenizer):,}"}
+        facts["plain_steps"] = f"{trainer.state.global_step:,}"
+        facts["described"] = "captured poses with descriptions" if script.open_data else "no captured poses"
+        facts["sources"] = SOURCES if script.open_data else ""
+        facts["mean"] = MEAN.format(script.keep) if script.keep else ""
+        write_card(folder / name, figures, facts)
         print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
 
 
-def bundled_tokenizer(folder: Path, pool: torch.Tensor) -> PreTrainedTokenizerFast:
-    """Trained on captions and instructions, and kept in `folder`, so that a resumed run reads its texts as before."""
+def bundled_tokenizer(folder: Path, pool: torch.Tensor, composer: Composer) -> PreTrainedTokenizerFast:
+    """Trained on all texts of the bank, on descriptions and on the engine's captions and instructions, and kept in
+    `folder`, so that a resumed run reads its texts as before.
+    """
     if not folder.exists():
         sentences = caption_poses(pool[:4096], seed=SEED) + instruct_pairs(pool[:2048], pool[2048:4096], seed=SEED)
+        sentences += composer.all_texts()
         temporary = folder.with_suffix(f".{os.getpid()}.part")
-        retrieval_tokenizer(sentences).save_pretrained(temporary)
+        retrieval_tokenizer(sentences, PIECES).save_pretrained(temporary)
         try:
             temporary.rename(folder)
         except OSError:  # a run of the other model was first, with the same one
@@ -115,13 +155,19 @@ def bundled_tokenizer(folder: Path, pool: torch.Tensor) -> PreTrainedTokenizerFa
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def write_card(folder: Path, figures: dict, what: str) -> None:
-    """The model's `figures.json`, and its card with them."""
+def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:
+    """The model's `figures.json`, and its card with them and with further facts."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    recalls = {key: f"{value:.1f}" for key, value in figures.items() if key != "rows"}
-    table = f"| {' | '.join(recalls)} |\n|{' --- |' * len(recalls)}\n| {' | '.join(recalls.values())} |"
+    described = figures.get("described", {})
+    rows = {"held-out clips, the caption engine's texts": figures}
+    rows |= {f"captured and kept back, {voice} texts": own for voice, own in described.items()}
+    keys = [key for key in figures if key not in ("rows", "described")]
+    table = f"| texts | rows | {' | '.join(keys)} |\n|{' --- |' * (len(keys) + 2)}"
+    for name, own in rows.items():
+        table += f"\n| {name} | {own['rows']} | {' | '.join(f'{own[key]:.1f}' for key in keys)} |"
+    top = ", ".join(f"{own['top1']:.1f} ({voice})" for voice, own in described.items()) or "not measured"
     card = CARD.read_text(encoding="utf-8")
-    for key, value in {"name": folder.name, "what": what, "rows": str(figures["rows"]), "figures": table}.items():
+    for key, value in ({"name": folder.name, "figures": table, "top1": top} | facts).items():
         card = card.replace("{{" + key + "}}", value)
     (folder / "README.md").write_text(card, encoding="utf-8")
 

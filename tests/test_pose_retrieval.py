@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The retrieval models, their training data and their pipeline."""
 
+import functools
 import inspect
+import json
 import math
 import os
 import subprocess
@@ -23,12 +25,13 @@ from unipose_hf import (
     PoseTextRetrievalModel,
 )
 from unipose_hf.body import JOINT_NAMES
-from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
+from unipose_hf.data.language.composer import Composer
+from unipose_hf.evaluation.held_out_retrieval import evaluate_described, evaluate_retrieval
 from unipose_hf.hub import export
 from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_loss, sigmoid_loss
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.drawn_texts import SIBLINGS, draw_captions, draw_instructions, draw_siblings
+from unipose_hf.training.drawn_texts import SIBLINGS, draw_captions, draw_instructions, draw_plain, draw_siblings
 from unipose_hf.training.open_samples import share_limbs
 from unipose_hf.visualization import draw_results
 
@@ -266,6 +269,42 @@ def test_held_out_figures_of_a_model_that_learnt_nothing(num_poses):
     figures = evaluate_retrieval(tiny_retrieval(num_poses), tiny_tokenizer(), count=24)
     assert 12 < figures["rows"] <= 24
     assert 0 <= figures["mrecall"] < 60 and figures["t2p_r@1"] <= figures["t2p_r@5"] <= figures["t2p_r@10"]
+
+
+@pytest.mark.parametrize(("engine", "shape"), [(draw_siblings, (24, 22, 3)), (draw_instructions, (24, 2, 22, 3))])
+def test_plain_english_is_drawn_with_the_engine_now_and_then(engine, shape):
+    pool, drawn = some_poses(40), []
+
+    def draw_engine(*arguments):
+        drawn.append(len(drawn))
+        return engine(*arguments)
+
+    draw = functools.partial(draw_plain, composer=Composer(pool), engine=draw_engine, pairs=len(shape) == 4)
+    blocks = [draw(pool, 24, torch.Generator().manual_seed(seed)) for seed in range(5)]
+    assert 0 < len(drawn) < 5
+    again = draw(pool, 24, torch.Generator().manual_seed(4))
+    assert again[1] == blocks[4][1] and torch.equal(again[0], blocks[4][0])
+    for poses, texts in blocks:
+        assert poses.shape == shape and len(texts) == 24 and poses.isfinite().all()
+        said = [text.lower().rstrip(".") for text in texts if text]
+        assert len(set(said)) == len(said) > 12
+
+
+@pytest.mark.parametrize("num_poses", KINDS)
+def test_described_poses_that_were_kept_back_are_measured_in_both_voices(num_poses, tmp_path):
+    kind, names = ("poses", ["axis_angle"]) if num_poses == 1 else ("pairs", ["a", "b"])
+    source = {"licence": "CC0-1.0", "clip": "made_up"}
+    rows = [{"id": i, "short": f"pose {i}", "full": f"This is pose {i}."} for i in range(600)]
+    rows = [row | (source if num_poses == 1 else {"from": source, "to": source}) for row in rows]
+    (tmp_path / f"described_{kind}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    poses = some_poses(600).numpy()
+    np.savez(tmp_path / f"described_{kind}.npz", **{name: poses for name in names})
+    figures = evaluate_described(tiny_retrieval(num_poses), tiny_tokenizer(), tmp_path)
+    assert set(figures) == {"short", "full"}
+    for own in figures.values():
+        assert 32 < own["rows"] < 100 and 0 <= own["top1"] < 20 and own["t2p_r@1"] <= own["t2p_r@10"] < 50
+    with pytest.raises(FileNotFoundError):
+        evaluate_described(tiny_retrieval(num_poses), tiny_tokenizer(), tmp_path / "none")
 
 
 # -- the pipeline --------------------------------------------------------------------------------------------------

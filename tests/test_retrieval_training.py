@@ -24,6 +24,7 @@ from unipose_hf.training.retrieval import (
     flip_some,
     new_retrieval_model,
     retrieval_tokenizer,
+    teach_words,
 )
 
 ENGLISH = ["A ballet dancer in arabesque.", "She squats, ready to jump.", "He looks defeated.", "Like a crane!"]
@@ -73,6 +74,23 @@ def test_a_tokenizer_is_learnt_from_the_texts_at_the_size_asked_for(tmp_path):
     assert new_retrieval_model(large, pairs=True).config.vocab_size == len(large)
     with pytest.raises(ValueError, match="no sentences"):
         retrieval_tokenizer(["", ""])
+
+
+def test_a_model_learns_further_words_and_reads_the_ones_it_knew_as_before():
+    known, tokenizer = retrieval_tokenizer(TEXTS, 310), retrieval_tokenizer(TEXTS + 20 * ["crawling cobra"], 330)
+    torch.manual_seed(0)
+    model = new_retrieval_model(known)
+    before = model.get_input_embeddings().weight.clone()
+    teach_words(model, known, tokenizer)
+    after, both = model.get_input_embeddings().weight, known.get_vocab().keys() & tokenizer.get_vocab().keys()
+    assert model.config.vocab_size == len(tokenizer) == len(after) > len(before) and after.requires_grad
+    assert len(both) > 260
+    for piece in both:
+        assert torch.equal(after[tokenizer.get_vocab()[piece]], before[known.get_vocab()[piece]])
+    new = [number for piece, number in tokenizer.get_vocab().items() if piece not in known.get_vocab()]
+    assert new and 0.5 < after[new].square().mean() < 2  # as long as the others
+    words = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    assert model.get_text_features(**words).isfinite().all()
 
 
 @pytest.mark.parametrize("num_poses", KINDS)

@@ -16,13 +16,19 @@ from pathlib import Path
 import torch
 from captions import header  # beside this file
 
+from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
 from unipose_hf.training.drawn_texts import DrawnRows, draw_captions
 from unipose_hf.training.pose_tokenizer import pose_pool
-from unipose_hf.training.retrieval import RetrievalTrainer, RetrievalTrainingArguments, new_retrieval_model
+from unipose_hf.training.retrieval import (
+    RetrievalTrainer,
+    RetrievalTrainingArguments,
+    new_retrieval_model,
+    retrieval_tokenizer,
+)
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from train_retrieval import SEED, bundled_tokenizer  # noqa: E402
+from train_retrieval import SEED  # noqa: E402
 
 VARIANTS = {
     "one-way BBC (the papers)": {"loss": "one-way"},
@@ -44,7 +50,8 @@ def main():
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     pool = pose_pool(SEED, options.poses)
-    tokenizer = bundled_tokenizer(options.folder / "text_tokenizer", pool)
+    sentences = caption_poses(pool[:4096], seed=SEED) + instruct_pairs(pool[:2048], pool[2048:4096], seed=SEED)
+    tokenizer = retrieval_tokenizer(sentences)
     print(*header(), "", f"| objective | {' | '.join(FIGURES)} |", f"|{' --- |' * (len(FIGURES) + 1)}", sep="\n")
     for name, changes in VARIANTS.items():
         torch.manual_seed(SEED)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of text and pose without end for the retrieval models: open poses, and what the caption engine says of them.
+"""Rows of text and pose without end for the retrieval models: open poses and what the caption engine says of them, and
+poses of the language bank with what people would say of them.
 
 Each `draw_...` takes a pool of poses `(n, 22, 3)`, how many rows to draw and a generator, and gives poses
 `(rows, 22, 3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty where nothing can be said.
@@ -10,9 +11,11 @@ from collections.abc import Callable
 import torch
 
 from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.data.language.composer import Composer
 from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
 
 SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
+ENGINE_EVERY = 2  # one block in so many of plain English is the caption engine's, lest its words be forgotten
 
 
 class DrawnRows(torch.utils.data.Dataset):
@@ -22,7 +25,8 @@ class DrawnRows(torch.utils.data.Dataset):
     [`RetrievalTrainer`] does.
 
     Args:
-        draw: one of `draw_captions`, `draw_siblings` and `draw_instructions`.
+        draw: one of `draw_captions`, `draw_siblings` and `draw_instructions`, or `draw_plain` with its composer
+            (`functools.partial`).
         pool: what it draws from.
         count: rows in all.
         block: rows drawn at once: the batch size, so that those which resemble one another meet in a batch.
@@ -73,6 +77,38 @@ def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
     shared = poses[: -(-rows // SIBLINGS)].repeat_interleave(SIBLINGS, 0)[:rows]
     poses = share_limbs(shared, poses, torch.ones(rows, dtype=torch.bool), SHARED_SIBLING_LIMB, generator)
     return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
+
+
+def draw_plain(
+    pool: torch.Tensor,
+    rows: int,
+    generator: torch.Generator,
+    *,
+    composer: Composer,
+    engine: Callable,
+    pairs: bool = False,
+) -> tuple[torch.Tensor, list[str]]:
+    """Plain English, half as people ask, half as they describe; every other block or so is `engine`'s, of the `pool`.
+
+    Of texts that are alike only the first is kept, since each would be true of the others' poses.
+
+    Args:
+        composer: of the poses and texts.
+        engine: `draw_siblings` for single poses, `draw_instructions` for pairs.
+        pairs: of poses, and what leads from the first to the second, instead of single poses.
+    """
+    seed, kind = torch.randint(2**31, (2,), generator=generator).tolist()
+    if kind % ENGINE_EVERY == 0:
+        return engine(pool, rows, generator)
+    if pairs:
+        asked, told = composer.instructions(rows // 2, seed), composer.differences(rows - rows // 2, seed)
+    else:
+        asked, told = composer.prompts(rows // 2, seed), composer.descriptions(rows - rows // 2, seed)
+    texts = asked.texts + told.texts
+    first = {text.lower().rstrip("."): number for number, text in reversed(list(enumerate(texts)))}
+    texts = [text if first[text.lower().rstrip(".")] == number else "" for number, text in enumerate(texts)]
+    poses = torch.cat([asked.poses, told.poses])
+    return (poses if pairs else poses[:, 0]), texts
 
 
 def _wording(generator):

@@ -73,6 +73,26 @@ def new_retrieval_model(
     return model_class(config_class(**settings | changes))
 
 
+@torch.no_grad()
+def teach_words(
+    model: PoseTextRetrievalModel, known: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Gives a model the vocabulary of `tokenizer` instead of the one it has `known`, in place.
+
+    A piece that both have keeps its row; a new one begins as the sum of the pieces that it was before, at the length
+    of a single row.
+    """
+    rows, vocabulary = model.get_input_embeddings().weight, known.get_vocab()
+    table = torch.empty(len(tokenizer), rows.shape[1], dtype=rows.dtype)
+    for piece, number in tokenizer.get_vocab().items():
+        text = piece.replace("▁", " ")
+        parts = [vocabulary[piece]] if piece in vocabulary else known.encode(text, add_special_tokens=False)
+        table[number] = rows[parts].sum(0) / max(1, len(parts)) ** 0.5
+    model.set_input_embeddings(torch.nn.Embedding.from_pretrained(table, freeze=False))
+    model.config.vocab_size = len(tokenizer)
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
 @dataclass
 class RetrievalTrainingArguments(TrainingArguments):
     """

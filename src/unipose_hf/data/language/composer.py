@@ -146,6 +146,15 @@ class Composer:
         self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
         self.captured_angles = axis_angle_to_angles(captured)
 
+    def all_texts(self) -> list[str]:
+        """Every name, text, phrase and command that samples are made of, as it was written, sides exchanged too."""
+        bank, known = self.bank, [d for d in (self.described, self.described_pairs) if d is not None]
+        texts = [text for pose in bank.named for text in (pose.name, *pose.aliases, *pose.texts)]
+        texts += [text for part in bank.parts for text in (*part.phrases, *part.commands)]
+        texts += [text for edit in self.edits for text in edit["commands"]]
+        texts += [text for described in known for voices in described.texts for text in voices.values()]
+        return [*texts, *map(str.lower, map(swap_sides, texts)), *SAME]
+
     # -- the tasks -----------------------------------------------------------------------------------------------
 
     def prompts(self, rows: int, seed: int) -> Composed:
