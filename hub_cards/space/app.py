@@ -69,7 +69,7 @@ def page():
         with gr.Row():
             with gr.Column():
                 picture = gr.Image(type="pil", label="A picture of one person")
-                text = gr.Textbox(label="or a sentence, then Enter", placeholder="someone kneeling with both arms raised")
+                text = gr.Textbox(label="or a sentence, then Enter", placeholder="a person kneeling, arms raised")
                 change = gr.Textbox(label="Change the pose", placeholder="raise the left arm above the head")
             with gr.Column():
                 mesh = gr.Model3D(label="Pose")

@@ -24,7 +24,7 @@ from .modeling.processing_unipose import TASKS
 PHOTO = Path(__file__).parent / "assets" / "photo.jpg"
 PHOTO_CREDIT = "Photograph: Pose2Sim (David Pagnon and others), BSD-3-Clause."
 CLIP = "dance_b"
-DESCRIPTION = "someone kneeling with both arms raised"
+DESCRIPTION = "a person kneeling, arms raised"
 INSTRUCTION = "raise your left hand above your head"
 LEFT_WRIST, RIGHT_WRIST = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
 PICTURE_SEED = 8  # of the rendered person, place and camera: a room
