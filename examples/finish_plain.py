@@ -9,18 +9,16 @@
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from finish_tiny import NOT_PUBLISHED, draw_curves, halve, log_of
+from finish_tiny import publish
 
 from unipose_hf.evaluation.card import write_card
 from unipose_hf.evaluation.held_out import evaluate_held_out
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
-from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 
 CARD = Path(__file__).parents[1] / "hub_cards/unipose-plain.md"
@@ -50,18 +48,7 @@ def judged(model: Path, prompts: Path) -> dict:
 
 
 def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, count: int | None) -> None:
-    output_dir.mkdir(parents=True, exist_ok=True)
-    for file in run.iterdir():
-        if file.is_file() and file.name not in NOT_PUBLISHED:
-            shutil.copy(file, output_dir / file.name)
-    halve(output_dir / "model.safetensors")
-    stages = {folder.name: log_of(folder) for folder in logs}
-    (output_dir / "training").mkdir(exist_ok=True)
-    for name, lines in stages.items():
-        text = "".join(json.dumps(line) + "\n" for line in lines if "loss" in line)
-        write_file(output_dir / "training" / f"{name}.jsonl", text.encode())
-    if stages:
-        draw_curves(stages, output_dir / "training" / "losses.png", CURVES)
+    publish(run, logs, output_dir, CURVES)
     model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
     processor = UniPoseProcessor.from_pretrained(output_dir)
     figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))

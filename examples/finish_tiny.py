@@ -92,10 +92,10 @@ def halve(file: Path) -> None:
         save_file(tensors, part, metadata={"format": "pt"})
 
 
-def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Path | None, count: int | None) -> None:
-    figures = [figures_of(run, count) for run in runs]
+def publish(run: Path, logs: list[Path], output_dir: Path, curves: tuple[str, ...] = CURVES) -> dict[str, list[dict]]:
+    """A run as a model folder in float16, with what was logged in all stages and the loss curves; returns the logs."""
     output_dir.mkdir(parents=True, exist_ok=True)
-    for file in runs[0].iterdir():
+    for file in run.iterdir():
         if file.is_file() and file.name not in NOT_PUBLISHED:
             shutil.copy(file, output_dir / file.name)
     halve(output_dir / "model.safetensors")
@@ -105,7 +105,13 @@ def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Pat
         text = "".join(json.dumps(line) + "\n" for line in lines if "loss" in line)
         write_file(output_dir / "training" / f"{name}.jsonl", text.encode())
     if stages:
-        draw_curves(stages, output_dir / "training" / "losses.png")
+        draw_curves(stages, output_dir / "training" / "losses.png", curves)
+    return stages
+
+
+def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Path | None, count: int | None) -> None:
+    figures = [figures_of(run, count) for run in runs]
+    stages = publish(runs[0], logs, output_dir)
     measured = figures[0] | ({"runs": figures} if len(figures) > 1 else {})
     write_card(CARD, measured, output_dir)
     if results_file is not None:
