@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from tiny_chat import tiny_model_and_processor
 from transformers import GenerationConfig, pipeline
+from transformers.utils.logging import enable_progress_bar
 
 from unipose_hf import Pose
 from unipose_hf.modeling.pipeline_unipose import PIPELINES
@@ -240,6 +241,7 @@ def test_arguments_of_generate_are_known(pipes):
 def test_pipelines_load_without_a_bar(parts, tmp_path, capfd):
     for part in parts:
         part.save_pretrained(tmp_path)
+    enable_progress_bar()  # commands of other tests have turned it off
     capfd.readouterr()
     pipeline("text-to-pose", model=str(tmp_path), device="cpu")
     assert "Loading" not in capfd.readouterr().err

@@ -280,14 +280,18 @@ def test_plain_english_is_drawn_with_the_engine_now_and_then(engine, shape):
         return engine(*arguments)
 
     draw = functools.partial(draw_plain, composer=Composer(pool), engine=draw_engine, pairs=len(shape) == 4)
-    blocks = [draw(pool, 24, torch.Generator().manual_seed(seed)) for seed in range(5)]
-    assert 0 < len(drawn) < 5
+    blocks, of_engine = [], []
+    for seed in range(5):
+        before = len(drawn)
+        blocks.append(draw(pool, 24, torch.Generator().manual_seed(seed)))
+        of_engine.append(len(drawn) > before)
+    assert any(of_engine) and not all(of_engine)
     again = draw(pool, 24, torch.Generator().manual_seed(4))
     assert again[1] == blocks[4][1] and torch.equal(again[0], blocks[4][0])
-    for poses, texts in blocks:
+    for (poses, texts), engines in zip(blocks, of_engine, strict=True):
         assert poses.shape == shape and len(texts) == 24 and poses.isfinite().all()
         said = [text.lower().rstrip(".") for text in texts if text]
-        assert len(set(said)) == len(said) > 12
+        assert engines or len(set(said)) == len(said) > 12
 
 
 @pytest.mark.parametrize("num_poses", KINDS)

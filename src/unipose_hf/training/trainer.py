@@ -194,13 +194,16 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
 
     def _losses(self, model, inputs, poses, num_items_in_batch):
         """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements, over the
-        poses of prompts and over those of their pictures, in all batches of a step and all ranks.
+        poses of prompts and over those of their pictures, in all batches of a step and all ranks. Beside these losses
+        the cross-entropy of codes is over the codes alone, which are all that the grammar allows there.
         """
         labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
         target, weights, bounds, *read = (poses[name] for name in POSES)
         labelled = labels != -100
         answers = inputs["input_ids"] == self.unipose_config.pose_query_token_id
+        if weights is None:  # without losses on whole poses the cross-entropy is over the vocabulary, as the model's
+            answers = torch.zeros_like(answers)
         codes = (labels[answers] - self.unipose_config.pose_code_offset).unflatten(0, (-1, self._num_codes))
         given, asked_ids = self._given_codes(codes), inputs["input_ids"]
         inputs["input_ids"] = inputs["input_ids"].masked_scatter(
