@@ -12,14 +12,12 @@ words which no sample holds still mean something.
 import argparse
 import re
 from importlib.resources import files
-from pathlib import Path
 
 import torch
 from transformers import AutoModel, AutoTokenizer
 
 from unipose_hf.captions import caption_poses, instruct_pairs
-from unipose_hf.data.language.bank import read_rows
-from unipose_hf.data.language.composer import load_described, swap_sides
+from unipose_hf.data.language.composer import Composer, load_described
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, TEXT_STYLES, UniPoseProcessor
@@ -30,17 +28,6 @@ from unipose_hf.training.vocabulary import replace_vocabulary
 
 COMMON = 9000  # English words that get a piece of their own where there is room
 WEIGHT = 12  # how often each is told, beside texts in which words stand as often as they do
-
-
-def bank_texts() -> list[str]:
-    texts = []
-    for row in read_rows("named.jsonl"):
-        texts += [row["name"], *row["aliases"], *row["texts"]]
-    for row in read_rows("parts.jsonl"):
-        texts += [*row["phrases"], *row["commands"]]
-    for row in read_rows("edits.jsonl"):
-        texts += row["commands"]
-    return texts + [swap_sides(text) for text in texts]
 
 
 def common_words(vocabulary: dict[str, int]) -> list[str]:
@@ -82,10 +69,8 @@ def main(
     pool = pose_pool(2, 8192)
     sentences = caption_poses(pool, seed=2) + instruct_pairs(pool[:4096], pool[4096:], seed=2)
     sentences += [task.prompt + style for task in TASKS.values() for style in TEXT_STYLES.values()] * 20
-    sentences += bank_texts()
-    if language_data:
-        for kind in ("poses", "pairs"):
-            sentences += [text for texts in load_described(Path(language_data), kind).texts for text in texts.values()]
+    described = (load_described(language_data, kind) for kind in ("poses", "pairs")) if language_data else ()
+    sentences += Composer(pool, *described).all_texts()
     known_words = words_of(sentences)
     common = common_words(AutoTokenizer.from_pretrained(encoder).get_vocab())
     sentences += [f" {word}" for word in common] * WEIGHT

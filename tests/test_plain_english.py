@@ -17,6 +17,7 @@ from unipose_hf.data.language.composer import Composer, load_described
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.processing_unipose import TASKS, TEXT_STYLES, task_messages
 from unipose_hf.training.open_samples import PLAIN_SHARES, face_viewer_together, open_samples
+from unipose_hf.training.pose_tokenizer import wide_pose_pool
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 from unipose_hf.training.vocabulary import replace_vocabulary
 
@@ -188,6 +189,14 @@ def test_samples_in_plain_english_stand_beside_the_engines(parts, tmp_path):
             assert asked(row["messages"]).endswith(endings)
     engine = open_samples(8, {"text-to-pose": 1}, model.model.pose_tokenizer, plain=0.0, **options)
     assert engine[0]["weights"] is None and engine[0]["stated"]
+
+
+def test_a_pose_tokenizer_learns_from_poses_of_all_kinds(tmp_path):
+    write_folder(tmp_path)
+    captured = load_captured_poses(tmp_path / "mocap")
+    pool = wide_pose_pool(str(tmp_path), 32, seed=0)
+    assert pool.shape == (32 + 2 * len(captured) + 32, 22, 3) and bool(pool.isfinite().all())
+    torch.testing.assert_close(pool[32 : 32 + len(captured)], captured)
 
 
 def test_pairs_are_turned_together():

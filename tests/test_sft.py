@@ -16,6 +16,7 @@ from tiny import VITPOSE
 from tiny_training import arguments, sample, some_samples, text_model_and_processor, weights
 from transformers import TrainerCallback
 
+from unipose_hf.body import forward_kinematics
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import UniPoseCollator
@@ -61,6 +62,47 @@ def test_losses_on_whole_poses_are_those_of_the_expected_pose(tmp_path):
         more = trainer.compute_loss(trainer.model, dict(batch))
     errors = [value for name, kept in trainer._metrics["train"].items() if "mpjpe" in name for value in kept]
     assert loss > plain + 1 and more - loss == pytest.approx(30 * errors[0] / 1000, rel=1e-3)
+
+
+def test_joints_that_count_less_teach_less(tmp_path):
+    """The loss is linear in what joints count, and what counts nothing leaves the cross-entropy of the marks alone."""
+    trainer = trainer_of(tmp_path, stage="instruction", joint_loss_weight=30.0, rotation_loss_weight=10.0)
+
+    def loss(weight):
+        rows = [sample("text-to-pose", number) | {"weights": [weight] * 22} for number in range(2)]
+        with torch.no_grad():
+            return float(trainer.compute_loss(trainer.model, trainer.data_collator(rows)))
+
+    nothing, half, whole = map(loss, (0.0, 0.5, 1.0))
+    assert whole - half == pytest.approx(half - nothing, rel=1e-4) and whole > nothing + 1
+
+
+def test_codes_that_are_given_are_not_asked_for(tmp_path, monkeypatch):
+    trainer = trainer_of(tmp_path, stage="instruction", joint_loss_weight=30.0, given_share=0.5)
+    torch.manual_seed(0)
+    codes = torch.zeros(400, 8, dtype=torch.long)
+    trainer.model.train()
+    given = trainer._given_codes(codes)
+    assert 0.35 < given.any(1).float().mean() < 0.55 and 0.15 < given.float().mean() < 0.35
+    trainer.model.eval()
+    assert not trainer._given_codes(codes).any()
+    monkeypatch.setattr(trainer, "_given_codes", lambda codes: torch.ones_like(codes, dtype=torch.bool))
+    rows = [sample("text-to-pose", number) for number in range(2)]
+    batch = trainer.data_collator(rows)
+    target = batch["answer_pose_values"]
+    with torch.no_grad():
+        trainer.compute_loss(trainer.model, batch)
+        tokenizer = trainer.pose_tokenizer
+        decoded = tokenizer.decode(tokenizer.encode(target).codes).rotations
+    joints, truth = (forward_kinematics(each, trainer.rest_joints)[0] for each in (decoded, target))
+    kept = trainer._metrics["eval"]["text-to-pose/mpjpe_mm"]
+    assert kept == [pytest.approx(1000 * float((joints - truth).norm(dim=-1).mean()), rel=1e-3)]
+
+
+def test_rows_of_words_may_learn_at_a_rate_of_their_own(tmp_path):
+    trainer = trainer_of(tmp_path, stage="instruction", use_muon=True, learning_rate=1e-3, table_learning_rate=4e-3)
+    rates = {group["muon"]: group["lr"] for group in trainer.create_optimizer().param_groups}
+    assert rates == {True: 1e-3, False: 4e-3}
 
 
 def test_the_paper_is_the_default():

@@ -60,8 +60,9 @@ def run_demo(model, processor, folder: Path, say: Callable[[str], None] = print,
     rendered = render_training_images(_vectors(pose), seed=PICTURE_SEED, size=512, body="full", occlusion=0)
     picture = Image.fromarray(rendered.images[0])
     models = _models_said(model, *(plain or ())[:1])
+    they = "They run" if plain else "It runs"
     account.add(
-        f"{models} on {model.device}. The poses come from the clip {CLIP}, which is kept for tests, as is the "
+        f"{models}. {they} on {model.device}. The poses come from the clip {CLIP}, which is kept for tests, as is the "
         "photograph."
     )
 
@@ -139,8 +140,8 @@ def _models_said(model, plain=None) -> str:
     if plain is None:
         return f"One model of {millions[0]:.1f} million parameters does all seven tasks"
     return (
-        f"Two models do the seven tasks: one of {millions[1]:.1f} million parameters makes and edits poses by words, "
-        f"one of {millions[0]:.1f} million does the rest"
+        f"Two models share the seven tasks: one of {millions[1]:.1f} million parameters makes and edits poses from "
+        f"words, one of {millions[0]:.1f} million does the rest"
     )
 
 

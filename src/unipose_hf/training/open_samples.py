@@ -203,7 +203,7 @@ class _Blocks:
 
 
 def face_viewer_together(pairs: torch.Tensor) -> torch.Tensor:
-    """Pairs of poses `(rows, 2, 22, 3)`, both turned about the vertical as takes the yaw from the first."""
+    """Pairs of poses `(rows, 2, 22, 3)`, both turned about the vertical by what makes the first face the viewer."""
     before, after = roma.rotvec_to_rotmat(pairs[:, :, 0]).unbind(1)  # (rows, 3, 3)
     first = remove_yaw(pairs[:, 0])
     turn = roma.rotvec_to_rotmat(first[:, 0]) @ before.mT
