@@ -345,14 +345,21 @@ class PoseTokenizerModel(PreTrainedModel):
         return self._decode_vectors(F.embedding(codes.to(codebook.device), codebook))
 
     @can_return_tuple
-    def decode_expected(self, probabilities: torch.Tensor) -> PoseTokenizerDecoderOutput:
+    def decode_expected(
+        self, probabilities: torch.Tensor, known: torch.Tensor | None = None
+    ) -> PoseTokenizerDecoderOutput:
         """Distributions over the codebook `(..., num_codes, codebook_size)` -> rotations of the expected code vectors.
 
         Differentiable: a loss on the decoded pose reaches the distributions.
+
+        Args:
+            known: codes `(..., num_codes)` that stand in place of their distributions, -1 for those that do not.
         """
         codebook = self.quantizer.codebook
         with self._full_precision(codebook.device):
             vectors = probabilities.to(codebook.device, torch.float32) @ codebook
+        if known is not None:
+            vectors = torch.where((known >= 0)[..., None], codebook[known.clamp(min=0)], vectors)
         return self._decode_vectors(vectors)
 
     @can_return_tuple

@@ -37,7 +37,7 @@ TASK_SHARES = {
     },
 }
 # The same of samples in plain English.
-PLAIN_SHARES = {"text-to-pose": 9, "pose-editing": 6, "pose-to-text": 1.5, "pose-diff": 0.5}
+PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 4, "pose-to-text": 2.5, "pose-diff": 1}
 BAND = 4  # blocks in plain English hold texts of like length: a band of so many times the rows that were composed
 ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
 # Texts to be written say what would hold if joints were turned by so many radians, and are about poses of which

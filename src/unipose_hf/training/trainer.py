@@ -223,7 +223,8 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         tokens = F.cross_entropy(logits, labels[labelled & ~answers], reduction="sum")
         count = int(labelled.sum())
         if len(codes):
-            surprise = F.cross_entropy(code_logits.flatten(0, 1), codes.flatten(), reduction="none").view_as(codes)
+            code_logits = code_logits.log_softmax(-1)
+            surprise = -code_logits.gather(-1, codes[..., None])[..., 0]
             matters = F.interpolate(weights[:, None], self._num_codes)[:, 0] * ~given  # (answers, num_codes)
             tokens = tokens + (surprise * matters).sum()
         self._keep("cross_entropy", tokens.detach() / max(1, count))
@@ -237,10 +238,8 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
             if own[0]:
-                probabilities = torch.where(
-                    given[..., None], F.one_hot(codes, code_logits.shape[-1]), code_logits.softmax(-1)
-                )
-                on_poses, on_statements = self._pose_losses(probabilities, target, weights, bounds)
+                expected = self.pose_tokenizer.decode_expected(code_logits.exp(), codes.masked_fill(~given, -1)).rotations
+                on_poses, on_statements = self._pose_losses(expected, target, weights, bounds)
                 loss = loss + on_poses * scales[0] + on_statements * scales[1]
             if reading and own[2]:
                 loss = loss + self._reading_loss("read", output, asked_ids, *read[:2]) * scales[2]
@@ -274,11 +273,10 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         chosen = torch.rand(len(codes), 1, device=codes.device) < self.args.given_share * self.model.training
         return (torch.rand(codes.shape, device=codes.device) < torch.rand(len(codes), 1, device=codes.device)) & chosen
 
-    def _pose_losses(self, probabilities, target, weights, bounds):
-        """Probabilities of the codes (answers, num_codes, codebook_size), true rotations (answers, 22, 3, 3), what
-        each joint counts (answers, 22), statements (bounds, 5) -> mean loss over the answers, over the statements.
+    def _pose_losses(self, expected, target, weights, bounds):
+        """Expected and true rotations (answers, 22, 3, 3), what each joint counts (answers, 22), statements
+        (bounds, 5) -> mean loss over the answers, over the statements.
         """
-        expected = self.pose_tokenizer.decode_expected(probabilities).rotations
         joints = forward_kinematics(expected, self.rest_joints)[0]
         errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1)  # (answers, 22)
         self._keep("mpjpe_mm", 1000 * errors.detach().mean())

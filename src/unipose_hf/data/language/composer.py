@@ -205,9 +205,9 @@ class Composer:
 
     def _prompt(self, rng):
         kind = rng.random()
-        if kind < 0.5:
+        if kind < 0.55:
             return Draft(*self._named(rng))
-        if kind < 0.9 or self.described is None:
+        if kind < 0.92 or self.described is None:
             return self._composed(rng)
         return self._described(rng)
 
