@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone
-from unipose_hf.training.image_bank import build_image_bank
+from unipose_hf.training.experimental.image_bank import build_image_bank
 
 BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-full"
 

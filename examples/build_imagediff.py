@@ -9,8 +9,8 @@ The pairs are mined by a text-pose retrieval model as in the paper, or without o
 
 import argparse
 
-from unipose_hf.data.build import build_data
-from unipose_hf.figures import Cell, Panel, draw_overview, save_png
+from unipose_hf.data.builders.build import build_data
+from unipose_hf.visualization.panels import Cell, Panel, draw_overview, save_png
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Build ImageDiff from the open poses.")

@@ -17,8 +17,8 @@ from unipose_hf.body import remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs, pose_geometry, turn_between
 from unipose_hf.data import farthest_points
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.figures import save_png
 from unipose_hf.visualization import contact_sheet, draw_pose
+from unipose_hf.visualization.panels import save_png
 
 APART = 3  # kept frames of a clip from A to B; its next one differs little
 VIEW = {"azimuth": 15, "elevation": 8}

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from finish_tiny import publish
 
-from unipose_hf.evaluation.card import write_card
-from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
+from unipose_hf.evaluation.reporting.card import write_card
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 

@@ -23,8 +23,8 @@ import matplotlib.pyplot as plt
 import torch
 from safetensors.torch import load_file, save_file
 
-from unipose_hf.evaluation.card import figures_table, write_card
-from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
+from unipose_hf.evaluation.reporting.card import figures_table, write_card
 from unipose_hf.files.write import replacing
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.pose_unipose import write_file

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unipose_hf.data.build import build_data
-from unipose_hf.figures import Cell, Panel, draw_overview
+from unipose_hf.data.builders.build import build_data
 from unipose_hf.visualization import draw_pose
+from unipose_hf.visualization.panels import Cell, Panel, draw_overview
 
 KINDS = ("imagescript", "imagediff", "multi-person")
 WIDTH = 1760  # of the sheet, pixels

@@ -20,8 +20,8 @@ from transformers.trainer_utils import set_seed
 from trl import TrlParser
 
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone
-from unipose_hf.training.image_bank import ImageBankRows
-from unipose_hf.training.pose_encoder import (
+from unipose_hf.training.experimental.image_bank import ImageBankRows
+from unipose_hf.training.experimental.pose_encoder import (
     PoseEncoderTrainer,
     PoseEncoderTrainingArguments,
     blend,

@@ -38,7 +38,7 @@ from trl import TrlParser
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
-from unipose_hf.evaluation.held_out_retrieval import evaluate_described, evaluate_retrieval
+from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
 from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions, draw_plain, draw_siblings
 from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import (

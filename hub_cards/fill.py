@@ -18,7 +18,7 @@ from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
-from unipose_hf.memory_plan import plan_memory, read_config, say_plan
+from unipose_hf.cli.memory_plan import plan_memory, read_config, say_plan
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from unipose_hf.body import forward_kinematics, load_body
-from unipose_hf.data.posest import build_posest_open
+from unipose_hf.data.builders.posest import build_posest_open
 
 # How someone who stands and faces the viewer turns in the world of each family of sets. SMPL's rest pose is y up,
 # facing +z: a z-up world has it a quarter turn about x, a camera of OpenCV (y down, z into the picture) half a turn.

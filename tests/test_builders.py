@@ -16,17 +16,17 @@ from transformers import AutoModel
 
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.captions import measure_posecodes
-from unipose_hf.data import pair_mining
-from unipose_hf.data.build import build_data
-from unipose_hf.data.image_sources import OPEN, Source, open_sources, paper_sources, share_out
-from unipose_hf.data.imagediff import build_imagediff
-from unipose_hf.data.imagescript import build_imagescript, refined_numbers
+from unipose_hf.data.builders.build import build_data
+from unipose_hf.data.builders.image_sources import OPEN, Source, open_sources, paper_sources, share_out
+from unipose_hf.data.builders.imagediff import build_imagediff
+from unipose_hf.data.builders.imagescript import build_imagescript, refined_numbers
+from unipose_hf.data.mining import pair_mining
+from unipose_hf.data.mining.pair_mining import AT_LEAST_IMAGES
+from unipose_hf.data.mining.pose_pool import PosePool, gather_pool, normalised_joints
+from unipose_hf.data.mining.selection import farthest_points
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.pair_mining import AT_LEAST_IMAGES
-from unipose_hf.data.pose_pool import PosePool, gather_pool, normalised_joints
 from unipose_hf.data.records import PoseRecord
 from unipose_hf.data.samples import IMAGE_ROW_TASKS, PAIR_ROW_TASKS, filled_messages, make_sample, make_samples
-from unipose_hf.data.selection import farthest_points
 from unipose_hf.modeling.processing_unipose import TASKS, task_messages
 
 SIZE = 7

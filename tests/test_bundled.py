@@ -11,12 +11,12 @@ from transformers import AutoModel, AutoTokenizer, pipeline
 import unipose_hf
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.captions import caption_poses, codes_satisfied, instruct_pairs, pose_geometry
+from unipose_hf.cli.demo import PHOTO
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.rendering import render_training_images
-from unipose_hf.demo import PHOTO
+from unipose_hf.data.synthesis.rendering import render_training_images
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
-from unipose_hf.evaluation.held_out import CLAUSES
-from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
+from unipose_hf.evaluation.protocols.held_out import CLAUSES
+from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_retrieval
 
 LEFT_WRIST, RIGHT_WRIST = 20, 21
 

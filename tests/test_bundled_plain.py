@@ -11,7 +11,7 @@ from transformers import pipeline
 from unipose_hf import Pose, named_pose
 from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.body import JOINT_NAMES
-from unipose_hf.evaluation.card import plain_english_table
+from unipose_hf.evaluation.reporting.card import plain_english_table
 
 SIDES = ("left", "right")
 J = {name: row for row, name in enumerate(JOINT_NAMES)}

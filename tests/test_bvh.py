@@ -10,10 +10,10 @@ import torch
 from rigs import MIXAMO, in_one_line, t_pose_rig, write_rig
 
 from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body
-from unipose_hf.data.bvh import parse_bvh
-from unipose_hf.data.bvh_names import guess_joint_map, read_joint_map, side_and_part
+from unipose_hf.data.formats.bvh import parse_bvh
+from unipose_hf.data.formats.bvh_names import guess_joint_map, read_joint_map, side_and_part
+from unipose_hf.data.formats.pose_files import read_poses
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.pose_files import read_poses
 
 TURNED = roma.rotvec_to_rotmat(torch.tensor([[-np.pi / 2, 0, 0], [0, np.pi, 0]], dtype=torch.float64))
 Z_UP = TURNED[0].T  # our y is that world's z, our z its -y

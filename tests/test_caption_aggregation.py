@@ -7,7 +7,9 @@ import re
 
 import pytest
 
-from unipose_hf.captions.aggregate import (
+from unipose_hf.captions.posecodes.facts import OPPOSITES, POSE_FACTS, Fact, split_side
+from unipose_hf.captions.posecodes.joint_sets import POSECODES, SUPER_POSECODES
+from unipose_hf.captions.writing.aggregate import (
     group_facts,
     merge_entities,
     merge_twins,
@@ -16,11 +18,9 @@ from unipose_hf.captions.aggregate import (
     skip_some,
     swap_sides,
 )
-from unipose_hf.captions.body_tree import order_groups
-from unipose_hf.captions.choice import choose_facts
-from unipose_hf.captions.facts import OPPOSITES, POSE_FACTS, Fact, split_side
-from unipose_hf.captions.joint_sets import POSECODES, SUPER_POSECODES
-from unipose_hf.captions.pruning_rules import PRUNING_RULES
+from unipose_hf.captions.writing.body_tree import order_groups
+from unipose_hf.captions.writing.choice import choose_facts
+from unipose_hf.captions.writing.pruning_rules import PRUNING_RULES
 
 CODES = {code.name: code for code in POSECODES + SUPER_POSECODES}
 

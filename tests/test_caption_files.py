@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from unipose_hf import Pose, cli
 from unipose_hf.captions import caption_poses
-from unipose_hf.data import caption_files as module
-from unipose_hf.data.caption_files import caption_files, find_pose_files, write_captions
+from unipose_hf.data.formats import caption_files as module
+from unipose_hf.data.formats.caption_files import caption_files, find_pose_files, write_captions
+from unipose_hf.data.formats.pose_files import read_poses
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.pose_files import read_poses
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from unipose_hf.captions import (
     read_instruction,
     turn_between,
 )
-from unipose_hf.captions.imperatives import INSTRUCTIONS
-from unipose_hf.captions.read_lexicon import caption_states, commands, tokens
-from unipose_hf.captions.wording import ALONE, WITH_OBJECT
+from unipose_hf.captions.reading.read_lexicon import caption_states, commands, tokens
+from unipose_hf.captions.writing.imperatives import INSTRUCTIONS
+from unipose_hf.captions.writing.wording import ALONE, WITH_OBJECT
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.evaluation.text_truth import caption_truth, instruction_truth
+from unipose_hf.evaluation.metrics.text_truth import caption_truth, instruction_truth
 
 GARBAGE = ("Quarterly revenue rose by four percent", "xq left left 7 ((", "The man stands on one leg", "Look at me")
 

@@ -23,10 +23,10 @@ from unipose_hf.captions import (
     measure_posecodes,
     pose_geometry,
 )
-from unipose_hf.captions.facts import OPPOSITES, POSE_FACTS
-from unipose_hf.captions.joint_sets import POSECODES, SUPER_POSECODES
-from unipose_hf.captions.sentences import describe_groups
-from unipose_hf.captions.wording import ALONE, GERUNDS, PLURAL_VERBS, WITH_OBJECT
+from unipose_hf.captions.posecodes.facts import OPPOSITES, POSE_FACTS
+from unipose_hf.captions.posecodes.joint_sets import POSECODES, SUPER_POSECODES
+from unipose_hf.captions.writing.sentences import describe_groups
+from unipose_hf.captions.writing.wording import ALONE, GERUNDS, PLURAL_VERBS, WITH_OBJECT
 from unipose_hf.data.open_poses import load_open_poses
 
 QUARTER = math.pi / 2

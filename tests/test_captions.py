@@ -19,10 +19,10 @@ from unipose_hf.captions import (
     measure_posecodes,
     pose_geometry,
 )
-from unipose_hf.captions.joint_sets import POINTS, POSECODES, SUPER_POSECODES, aligned_sets
-from unipose_hf.captions.measure import _super_codes, sort_into_categories, working_points
-from unipose_hf.captions.operators import PAIR_OPERATORS, POSE_OPERATORS, TURN_OPERATOR
-from unipose_hf.captions.pair_sets import PAIRCODES, SUPER_PAIRCODES
+from unipose_hf.captions.posecodes.joint_sets import POINTS, POSECODES, SUPER_POSECODES, aligned_sets
+from unipose_hf.captions.posecodes.measure import _super_codes, sort_into_categories, working_points
+from unipose_hf.captions.posecodes.operators import PAIR_OPERATORS, POSE_OPERATORS, TURN_OPERATOR
+from unipose_hf.captions.posecodes.pair_sets import PAIRCODES, SUPER_PAIRCODES
 
 BY_NAME = {code.name: code for code in POSECODES}
 INDEX = {code.name: i for i, code in enumerate(POSECODES)}

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 import unipose_hf
 from unipose_hf import Pose, auto, cli
 from unipose_hf.captions import instruct_pairs
+from unipose_hf.data.formats.pose_files import guess_joint_map, read_pose, read_poses
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.pose_files import guess_joint_map, read_pose, read_poses
 
 
 @pytest.fixture(scope="module")
@@ -397,7 +397,7 @@ def test_genuine_bugs_keep_their_traceback(run, tmp_path, poses, monkeypatch):
 
 
 def test_demo_leaves_everything(run, tmp_path, model_folder, monkeypatch):
-    from unipose_hf import demo
+    from unipose_hf.cli import demo
 
     short = GenerationConfig(max_new_tokens=8)  # an untrained model babbles to the end
     monkeypatch.setattr("unipose_hf.modeling.pipeline_unipose.UniPosePipeline._default_generation_config", short)
@@ -438,7 +438,7 @@ FIGURES = {
 
 
 def test_evaluate(run, tmp_path, model_folder, monkeypatch):
-    from unipose_hf.evaluation import held_out
+    from unipose_hf.evaluation.protocols import held_out
 
     def stand_in(model, processor, count=None):
         print("half way")

@@ -5,11 +5,11 @@ import torch
 
 from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body
 from unipose_hf.captions import caption_poses, codes_satisfied, pose_geometry
-from unipose_hf.captions.joint_sets import POSECODES, SUPER_POSECODES
+from unipose_hf.captions.posecodes.joint_sets import POSECODES, SUPER_POSECODES
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training import code_loss
-from unipose_hf.training.code_loss import stated_bounds, stated_code_loss
+from unipose_hf.training.experimental import code_loss
+from unipose_hf.training.experimental.code_loss import stated_bounds, stated_code_loss
 
 
 def stated_loss(poses, stated):

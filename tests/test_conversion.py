@@ -28,12 +28,12 @@ from published import (
 )
 from safetensors.torch import load_file, save_file
 
-import unipose_hf.conversion
-from unipose_hf.conversion import convert, convert_pose_tokenizer, convert_pose_vit
+import unipose_hf.hub.conversion
+from unipose_hf.hub.conversion import convert, convert_pose_tokenizer, convert_pose_vit
+from unipose_hf.hub.published_tokenizer import convert_text_tokenizer
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
-from unipose_hf.published_tokenizer import convert_text_tokenizer
 
 CODEBOOK, VIT, CLIP, WIDTH, INNER = TINY.codebook, TINY.vit, TINY.clip, TINY.width, TINY.inner
 RANK, ALPHA, LINEARS = TINY.rank, TINY.alpha, TINY.linears
@@ -434,7 +434,7 @@ def test_nothing_is_left_when_writing_fails(published, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr(unipose_hf.conversion, "save_file", fail)
+    monkeypatch.setattr(unipose_hf.hub.conversion, "save_file", fail)
     refused(published, "no space left", error=OSError)
 
 

@@ -11,8 +11,8 @@ from tiny_chat import tiny_model_and_processor
 
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
-from unipose_hf.evaluation.card import ROWS, figures_table, write_card
-from unipose_hf.evaluation.held_out import choose_poses, evaluate_held_out, other_of_clip
+from unipose_hf.evaluation.protocols.held_out import choose_poses, evaluate_held_out, other_of_clip
+from unipose_hf.evaluation.reporting.card import ROWS, figures_table, write_card
 
 
 def generator(seed=0):

@@ -26,7 +26,7 @@ from unipose_hf import (
     PoseTextRetrievalModel,
     PoseTokenizerModel,
 )
-from unipose_hf.graphs import export_graphs, export_onnx
+from unipose_hf.hub.graphs import export_graphs, export_onnx
 
 JOINTWISE = dict(kernel_size=1, encoder_lengths=[], decoder_lengths=[], num_downsamples=0, quantizer="fsq")
 JOINTWISE |= dict(fsq_levels=[4, 4], code_dim=2, search_rounds=1)

@@ -16,7 +16,7 @@ from tiny_chat import tiny_model_and_processor, tiny_processor
 from transformers import AutoConfig, AutoModel, pipeline
 
 import unipose_hf
-from unipose_hf import hub
+from unipose_hf.hub import folder as hub
 from unipose_hf.modeling.processing_unipose import TASKS
 
 PICTURE = (np.arange(60 * 40 * 3).reshape(40, 60, 3) % 251).astype(np.uint8)

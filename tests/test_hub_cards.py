@@ -12,7 +12,7 @@ from tiny import CODE_OFFSET, POSE, POSE_END, POSE_START, random_rotations, tiny
 from transformers import AutoModelForCausalLM
 
 from unipose_hf.auto import BUNDLED_CHECKPOINT
-from unipose_hf.demo import PHOTO
+from unipose_hf.cli.demo import PHOTO
 
 ROOT = Path(__file__).parents[1]
 CARDS = {name: ROOT / "hub_cards" / name for name in ("unipose-7b/README.md", "pose-tokenizer.md", "space/README.md")}

@@ -13,7 +13,8 @@ from tiny_chat import tiny_model_and_processor
 from transformers import AutoModel, AutoProcessor, VitPoseBackbone
 from typer.testing import CliRunner
 
-from unipose_hf import PoseTokenizerModel, UniPoseForConditionalGeneration, cli, hub
+from unipose_hf import PoseTokenizerModel, UniPoseForConditionalGeneration, cli
+from unipose_hf.hub import folder as hub
 
 
 def run(*arguments):

@@ -12,9 +12,9 @@ from torch.utils.data import default_collate
 from unipose_hf import body
 from unipose_hf.modeling.blazepose_unipose import MIRROR, BlazePoseBackbone, BlazePoseConfig, mirror_image
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training import image_bank
-from unipose_hf.training.image_bank import ImageBankRows, build_image_bank, load_image_bank
-from unipose_hf.training.pose_encoder import (
+from unipose_hf.training.experimental import image_bank
+from unipose_hf.training.experimental.image_bank import ImageBankRows, build_image_bank, load_image_bank
+from unipose_hf.training.experimental.pose_encoder import (
     PoseEncoderTrainer,
     PoseEncoderTrainingArguments,
     blend,

@@ -23,7 +23,7 @@ from miniatures import (
 from PIL import Image
 
 from unipose_hf.data import load_posest_open_slice
-from unipose_hf.data.image_sources import read_fits
+from unipose_hf.data.builders.image_sources import read_fits
 from unipose_hf.data.licences import LICENCES
 from unipose_hf.data.picture_files import read_picture
 from unipose_hf.data.samples import make_sample

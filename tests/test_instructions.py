@@ -20,10 +20,6 @@ from unipose_hf.captions import (
     pose_geometry,
     turn_between,
 )
-from unipose_hf.captions.aggregate import group_facts, merge_entities, merge_twins
-from unipose_hf.captions.facts import POSE_FACTS, Fact
-from unipose_hf.captions.imperative_sentences import describe_changes
-from unipose_hf.captions.imperatives import INSTRUCTIONS, NEUTRAL_VERBS, WAYS
 from unipose_hf.captions.instruct import (
     _CHANGE_FACTS,
     _UNGROUPED,
@@ -33,13 +29,17 @@ from unipose_hf.captions.instruct import (
     _without_followers,
     turn_categories,
 )
-from unipose_hf.captions.joint_sets import POSECODES, SUPER_POSECODES
-from unipose_hf.captions.kinematic_chains import goals_of_changed_parts
-from unipose_hf.captions.measure import CODE_INDEX, Posecodes, sort_into_categories
-from unipose_hf.captions.measure_pairs import PAIRCODE_INDEX, Paircodes, _super_codes, target_eligibility
-from unipose_hf.captions.operators import PAIR_OPERATORS, POSE_OPERATORS
-from unipose_hf.captions.pair_sets import PAIRCODES, SUPER_PAIRCODES
-from unipose_hf.captions.scoring import _PAIR_CODES, _POSE_CODES
+from unipose_hf.captions.posecodes.facts import POSE_FACTS, Fact
+from unipose_hf.captions.posecodes.joint_sets import POSECODES, SUPER_POSECODES
+from unipose_hf.captions.posecodes.measure import CODE_INDEX, Posecodes, sort_into_categories
+from unipose_hf.captions.posecodes.measure_pairs import PAIRCODE_INDEX, Paircodes, _super_codes, target_eligibility
+from unipose_hf.captions.posecodes.operators import PAIR_OPERATORS, POSE_OPERATORS
+from unipose_hf.captions.posecodes.pair_sets import PAIRCODES, SUPER_PAIRCODES
+from unipose_hf.captions.reading.scoring import _PAIR_CODES, _POSE_CODES
+from unipose_hf.captions.writing.aggregate import group_facts, merge_entities, merge_twins
+from unipose_hf.captions.writing.imperative_sentences import describe_changes
+from unipose_hf.captions.writing.imperatives import INSTRUCTIONS, NEUTRAL_VERBS, WAYS
+from unipose_hf.captions.writing.kinematic_chains import goals_of_changed_parts
 from unipose_hf.data.open_poses import load_open_poses
 
 QUARTER = math.pi / 2

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("datasets")
 
-from unipose_hf.data import imagescript, shards
-from unipose_hf.data.build import build_data
+from unipose_hf.data.builders import imagescript, shards
+from unipose_hf.data.builders.build import build_data
 
 SIZE, KILLS = 40, 5
 OPTIONS = dict(size=SIZE, picture_size=64, progress=False)
@@ -49,7 +49,7 @@ def contents(out):
 def test_kills_at_random_moments_lose_nothing(tmp_path):
     # a server that has imported everything makes new processes in no time, and they have no threads yet
     fresh = multiprocessing.get_context("forkserver")
-    fresh.set_forkserver_preload(["unipose_hf.data.build", "datasets", "unipose_hf.data.rendering"])
+    fresh.set_forkserver_preload(["unipose_hf.data.builders.build", "datasets", "unipose_hf.data.synthesis.rendering"])
 
     def run(out, processes, seconds=None):
         child = fresh.Process(target=build, args=(out, processes))

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 pytest.importorskip("datasets")
 
 from unipose_hf.cli import app
-from unipose_hf.data.build import build_data
-from unipose_hf.data.image_sources import Source
-from unipose_hf.data.labelled_people import find_fault, labelling_prompt, parse_labels
-from unipose_hf.data.language_models import Endpoint
-from unipose_hf.data.multi_person import build_multi_person
+from unipose_hf.data.builders.build import build_data
+from unipose_hf.data.builders.image_sources import Source
+from unipose_hf.data.builders.multi_person import build_multi_person
+from unipose_hf.data.llm.labelled_people import find_fault, labelling_prompt, parse_labels
+from unipose_hf.data.llm.language_models import Endpoint
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.records import PoseRecord
 

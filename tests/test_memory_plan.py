@@ -11,7 +11,7 @@ from transformers import AutoModelForMultimodalLM, BitsAndBytesConfig
 from typer.testing import CliRunner
 
 from unipose_hf import cli
-from unipose_hf.memory_plan import plan_memory, read_config, say_plan
+from unipose_hf.cli.memory_plan import plan_memory, read_config, say_plan
 from unipose_hf.modeling.generation_unipose import CACHE_KEY
 
 PUBLISHED = Path(__file__).parents[1] / "hub_cards/unipose-7b/config.json"
@@ -97,7 +97,7 @@ def test_the_table_says_what_fits():
 
 
 def test_doctor_plans_a_folder_and_names_what_is_no_model(tmp_path, monkeypatch):
-    monkeypatch.setattr("unipose_hf.doctor.examine", lambda say: True)
+    monkeypatch.setattr("unipose_hf.cli.doctor.examine", lambda say: True)
     tiny_config().save_pretrained(tmp_path)
     done = CliRunner().invoke(cli.app, ["doctor", "--model", str(tmp_path)])
     assert done.exit_code == 0 and "cache, 1,000 tokens" in done.stdout

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import unipose_hf.evaluation
-from unipose_hf.evaluation import fid, geodesic_error, mpjpe, pa_mpjpe, pve, r_precision, retrieval_recall
-from unipose_hf.evaluation.metrics import errors_over_samples
-from unipose_hf.evaluation.retrieval_metrics import _draw_others, match_ranks, sampled_recall
+from unipose_hf.evaluation import geodesic_error, mpjpe, pa_mpjpe, pve, r_precision, retrieval_recall
+from unipose_hf.evaluation.metrics import fid
+from unipose_hf.evaluation.metrics.pose_errors import errors_over_samples
+from unipose_hf.evaluation.metrics.retrieval_metrics import _draw_others, match_ranks, sampled_recall
 
 
 def random(*shape, seed=0):
@@ -91,7 +92,7 @@ def test_recall_equals_a_plain_sort(monkeypatch):
     assert 0 < expected[1] < expected[10] < 100
     back = [(-(texts @ pose)).argsort(stable=True).tolist().index(row) for row, pose in enumerate(poses)]
     for tile in (2048, 9):
-        monkeypatch.setattr("unipose_hf.evaluation.retrieval_metrics.TILE", tile)
+        monkeypatch.setattr("unipose_hf.evaluation.metrics.retrieval_metrics.TILE", tile)
         both = retrieval_recall(texts, poses)
         assert {k: both[f"t2p_r@{k}"] for k in expected} == pytest.approx(expected)
         assert both["p2t_r@5"] == pytest.approx(100 * sum(p < 5 for p in back) / 70)
@@ -118,7 +119,7 @@ def test_embedding_everything_alike_gains_nothing():
 
 def test_rows_that_are_there_twice_share_their_place(monkeypatch):
     """Wherever they stand: not all products of matrices round alike."""
-    monkeypatch.setattr("unipose_hf.evaluation.retrieval_metrics.TILE", 7)
+    monkeypatch.setattr("unipose_hf.evaluation.metrics.retrieval_metrics.TILE", 7)
     once = unit(30, 64)
     twice = torch.cat([once, once])
     for level in match_ranks(twice, twice)[1]:

@@ -10,7 +10,7 @@ import roma
 import torch
 
 from unipose_hf.body import JOINT_NAMES, PARENTS, forward_kinematics, load_body, remove_yaw
-from unipose_hf.data.motion import parse_bvh, read_bvh, read_deepmimic
+from unipose_hf.data.formats.motion import parse_bvh, read_bvh, read_deepmimic
 from unipose_hf.data.open_poses import dequantise, load_open_poses, quantise
 from unipose_hf.data.pack_open_poses import CLIPS, TEST_CLIPS, distinct
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from unipose_hf.captions import caption_poses, codes_satisfied, pose_geometry
 from unipose_hf.cli import app
-from unipose_hf.data.multi_person import colour_name, hints_at, render_group
+from unipose_hf.data.builders.multi_person import colour_name, hints_at, render_group
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.samples import make_sample
 from unipose_hf.visualization.outfit import Outfit

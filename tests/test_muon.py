@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.experimental.muon import MuonWithAdamW, muon_groups
 
 
 class Model(nn.Module):

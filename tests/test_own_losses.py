@@ -14,7 +14,11 @@ from tiny import BLAZEPOSE
 from tiny_training import arguments, text_model_and_processor
 
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
-from unipose_hf.training.pose_encoder import PoseEncoderTrainer, PoseEncoderTrainingArguments, with_pose_head
+from unipose_hf.training.experimental.pose_encoder import (
+    PoseEncoderTrainer,
+    PoseEncoderTrainingArguments,
+    with_pose_head,
+)
 from unipose_hf.training.trainer import UniPoseTrainer
 
 PLAIN = dict(optim="sgd", max_grad_norm=0.0, lr_scheduler_type="constant", warmup_steps=0, weight_decay=0.0)

@@ -8,8 +8,8 @@ from tiny_training import arguments, some_samples
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.training import own_texts as module
-from unipose_hf.training.own_texts import FALSE, own_texts, sentence_values
+from unipose_hf.training.experimental import own_texts as module
+from unipose_hf.training.experimental.own_texts import FALSE, own_texts, sentence_values
 from unipose_hf.training.trainer import UniPoseTrainer
 
 POSES = load_open_poses("test").axis_angle[::60]  # (8, 22, 3)

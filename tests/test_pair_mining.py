@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from unipose_hf.data import pair_mining
-from unipose_hf.data.pair_mining import (
+from unipose_hf.data.mining import pair_mining
+from unipose_hf.data.mining.pair_mining import (
     cosine_neighbours,
     low_level_properties,
     mine_across_motions,

@@ -26,8 +26,8 @@ from unipose_hf import (
 )
 from unipose_hf.body import JOINT_NAMES
 from unipose_hf.data.language.composer import Composer
-from unipose_hf.evaluation.held_out_retrieval import evaluate_described, evaluate_retrieval
-from unipose_hf.hub import export
+from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
+from unipose_hf.hub.folder import export
 from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_loss, sigmoid_loss
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix

@@ -20,7 +20,7 @@ from tiny import random_rotations, tiny_pose_config
 
 from unipose_hf.body import JOINT_NAMES, load_body
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
+from unipose_hf.evaluation.metrics.pose_errors import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.pose_rows import PoseRows

@@ -7,10 +7,10 @@ from tiny_chat import tiny_model_and_processor
 from tiny_training import arguments, some_samples
 
 from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body
-from unipose_hf.captions.joint_sets import POSECODES
+from unipose_hf.captions.posecodes.joint_sets import POSECODES
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.reading_loss import (
+from unipose_hf.training.experimental.reading_loss import (
     _JOINTS,
     ONE_METRE,
     ONE_METRE_OF_RELATIONS,

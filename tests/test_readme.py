@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.cli import app
-from unipose_hf.evaluation.card import figures_table
+from unipose_hf.evaluation.reporting.card import figures_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

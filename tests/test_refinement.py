@@ -9,10 +9,10 @@ from language_server import Server
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.captions.flip import flip_text
-from unipose_hf.data.language_models import Endpoint, LocalModel
+from unipose_hf.data.llm.language_models import Endpoint, LocalModel
+from unipose_hf.data.llm.refinement import Request, find_fault, refine_texts, refinement_prompt
+from unipose_hf.data.llm.side_claims import swapped_sides
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.refinement import Request, find_fault, refine_texts, refinement_prompt
-from unipose_hf.data.side_claims import swapped_sides
 
 CODES = (
     ("angle/left_hip|left_knee|left_ankle", "right angle"),

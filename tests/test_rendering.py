@@ -7,7 +7,7 @@ import roma
 import torch
 
 from unipose_hf.body import load_body
-from unipose_hf.data.rendering import render_training_images
+from unipose_hf.data.synthesis.rendering import render_training_images
 
 POSES = torch.randn(12, 22, 3, generator=torch.Generator().manual_seed(0)) * 0.3
 

@@ -23,12 +23,11 @@ from unipose_hf.body import JOINT_NAMES, PARENTS, load_body, remove_yaw
 from unipose_hf.cli.evaluating import _gendered
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.records import PairRecord, PoseRecord
-from unipose_hf.evaluation import cases, mpjpe, pa_mpjpe, r_precision, run
-from unipose_hf.evaluation.ablations import ABLATIONS, ablation_rows
-from unipose_hf.evaluation.held_out import _HeldOut, choose_poses
-from unipose_hf.evaluation.open_set import OPEN_DATA, REASONING, OpenSet
-from unipose_hf.evaluation.paper_sets import _drawn, _pair, paper_sets, read_samples
-from unipose_hf.evaluation.pose_protocols import (
+from unipose_hf.evaluation import mpjpe, pa_mpjpe, r_precision, run
+from unipose_hf.evaluation.protocols.held_out import _HeldOut, choose_poses
+from unipose_hf.evaluation.protocols.open_set import OPEN_DATA, REASONING, OpenSet
+from unipose_hf.evaluation.protocols.paper_sets import _drawn, _pair, paper_sets, read_samples
+from unipose_hf.evaluation.protocols.pose_protocols import (
     FULL_SET,
     ONE_ANSWER,
     image_to_pose,
@@ -39,17 +38,19 @@ from unipose_hf.evaluation.pose_protocols import (
     text_to_pose,
     tokenizer,
 )
-from unipose_hf.evaluation.protocol_joints import (
+from unipose_hf.evaluation.protocols.protocol_joints import (
     body_joints,
     fourteen_body_joints,
     fourteen_mesh_joints,
     twenty_four_joints,
 )
-from unipose_hf.evaluation.published import PUBLISHED, UNIPOSE_SPREAD, WHERE
-from unipose_hf.evaluation.report import OURS, report_text, tables
-from unipose_hf.evaluation.results import Embedder, Figure, Result, Setting, over_seeds
-from unipose_hf.evaluation.samples import question, references, words
-from unipose_hf.evaluation.text_protocols import TEXT_PROTOCOL, pool_protocol, pose_diff, pose_to_text
+from unipose_hf.evaluation.protocols.samples import question, references, words
+from unipose_hf.evaluation.protocols.text_protocols import TEXT_PROTOCOL, pool_protocol, pose_diff, pose_to_text
+from unipose_hf.evaluation.reporting import cases
+from unipose_hf.evaluation.reporting.ablations import ABLATIONS, ablation_rows
+from unipose_hf.evaluation.reporting.published import PUBLISHED, UNIPOSE_SPREAD, WHERE
+from unipose_hf.evaluation.reporting.report import OURS, report_text, tables
+from unipose_hf.evaluation.reporting.results import Embedder, Figure, Result, Setting, over_seeds
 from unipose_hf.modeling.processing_unipose import TASKS, task_messages
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
@@ -196,12 +197,12 @@ def test_reasoning_finds_the_person_meant(tiny, open_set, monkeypatch):
 
         return stand_in
 
-    monkeypatch.setattr("unipose_hf.evaluation.pose_protocols.answer_poses", answer(True))
+    monkeypatch.setattr("unipose_hf.evaluation.protocols.pose_protocols.answer_poses", answer(True))
     result = reasoning_image_to_pose(samples, setting(tiny))
     [figures] = means(result).values()
     assert result.task == REASONING and figures["person_found"] == 100 and figures["mpjpe_mm"] < 0.01
     assert figures["mpjpe_mm_without_words"] > 10 and 25 <= figures["person_found_by_chance"] <= 50
-    monkeypatch.setattr("unipose_hf.evaluation.pose_protocols.answer_poses", answer(False))
+    monkeypatch.setattr("unipose_hf.evaluation.protocols.pose_protocols.answer_poses", answer(False))
     [figures] = means(reasoning_image_to_pose(samples, setting(tiny))).values()
     assert figures["person_found"] < 100
 
@@ -212,7 +213,8 @@ class Parrot:
     def __init__(self, monkeypatch, samples):
         said = iter([references(sample)[0] for sample in samples])
         monkeypatch.setattr(
-            "unipose_hf.evaluation.text_protocols.answer_texts", lambda setting, chats: [next(said) for _ in chats]
+            "unipose_hf.evaluation.protocols.text_protocols.answer_texts",
+            lambda setting, chats: [next(said) for _ in chats],
         )
 
 
@@ -220,7 +222,7 @@ def test_text_tasks_of_a_perfect_model(tiny, open_set, monkeypatch):
     samples = open_set.samples("pose-to-text")
     Parrot(monkeypatch, samples)
     no_words = SimpleNamespace(synsets=lambda word: [])
-    monkeypatch.setattr("unipose_hf.evaluation.text_metrics.find_wordnet", lambda: no_words)
+    monkeypatch.setattr("unipose_hf.evaluation.metrics.text_metrics.find_wordnet", lambda: no_words)
     result = pose_to_text(samples, setting(tiny))
     found = means(result)
     assert found["all references"]["bleu4"] == pytest.approx(100) == found["all references"]["rouge_l"]
@@ -244,7 +246,7 @@ def test_what_is_missing_is_named(tiny, open_set, monkeypatch):
     def no_wordnet(*_):
         raise FileNotFoundError("METEOR needs WordNet")
 
-    monkeypatch.setattr("unipose_hf.evaluation.text_protocols.meteor", no_wordnet)
+    monkeypatch.setattr("unipose_hf.evaluation.protocols.text_protocols.meteor", no_wordnet)
     result = pose_diff(samples, setting(tiny, pair_retrieval=None))
     assert result.missing["METEOR"] == "METEOR needs WordNet"
     assert "--pair-retrieval" in result.missing["R-precision"] and list(result.figures) == [
@@ -348,7 +350,7 @@ def answered_by_the_truth(monkeypatch):
         return axis_angle_to_matrix(torch.stack([torch.as_tensor(pose).float() for pose in truths]))
 
     truths = []
-    monkeypatch.setattr("unipose_hf.evaluation.pose_protocols.answer_poses", answer)
+    monkeypatch.setattr("unipose_hf.evaluation.protocols.pose_protocols.answer_poses", answer)
     return truths
 
 

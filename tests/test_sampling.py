@@ -8,10 +8,10 @@ import roma
 import torch
 
 from unipose_hf.body import JOINT_NAMES, load_body, mirror_pose
-from unipose_hf.data.joint_limits import clamp_to_limits, from_swing_twist, mirror_coordinates, swing_twist
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.sampling import PoseSampler, random_global_turn
-from unipose_hf.data.self_contact import SelfContact, _segment_distance
+from unipose_hf.data.synthesis.joint_limits import clamp_to_limits, from_swing_twist, mirror_coordinates, swing_twist
+from unipose_hf.data.synthesis.sampling import PoseSampler, random_global_turn
+from unipose_hf.data.synthesis.self_contact import SelfContact, _segment_distance
 
 
 @pytest.fixture(scope="module")

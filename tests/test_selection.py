@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from unipose_hf.data import farthest_points, selection
+from unipose_hf.data import farthest_points
+from unipose_hf.data.mining import selection
 
 
 @pytest.fixture(autouse=True)

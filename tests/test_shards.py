@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("datasets")
 
-from unipose_hf.data import shards
-from unipose_hf.data.dataset_card import write_card
-from unipose_hf.data.publishing import push_dataset
-from unipose_hf.data.shards import keep_plan, write_shards
+from unipose_hf.data.builders import shards
+from unipose_hf.data.builders.dataset_card import write_card
+from unipose_hf.data.builders.publishing import push_dataset
+from unipose_hf.data.builders.shards import keep_plan, write_shards
 
 ROWS = 40  # shards of ROWS // 4
 

@@ -18,10 +18,10 @@ from miniatures import (
 from typer.testing import CliRunner
 
 from unipose_hf.cli import app
+from unipose_hf.cli.doctor import list_data
 from unipose_hf.data.inventory import take_stock
 from unipose_hf.data.licences import LICENCES
 from unipose_hf.data.sources import amass, smpl_npz
-from unipose_hf.doctor import list_data
 
 
 def test_one_warning_also_when_the_reader_stops_early(tmp_path):

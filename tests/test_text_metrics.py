@@ -8,7 +8,14 @@ import pytest
 
 from unipose_hf.captions import caption_poses
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.evaluation.text_metrics import bleu4, meteor, meteor_each, posecode_truth, rouge_l, rouge_l_each
+from unipose_hf.evaluation.metrics.text_metrics import (
+    bleu4,
+    meteor,
+    meteor_each,
+    posecode_truth,
+    rouge_l,
+    rouge_l_each,
+)
 
 pytest.importorskip("sacrebleu")
 pytest.importorskip("rouge_score")

@@ -13,9 +13,9 @@ import pytest
 from miniatures import write_sequence
 
 from unipose_hf.body import load_body
-from unipose_hf.data.plain_files import read_npz, read_npz_object
 from unipose_hf.data.sources import threedpw
 from unipose_hf.files import unpickle
+from unipose_hf.files.plain import read_npz, read_npz_object
 from unipose_hf.files.unpickle import read_pickle
 
 

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from unipose_hf.evaluation import wordnet
-from unipose_hf.evaluation.text_metrics import meteor
-from unipose_hf.evaluation.wordnet import FILES, PARTS, find_wordnet
+from unipose_hf.evaluation.metrics import wordnet
+from unipose_hf.evaluation.metrics.text_metrics import meteor
+from unipose_hf.evaluation.metrics.wordnet import FILES, PARTS, find_wordnet
 
 pytest.importorskip("nltk")
 

@@ -14,9 +14,9 @@ from safetensors.torch import save_file
 
 from unipose_hf import Pose, PoseTokenizerConfig, PoseTokenizerModel
 from unipose_hf.body.bake import write_asset
-from unipose_hf.data.selection import farthest_points
+from unipose_hf.data.mining.selection import farthest_points
 from unipose_hf.files.write import folder_beside, replacing
-from unipose_hf.hub import export
+from unipose_hf.hub.folder import export
 from unipose_hf.modeling.pose_unipose import SUFFIXES
 
 

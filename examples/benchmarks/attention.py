@@ -10,7 +10,7 @@ poses. Both see the same samples in the same order. Killed and started again, it
 import argparse
 from pathlib import Path
 
-from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 from unipose_hf.training.arguments import UniPoseSFTConfig

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from captions import header
 
-from unipose_hf.conversion import convert
+from unipose_hf.hub.conversion import convert
 
 # The files to convert are made as the tests make theirs.
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))

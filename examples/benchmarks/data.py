@@ -22,15 +22,15 @@ from captions import header, varied_poses
 
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.captions import caption_poses, instruct_pairs
-from unipose_hf.data.build import build_data
-from unipose_hf.data.imagediff import joint_features
-from unipose_hf.data.imagescript import VERSIONS
-from unipose_hf.data.language_models import Endpoint
-from unipose_hf.data.pair_mining import low_level_properties, mine_image_pairs
-from unipose_hf.data.pose_pool import gather_pool
+from unipose_hf.data.builders.build import build_data
+from unipose_hf.data.builders.imagediff import joint_features
+from unipose_hf.data.builders.imagescript import VERSIONS
+from unipose_hf.data.llm.language_models import Endpoint
+from unipose_hf.data.llm.refinement import Request, refine_texts
+from unipose_hf.data.mining.pair_mining import low_level_properties, mine_image_pairs
+from unipose_hf.data.mining.pose_pool import gather_pool
 from unipose_hf.data.records import PoseRecord
-from unipose_hf.data.refinement import Request, refine_texts
-from unipose_hf.data.rendering import render_training_images
+from unipose_hf.data.synthesis.rendering import render_training_images
 
 
 def timed(work):

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from attention import ROWS, arguments  # beside this file
 
-from unipose_hf.evaluation.held_out import evaluate_held_out
+from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
 from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
-from unipose_hf.training.image_bank import load_image_bank
+from unipose_hf.training.experimental.image_bank import load_image_bank
 from unipose_hf.training.open_samples import open_samples
 from unipose_hf.training.trainer import UniPoseTrainer
 

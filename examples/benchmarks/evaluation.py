@@ -17,7 +17,8 @@ import time
 import torch
 from captions import header  # beside this file
 
-from unipose_hf.evaluation import fid, pa_mpjpe, r_precision, retrieval_recall
+from unipose_hf.evaluation import pa_mpjpe, r_precision, retrieval_recall
+from unipose_hf.evaluation.metrics import fid
 
 WIDTH = 512  # of embeddings, as the published retrieval models have
 POSES = 20_000

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM, LogitsProcessor, LogitsProcessorList, pipeline
 
 import unipose_hf  # noqa: F401  registers the pipelines
-from unipose_hf.demo import PHOTO
+from unipose_hf.cli.demo import PHOTO
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
 from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor, load_picture
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel

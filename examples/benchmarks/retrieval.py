@@ -17,7 +17,7 @@ import torch
 from captions import header  # beside this file
 
 from unipose_hf.captions import caption_poses, instruct_pairs
-from unipose_hf.evaluation.held_out_retrieval import evaluate_retrieval
+from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_retrieval
 from unipose_hf.training.drawn_texts import DrawnRows, draw_captions
 from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import (

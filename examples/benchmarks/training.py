@@ -33,7 +33,7 @@ from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import UniPoseCollator, add_pose_codes
 from unipose_hf.training.compose import compose
-from unipose_hf.training.muon import MuonWithAdamW, muon_groups
+from unipose_hf.training.experimental.muon import MuonWithAdamW, muon_groups
 from unipose_hf.training.row_samples import row_samples
 from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 from unipose_hf.training.stages import stage_tasks

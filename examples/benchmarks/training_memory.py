@@ -17,7 +17,7 @@ from captions import header
 from torch import nn
 from transformers import AutoModel, CLIPVisionConfig, LlamaConfig, VitPoseBackboneConfig
 
-from unipose_hf.memory_plan import plan_memory, read_config
+from unipose_hf.cli.memory_plan import plan_memory, read_config
 from unipose_hf.modeling.configuration_unipose import UniPoseConfig
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.training.trainer import LINEAR_LAYERS

@@ -1,51 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
 """One model that reads, describes, compares, estimates, generates and edits 3D human poses."""
 
-import importlib
-
+from . import auto as _auto  # noqa: F401  the Auto classes and `pipeline("image-to-pose")` know UniPose from here on
 from .assets import sample
+from .data.language import named_pose, search_poses
+from .modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
+from .modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
+from .modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
+from .modeling.image_processing_unipose import UniPoseImageProcessor
+from .modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
+from .modeling.modeling_pose_tokenizer import PoseTokenizerModel
+from .modeling.modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
+from .modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
+from .modeling.pipeline_unipose import (
+    ImageDiffPipeline,
+    ImageToPosePipeline,
+    ImageToPoseTextPipeline,
+    PoseDiffPipeline,
+    PoseEditingPipeline,
+    PoseToTextPipeline,
+    TextToPosePipeline,
+)
+from .modeling.pose_unipose import Pose
+from .modeling.processing_unipose import TASKS, UniPoseProcessor, add_pose_tokens, task_messages
 
 __version__ = "0.1.0"
 
-# Public names and the modules they come from; a name is imported when it is first used.
-_PUBLIC = {
-    "pose_unipose": ["Pose"],
-    "configuration_unipose": ["PoseTokenizerConfig", "UniPoseConfig"],
-    "configuration_pose_retrieval": ["PosePairTextRetrievalConfig", "PoseTextRetrievalConfig"],
-    "blazepose_unipose": ["BlazePoseBackbone", "BlazePoseConfig"],
-    "modeling_pose_tokenizer": ["PoseTokenizerModel"],
-    "modeling_pose_retrieval": ["PosePairTextRetrievalModel", "PoseTextRetrievalModel"],
-    "modeling_unipose": ["UniPoseForConditionalGeneration", "UniPoseModel"],
-    "image_processing_unipose": ["UniPoseImageProcessor"],
-    "processing_unipose": ["TASKS", "UniPoseProcessor", "add_pose_tokens", "task_messages"],
-    "pipeline_pose_retrieval": ["PoseRetrievalPipeline"],
-    "pipeline_unipose": [
-        "ImageDiffPipeline",
-        "ImageToPosePipeline",
-        "ImageToPoseTextPipeline",
-        "PoseDiffPipeline",
-        "PoseEditingPipeline",
-        "PoseToTextPipeline",
-        "TextToPosePipeline",
-    ],
-}
-_PUBLIC = {f"modeling.{module}": names for module, names in _PUBLIC.items()}
-_PUBLIC["data.language"] = ["named_pose", "search_poses"]
-_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
-
-__all__ = ["__version__", "sample", *sorted(_MODULE_OF)]
-
-
-def __getattr__(name):
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted({*globals(), *_MODULE_OF})
-
-
-importlib.import_module(".auto", __name__)  # so that `pipeline("image-to-pose")` and the Auto classes know UniPose
+__all__ = [
+    "TASKS",
+    "BlazePoseBackbone",
+    "BlazePoseConfig",
+    "ImageDiffPipeline",
+    "ImageToPosePipeline",
+    "ImageToPoseTextPipeline",
+    "Pose",
+    "PoseDiffPipeline",
+    "PoseEditingPipeline",
+    "PosePairTextRetrievalConfig",
+    "PosePairTextRetrievalModel",
+    "PoseRetrievalPipeline",
+    "PoseTextRetrievalConfig",
+    "PoseTextRetrievalModel",
+    "PoseToTextPipeline",
+    "PoseTokenizerConfig",
+    "PoseTokenizerModel",
+    "TextToPosePipeline",
+    "UniPoseConfig",
+    "UniPoseForConditionalGeneration",
+    "UniPoseImageProcessor",
+    "UniPoseModel",
+    "UniPoseProcessor",
+    "__version__",
+    "add_pose_tokens",
+    "named_pose",
+    "sample",
+    "search_poses",
+    "task_messages",
+]

@@ -37,23 +37,6 @@ def bundled_checkpoint(task: str) -> Path:
     return PLAIN_CHECKPOINT if asked_in_words else BUNDLED_CHECKPOINT
 
 
-class _BundledDefault(dict):
-    """What the library reads as the default model of a task: `["model"]` is (folder, revision). A dict, so that the
-    check for the folder waits until somebody asks for it."""
-
-    def __init__(self, task):
-        super().__init__(model=None)
-        self.task = task
-
-    def __getitem__(self, key):
-        folder = bundled_checkpoint(self.task)
-        if not (folder / "config.json").is_file():
-            raise FileNotFoundError(
-                f"The bundled checkpoint is missing from {folder}; reinstall unipose-hf or give model=..."
-            )
-        return str(folder), None
-
-
 @contextlib.contextmanager
 def _no_bar_of_weights():
     """While weights are read; the bar of a download stays."""
@@ -86,10 +69,6 @@ class _QuietModel(AutoModel):
             return super().from_pretrained(*args, **kwargs)
 
 
-def _is_not_about_the_bundled_model(record):
-    return not any(str(folder) in record.getMessage() for folder in (BUNDLED_CHECKPOINT, PLAIN_CHECKPOINT))
-
-
 def register():
     """Register configurations, models, processors and pipelines; calling it again changes nothing."""
     for config_class, model_class in (
@@ -116,15 +95,13 @@ def register():
                 task,
                 pipeline_class,
                 pt_model=(_QuietModelForMultimodalLM,),
-                default=_BundledDefault(task),
+                default={"model": (str(bundled_checkpoint(task)), None)},
                 type="multimodal",
             )
     if "pose-retrieval" not in PIPELINE_REGISTRY.supported_tasks:
         PIPELINE_REGISTRY.register_pipeline(
             "pose-retrieval", PoseRetrievalPipeline, pt_model=(_QuietModel,), type="multimodal"
         )
-    # The library warns that a default model may change under the user. This one has the version of the package.
-    logging.get_logger("transformers.pipelines").addFilter(_is_not_about_the_bundled_model)
 
 
 register()

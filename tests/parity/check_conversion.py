@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import unipose_hf
-from unipose_hf.conversion import convert, convert_pose_vit
+from unipose_hf.hub.conversion import convert, convert_pose_vit
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
 PROMPTS = {

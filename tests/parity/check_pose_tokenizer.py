@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from unipose_hf.conversion import convert_pose_tokenizer
+from unipose_hf.hub.conversion import convert_pose_tokenizer
 
 folder = Path(sys.argv[1])
 expected = load_file(folder / "expected.safetensors")

@@ -4,10 +4,10 @@
 from .describe import CAPTION_VERSIONS, CaptionVersion, caption_joints, caption_poses, pose_geometry
 from .flip import flip_text
 from .instruct import INSTRUCTION_VERSIONS, InstructionVersion, instruct_pairs, turn_between
-from .measure import Posecodes, caption_eligibility, measure_posecodes
-from .measure_pairs import Paircodes, instruction_eligibility, measure_paircodes, target_eligibility
-from .read import Reading, read_caption, read_instruction
-from .scoring import TextTruth, codes_satisfied, codes_true, paircodes_satisfied, paircodes_true
+from .posecodes.measure import Posecodes, caption_eligibility, measure_posecodes
+from .posecodes.measure_pairs import Paircodes, instruction_eligibility, measure_paircodes, target_eligibility
+from .reading.read import Reading, read_caption, read_instruction
+from .reading.scoring import TextTruth, codes_satisfied, codes_true, paircodes_satisfied, paircodes_true
 
 __all__ = [
     "CAPTION_VERSIONS",

@@ -12,7 +12,12 @@ import roma
 import torch
 
 from ..body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
-from .aggregate import (
+from .posecodes.facts import POSE_FACTS, TORSO_VERTICAL
+from .posecodes.joint_sets import POSECODES, SUPER_POSECODES
+from .posecodes.measure import CODE_INDEX, caption_eligibility, check_points, check_rotations, measure_posecodes
+from .posecodes.noise import blur_posecodes
+from .posecodes.operators import POSE_OPERATORS
+from .writing.aggregate import (
     group_facts,
     merge_entities,
     merge_twins,
@@ -21,14 +26,9 @@ from .aggregate import (
     skip_some,
     swap_sides,
 )
-from .body_tree import order_groups
-from .choice import choose_facts
-from .facts import POSE_FACTS, TORSO_VERTICAL
-from .joint_sets import POSECODES, SUPER_POSECODES
-from .measure import CODE_INDEX, caption_eligibility, check_points, check_rotations, measure_posecodes
-from .noise import blur_posecodes
-from .operators import POSE_OPERATORS
-from .sentences import describe_groups
+from .writing.body_tree import order_groups
+from .writing.choice import choose_facts
+from .writing.sentences import describe_groups
 
 CHUNK = 4096  # poses measured at once; bounds the memory
 SWAYS = 3  # ways in which a statement that is steady is tried

@@ -8,25 +8,25 @@ import numpy as np
 import roma
 import torch
 
-from .aggregate import group_facts, merge_entities, merge_twins, skip_some, swap_sides
-from .body_tree import order_groups
 from .describe import CHUNK, _senses, pose_geometry, seeded_random, swayed, unmoved
-from .facts import POSE_FACTS, fact_of
-from .imperative_sentences import describe_changes, describe_turn
-from .imperatives import DETERMINERS, KEEP_POSE
-from .kinematic_chains import goals_of_changed_parts
-from .measure import check_rotations, measure_posecodes, sort_into_categories
-from .measure_pairs import (
+from .posecodes.facts import POSE_FACTS, fact_of
+from .posecodes.measure import check_rotations, measure_posecodes, sort_into_categories
+from .posecodes.measure_pairs import (
     PAIRCODE_INDEX,
     blur_paircodes,
     compare_posecodes,
     instruction_eligibility,
     target_eligibility,
 )
-from .noise import blur_posecodes
-from .operators import PAIR_OPERATORS, TURN_OPERATOR
-from .pair_sets import PAIRCODES, SUPER_PAIRCODES
-from .sentences import pick
+from .posecodes.noise import blur_posecodes
+from .posecodes.operators import PAIR_OPERATORS, TURN_OPERATOR
+from .posecodes.pair_sets import PAIRCODES, SUPER_PAIRCODES
+from .writing.aggregate import group_facts, merge_entities, merge_twins, skip_some, swap_sides
+from .writing.body_tree import order_groups
+from .writing.imperative_sentences import describe_changes, describe_turn
+from .writing.imperatives import DETERMINERS, KEEP_POSE
+from .writing.kinematic_chains import goals_of_changed_parts
+from .writing.sentences import pick
 
 # A change of this size (degrees, metres) counts 1; hands and feet tell more than the joints that carry them.
 _SCALE = {"pair_distance": 0.15, "pair_x": 0.25, "pair_y": 0.25, "pair_z": 0.25}

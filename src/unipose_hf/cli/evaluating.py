@@ -76,8 +76,9 @@ def evaluate(
         _report(output, tasks, model, count, beside or [], **of_report)
         return
     loaded = load(model)
-    from ..evaluation.card import figures_table
-    from ..evaluation.held_out import evaluate_held_out
+    from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
+    from unipose_hf.evaluation.reporting.card import figures_table
+
     from ..modeling.pose_unipose import write_file
 
     with contextlib.redirect_stdout(sys.stderr):  # it tells how far it is
@@ -89,11 +90,12 @@ def evaluate(
 
 
 def _report(output, tasks, model, count, beside, data, body, regressor, retrieval, pair_retrieval) -> None:
+    from unipose_hf.evaluation.protocols.open_set import OPEN_DATA, OpenSet
+    from unipose_hf.evaluation.reporting.results import Setting
+
     from .. import auto
     from ..body import load_body
     from ..evaluation import run
-    from ..evaluation.open_set import OPEN_DATA, OpenSet
-    from ..evaluation.results import Setting
 
     names = run.check_tasks(list(run.MEASUREMENTS) if tasks is None else [name.strip() for name in tasks.split(",")])
     others = {}
@@ -136,7 +138,7 @@ def _gendered(body: Path | None) -> dict[str, Path]:
 def _embedder(folder: Path):
     from transformers import AutoModel, AutoTokenizer
 
-    from ..evaluation.embedding import embedder
+    from unipose_hf.evaluation.metrics.embedding import embedder
 
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"There is no config.json in the folder {folder}; give that of a retrieval model.")

@@ -33,8 +33,9 @@ def find_folder(model: str | Path | None, wanted: str | None = None) -> Path:
 
 def load(model: str | Path | None, task: str | None = None):
     """The model and processor of a folder or of the Hub; by default the bundled ones, of a task where one is given."""
+    from unipose_hf.hub.folder import check_fit, edited_code
+
     from .. import auto
-    from ..hub import check_fit, edited_code
     from ..modeling.modeling_unipose import UniPoseForConditionalGeneration
     from ..modeling.processing_unipose import UniPoseProcessor
 

@@ -31,7 +31,8 @@ def estimate(
     names = result_names(images, output)
     make_folder(output)
     run = open_pipeline("image-to-pose", model)
-    from ..figures import Cell
+    from unipose_hf.visualization.panels import Cell
+
     from ..modeling.image_processing_unipose import load_picture
 
     for image, name in zip(images, names, strict=True):
@@ -71,7 +72,7 @@ def edit(
     model: Model = None,
 ) -> None:
     """Change a pose as an instruction says."""
-    from ..data.pose_files import read_pose
+    from unipose_hf.data.formats.pose_files import read_pose
 
     _check_pose_target(output)
     start = read_pose(pose, frame, **reading(up, facing, joint_map, person))
@@ -95,7 +96,7 @@ def render(
     elevation: Annotated[float, typer.Option(help="How far from above, in degrees.")] = 10,
 ) -> None:
     """Draw the body in a pose of a file."""
-    from ..data.pose_files import read_pose
+    from unipose_hf.data.formats.pose_files import read_pose
 
     output = Path(f"{file.stem}.png") if output is None else output
     if output.suffix.lower() not in _PICTURES:
@@ -119,7 +120,7 @@ def _save(answer: dict, output: Path, shown) -> None:
     answer["pose"].save(output)
     written = str(output)
     if shown:
-        from ..figures import Cell
+        from unipose_hf.visualization.panels import Cell
 
         title, text, *start = shown
         before = [Cell(pose.render(azimuth=0, elevation=3), "before") for pose in start]
@@ -129,7 +130,7 @@ def _save(answer: dict, output: Path, shown) -> None:
 
 
 def _draw(path: Path, title: str, given: list, pose) -> None:
-    from ..figures import VIEWS, Cell, Panel, draw_panel, save_png
+    from unipose_hf.visualization.panels import VIEWS, Cell, Panel, draw_panel, save_png
 
     views = tuple(Cell(pose.render(**view), label) for label, view in VIEWS.items())
     save_png(draw_panel(Panel(title, tuple(given), views)), path)

@@ -32,7 +32,7 @@ def convert(
     max_shard_size: Annotated[str, typer.Option(help="Of a file of weights; memory holds about one.")] = "5GB",
 ) -> None:
     """Turn published weights into a folder for the Hub: all four parts, or --pose-vqvae or --pose-vit alone."""
-    from ..conversion import convert as convert_parts
+    from unipose_hf.hub.conversion import convert as convert_parts
 
     parts = dict(unipose=unipose, llava=llava, pose_vqvae=pose_vqvae, pose_vit=pose_vit)
     options = dict(clip_heads=clip_heads, pose_vit_heads=pose_vit_heads, max_shard_size=max_shard_size)
@@ -55,8 +55,8 @@ def export(
     push_to_hub: Annotated[str | None, typer.Option(help="Upload as USER/NAME.", show_default=False)] = None,
 ) -> None:
     """Write a folder for the Hub: it works there with trust_remote_code=True and without this package."""
-    from ..hub import export as export_folder
-    from ..hub import push
+    from unipose_hf.hub.folder import export as export_folder
+    from unipose_hf.hub.folder import push
 
     own_card = find_folder(model) / "README.md"
     if card is None and own_card.is_file():

@@ -38,7 +38,7 @@ Person = Annotated[
 def reading(up: str | None, facing: str | None, joint_map: Path | None, person: str | None) -> dict:
     """What `read_poses` takes beside the file."""
     if joint_map is not None:
-        from ..data.bvh_names import read_joint_map
+        from unipose_hf.data.formats.bvh_names import read_joint_map
 
         joint_map = read_joint_map(joint_map)
     return {"up": up, "facing": facing, "joint_map": joint_map, "person": person}

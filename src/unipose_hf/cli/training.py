@@ -44,8 +44,8 @@ def build_data(
     ] = None,
 ) -> None:
     """Build a data set of pictures, poses and texts, for `datasets.load_dataset(OUTPUT, "A")`."""
-    from ..data.build import build_data, language_model
-    from ..data.publishing import push_dataset
+    from unipose_hf.data.builders.build import build_data, language_model
+    from unipose_hf.data.builders.publishing import push_dataset
 
     make_folder(output)
     options = {} if picture_size is None else {"picture_size": picture_size}

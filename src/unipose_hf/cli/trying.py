@@ -36,7 +36,7 @@ def demo(
     """Run all seven tasks on a photograph and on motion capture, and leave pictures and meshes of them."""
     make_folder(output)
     loaded = load(model)
-    from ..demo import run_demo
+    from .demo import run_demo
 
     run_demo(*loaded, output, say=typer.echo, plain=load(None, "text-to-pose") if model is None else None)
 
@@ -56,10 +56,10 @@ def doctor(
     ] = None,
 ) -> None:
     """Tell what is installed, what works, and how to mend the rest. Exit code 0 if the main job works."""
-    from ..doctor import examine, list_data
+    from .doctor import examine, list_data
 
     if model is not None:
-        from ..memory_plan import available_memory, plan_memory, read_config, say_plan
+        from .memory_plan import available_memory, plan_memory, read_config, say_plan
 
         say_plan(plan_memory(read_config(find_folder(model, "*.json"))), available_memory(), typer.echo)
         typer.echo()

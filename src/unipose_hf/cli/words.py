@@ -51,7 +51,7 @@ def describe(
         raise ValueError(f"--{next(iter(given))} belongs to --by measure; the model has no use for it.")
     if by is By.measure and model is not None:
         raise ValueError("--model belongs to --by model, which was not asked for.")
-    from ..data.caption_files import caption_file, caption_files, find_pose_files, write_captions
+    from unipose_hf.data.formats.caption_files import caption_file, caption_files, find_pose_files, write_captions
 
     found = find_pose_files(files)
     told = reading(up, facing, joint_map, person)
@@ -110,7 +110,7 @@ def diff(
         raise ValueError("--seed belongs to --by measure; the model has no use for it.")
     if by is By.measure and model is not None:
         raise ValueError("--model belongs to --by model, which was not asked for.")
-    from ..data.pose_files import read_pose
+    from unipose_hf.data.formats.pose_files import read_pose
 
     told = reading(up, facing, joint_map, person)
     poses = read_pose(pose_a, frame_a, **told), read_pose(pose_b, frame_b, **told)

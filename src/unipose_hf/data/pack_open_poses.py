@@ -21,7 +21,7 @@ from torch import Tensor
 from unipose_hf.body import remove_yaw
 from unipose_hf.files.write import replacing
 
-from .motion import read_bvh, read_deepmimic
+from .formats.motion import read_bvh, read_deepmimic
 from .open_poses import OPEN_POSES_FILE, quantise
 
 TEST_CLIPS = ("kick", "dance_b", "crawl", "cmu_01_03")

@@ -44,7 +44,7 @@ def encode_picture(pixels: np.ndarray) -> bytes:
 
 
 def _render(records, seed, size):
-    from .rendering import render_training_images  # OpenGL
+    from .synthesis.rendering import render_training_images  # OpenGL
 
     made = render_training_images(np.stack([record.pose for record in records]), seed=seed, size=size)
     for pixels, pose, box in zip(made.images, made.axis_angle, made.boxes, strict=True):

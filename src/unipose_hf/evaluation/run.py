@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 from unipose_hf.modeling.pose_unipose import write_file
 
-from .cases import draw_cases
-from .open_set import REASONING, OpenSet
-from .paper_sets import paper_sets, read_samples
-from .pose_protocols import (
+from .protocols.open_set import REASONING, OpenSet
+from .protocols.paper_sets import paper_sets, read_samples
+from .protocols.pose_protocols import (
     image_to_pose,
     pose_editing,
     reasoning_image_to_pose,
@@ -26,11 +25,12 @@ from .pose_protocols import (
     text_to_pose,
     tokenizer,
 )
-from .protocol_joints import body_joints, fourteen_body_joints, fourteen_mesh_joints, twenty_four_joints
-from .published import H36M, SMPL, THREEDPW
-from .report import report_text
-from .results import Setting
-from .text_protocols import image_diff, image_to_pose_text, pose_diff, pose_to_text
+from .protocols.protocol_joints import body_joints, fourteen_body_joints, fourteen_mesh_joints, twenty_four_joints
+from .protocols.text_protocols import image_diff, image_to_pose_text, pose_diff, pose_to_text
+from .reporting.cases import draw_cases
+from .reporting.published import H36M, SMPL, THREEDPW
+from .reporting.report import report_text
+from .reporting.results import Setting
 
 # name of the measurement -> the task of the open set whose samples it takes, and the protocol
 MEASUREMENTS = {

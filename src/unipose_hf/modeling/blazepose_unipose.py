@@ -10,8 +10,8 @@ whole picture to find the person, once at a turned square cut around the hips. W
 anybody, it searches nine overlapping squares of half the picture's side.
 
 Landmarks say little of depth and nothing of how limbs are turned. A second branch of ours, `PoseHead`, may tell joints
-and rotations from the maps that the network's last stages read (`unipose_hf.training.pose_encoder` trains it), of the
-square and of its mirror image, as is usual where poses are estimated; the network itself stays as published.
+and rotations from the maps that the network's last stages read, of the square and
+of its mirror image, as is usual where poses are estimated; the network itself stays as published.
 """
 
 import itertools

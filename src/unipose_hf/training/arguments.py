@@ -30,21 +30,21 @@ class UniPoseSFTConfig(SFTConfig):
         warmup_steps: unset, 0.03 epochs, the paper's.
         use_lora: train the linear layers of the language model through LoRA; else in full, as small models can be.
         lora_r, lora_alpha, lora_dropout: of LoRA.
-        use_muon: Muon for linear layers instead of AdamW, see `unipose_hf.training.muon`; not for sharded parameters.
+        use_muon: Muon for linear layers instead of AdamW, see `training.experimental.muon`; not for sharded ones.
         table_learning_rate: beside Muon, the rate of what AdamW trains: rows of words and codes, the head. Unset, that
             of the linear layers. Rows of rare words see few samples and may take larger steps.
         joint_loss_weight, rotation_loss_weight, stated_loss_weight: weights of losses on the pose expected under the
             predicted codes, beside the paper's cross-entropy: for each metre of mean joint error, for the mean squared
-            matrix entry, and for what the text states of the pose (`unipose_hf.training.code_loss`). 0, the paper's
+            matrix entry, and for what the text states of the pose (`training.experimental.code_loss`). 0, the paper's
             choice, leaves a loss out.
         given_share: share of the answers of which some codes are given, so that poses can also be decoded in several
             steps; 0, the paper's choice, asks for all codes always. Only beside a loss on whole poses.
         reading_loss_weight: weight of a loss on how well the language model knows, within, where the joints of the
             prompt's poses and of the people in its pictures are and how they stand to each other
-            (`unipose_hf.training.reading_loss`), for each metre. 0, the paper's choice, leaves it out.
+            (`training.experimental.reading_loss`), for each metre. 0, the paper's choice, leaves it out.
         truth_loss_weight: weight of a reward for what is true in texts that the model writes itself
-            (`unipose_hf.training.own_texts`), for a model that can write already. It takes batches of one task, as the
-            open samples come; others go without. Not for sharded parameters. 0, the paper's choice, leaves it out.
+            (`training.experimental.own_texts`), for a model that can write already. It takes batches of one task, as
+            the open samples come; others go without. Not for sharded parameters. 0, the paper's choice, leaves it out.
 
     Raises:
         ValueError: no such stage.

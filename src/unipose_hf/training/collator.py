@@ -16,7 +16,7 @@ from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.modeling_unipose import make_shift_labels
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.code_loss import stated_bounds
+from unipose_hf.training.experimental.code_loss import stated_bounds
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from unipose_hf.body import LIMBS, NUM_JOINTS, load_body, mirror_pose
 from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.data.sampling import PoseSampler, random_turns
-from unipose_hf.evaluation.metrics import mpjpe, pa_mpjpe
+from unipose_hf.data.synthesis.sampling import PoseSampler, random_turns
+from unipose_hf.evaluation.metrics.pose_errors import mpjpe, pa_mpjpe
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
-from unipose_hf.training.own_loss import OwnLoss
+from unipose_hf.training.experimental.own_loss import OwnLoss
 from unipose_hf.training.pose_rows import PoseRows
 from unipose_hf.training.resuming import SafeCheckpoints
 

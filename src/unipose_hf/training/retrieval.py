@@ -22,15 +22,15 @@ from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedToke
 
 from unipose_hf.body import mirror_pose, remove_yaw
 from unipose_hf.captions.flip import flip_text
-from unipose_hf.evaluation.retrieval_metrics import retrieval_recall
+from unipose_hf.evaluation.metrics.retrieval_metrics import retrieval_recall
 from unipose_hf.modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
 from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.drawn_texts import DrawnRows
-from unipose_hf.training.muon import MuonByArgument
-from unipose_hf.training.own_loss import OwnLoss
+from unipose_hf.training.experimental.muon import MuonByArgument
+from unipose_hf.training.experimental.own_loss import OwnLoss
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 

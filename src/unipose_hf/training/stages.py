@@ -21,7 +21,7 @@ from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import add_pose_codes
-from unipose_hf.training.image_bank import load_image_bank
+from unipose_hf.training.experimental.image_bank import load_image_bank
 from unipose_hf.training.open_samples import TASK_SHARES, open_samples
 from unipose_hf.training.resuming import checkpoint_to_resume
 from unipose_hf.training.row_samples import row_samples

@@ -12,12 +12,12 @@ from unipose_hf.modeling.processing_unipose import TASKS
 from unipose_hf.modeling.rotation_unipose import matrix_to_axis_angle
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
-from unipose_hf.training.code_loss import stated_code_loss
 from unipose_hf.training.collator import UniPoseCollator
-from unipose_hf.training.muon import MuonByArgument
-from unipose_hf.training.own_loss import OwnLoss
-from unipose_hf.training.own_texts import own_texts
-from unipose_hf.training.reading_loss import reading_errors
+from unipose_hf.training.experimental.code_loss import stated_code_loss
+from unipose_hf.training.experimental.muon import MuonByArgument
+from unipose_hf.training.experimental.own_loss import OwnLoss
+from unipose_hf.training.experimental.own_texts import own_texts
+from unipose_hf.training.experimental.reading_loss import reading_errors
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
 
@@ -238,7 +238,9 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
             if own[0]:
-                expected = self.pose_tokenizer.decode_expected(code_logits.exp(), codes.masked_fill(~given, -1)).rotations
+                expected = self.pose_tokenizer.decode_expected(
+                    code_logits.exp(), codes.masked_fill(~given, -1)
+                ).rotations
                 on_poses, on_statements = self._pose_losses(expected, target, weights, bounds)
                 loss = loss + on_poses * scales[0] + on_statements * scales[1]
             if reading and own[2]:

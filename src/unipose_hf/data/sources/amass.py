@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unipose_hf.files.plain import read_npz
 from unipose_hf.modeling.smpl_rows_unipose import body_joints
 
 from ..frames import from_z_up
 from ..licences import LICENCES
-from ..plain_files import read_npz
 from ..records import PoseRecord, Skipped, one_of, skipping
 
 # Folders by the names that AMASS's releases have given them; only letters and digits count.

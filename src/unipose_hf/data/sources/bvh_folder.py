@@ -4,8 +4,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..motion import parse_bvh
-from ..pose_files import read_poses
+from unipose_hf.data.formats.motion import parse_bvh
+from unipose_hf.data.formats.pose_files import read_poses
+
 from ..records import PoseRecord, skipping
 
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unipose_hf.files.plain import only_file, read_npz
+
 from ..frames import OPENCV_TO_OURS
 from ..licences import LICENCES
-from ..plain_files import only_file, read_npz
 from ..records import skipping
 from .smpl_npz import as_text, boxes_of
 

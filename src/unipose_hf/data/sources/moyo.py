@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unipose_hf.files.plain import read_npz, read_npz_object
 from unipose_hf.modeling.smpl_rows_unipose import body_joints
 
 from ..frames import from_opencv
 from ..licences import LICENCES
-from ..plain_files import read_npz, read_npz_object
 from ..records import PoseRecord, one_of, skipping
 from .amass import is_motion, read_motions
 

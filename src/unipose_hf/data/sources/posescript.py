@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from unipose_hf.files.plain import only_file, read_json
+
 from ..licences import LICENCES
-from ..plain_files import only_file, read_json
 from ..records import PoseRecord, one_of, skipping
 from .amass import frame_reader
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from unipose_hf.files.plain import read_npz
 from unipose_hf.modeling.smpl_rows_unipose import body_joints
 
 from ..frames import from_opencv
 from ..licences import LICENCES
-from ..plain_files import read_npz
 from ..records import PoseRecord, one_of, skipping
 
 SETS = ("Human3.6M", "MPI-INF-3DHP", "COCO", "MPII")

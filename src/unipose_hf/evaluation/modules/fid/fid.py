@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from unipose_hf.evaluation.fid import fid
+from unipose_hf.evaluation.metrics.fid import fid
 
 CITATION = "Heusel et al., GANs trained by a two time-scale update rule, NeurIPS 2017"
 

@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from unipose_hf.evaluation.metrics import mpjpe
+from unipose_hf.evaluation.metrics.pose_errors import mpjpe
 
 CITATION = "Ionescu et al., Human3.6M, PAMI 2014"
 

@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from unipose_hf.evaluation.metrics import pa_mpjpe
+from unipose_hf.evaluation.metrics.pose_errors import pa_mpjpe
 
 CITATION = "Umeyama, Least-squares estimation of transformation parameters between two point patterns, PAMI 1991"
 

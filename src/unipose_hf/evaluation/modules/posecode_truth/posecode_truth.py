@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from unipose_hf.evaluation.text_metrics import posecode_truth
+from unipose_hf.evaluation.metrics.text_metrics import posecode_truth
 
 CITATION = "Delmas et al., PoseScript, ECCV 2022"
 

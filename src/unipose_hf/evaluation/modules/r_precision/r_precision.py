@@ -4,7 +4,7 @@
 import datasets
 import evaluate
 
-from unipose_hf.evaluation.retrieval_metrics import r_precision
+from unipose_hf.evaluation.metrics.retrieval_metrics import r_precision
 
 CITATION = "Delmas et al., PoseFix, ICCV 2023"
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signs that positions are not in our frame or not in metres, which no shape shows."""
+
+import warnings
+
+import torch
+
+from unipose_hf.body import JOINT_NAMES
+
+TALLEST = 10.0  # metres; a person in centimetres or millimetres is far above
+_MANY = 8  # fewer poses may all lie down
+_MOST = 0.75  # of poses of all kinds; some always crawl, sit or tumble
+_ALONG = 0.7  # cosine, 45 degrees
+_STANDING_FEET = (-0.8, -0.1)  # cosine of ankle to toe with the way up; a foot of a lying body hangs further down
+_HANGING_HANDS = -0.1  # metres a hand is above its shoulder on average: standing people mostly let their arms hang
+
+
+def check_size(joints, name):
+    """`ValueError` where a pose of (N, J, 3) is too large for a person in metres."""
+    extent = joints.amax(dim=1) - joints.amin(dim=1) if len(joints) else joints.new_zeros(1, 3)
+    if extent.max() > TALLEST:
+        pose = int(extent.amax(dim=1).argmax())
+        raise ValueError(
+            f"{name} of pose {pose} span {extent.max():.0f} m, expected a person in metres; "
+            "are these millimetres? Divide them by 1000 (centimetres by 100)."
+        )
+
+
+def warn_if_z_is_up(joints):
+    """Warn where a batch (N, >= 22, 3) looks like people who stand along z instead of y.
+
+    One such pose could as well lie on its front. So at least 8 poses must be there, most of them stretched along
+    z with the feet and the arms of people who stand: people who lie stretch their feet and rest their hands anywhere.
+    A batch of people who lie exactly as others stand is the price; it is only a warning.
+    """
+    if len(joints) < _MANY:
+        return
+    feet = (_at(joints, "left_ankle") + _at(joints, "right_ankle")) / 2
+    along = _along_z(_at(joints, "neck") - feet)
+    stretched = along.abs() > _ALONG
+    if stretched.float().mean() < _MOST:
+        return
+    joints, up = joints[stretched], along[stretched].sign()
+    toes = [_along_z(_at(joints, f"{side}_foot") - _at(joints, f"{side}_ankle")) * up for side in ("left", "right")]
+    hands = [(_at(joints, f"{side}_wrist") - _at(joints, f"{side}_shoulder"))[:, 2] * up for side in ("left", "right")]
+    lowest, highest = _STANDING_FEET
+    if lowest < torch.stack(toes).median() < highest and torch.stack(hands).mean() < _HANGING_HANDS:
+        warnings.warn(
+            "Most of these people seem to stand along the z axis, but captions expect y up; if the positions are "
+            "z-up (AMASS, SMPL worlds), turn them: (x, y, z) -> (x, z, -y).",
+            stacklevel=3,
+        )
+
+
+def _at(joints, name):
+    return joints[:, JOINT_NAMES.index(name)]
+
+
+def _along_z(vectors):
+    return vectors[:, 2] / vectors.norm(dim=-1).clamp_min(1e-9)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is installed, what works, and the command that mends what does not: `unipose doctor`."""
+
+import platform
+import sys
+from collections.abc import Callable
+from importlib import metadata
+
+PACKAGE = "unipose-hf"
+MESA = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
+REINSTALL = f"pip install --force-reinstall {PACKAGE}"
+
+
+def examine(say: Callable[[str], None] = print) -> bool:
+    """Report line by line; whether the main job, a pose out of a photograph, works."""
+    report = _Report(say)
+    report.good("python", platform.python_version())
+    if not _packages(report):
+        say("\nThe main job cannot be tried before the required packages are there.")
+        return False
+    _machine(report)
+    _opengl(report)
+    works = _body(report) and _main_job(report)
+    say("\nThe main job works." if works else "\nThe main job does not work; mend the lines marked !! first.")
+    return works
+
+
+def list_data(root, say: Callable[[str], None] = print) -> None:
+    """Report line by line which data sets are in a folder, on what terms, and how to get the missing ones.
+
+    Raises:
+        FileNotFoundError: no such folder.
+    """
+    from unipose_hf.data.inventory import take_stock
+    from unipose_hf.data.licences import LICENCES
+
+    report = _Report(say)
+    for name, found, missing in take_stock(root):
+        if found is None:
+            say(f"--  {name:<20} {missing}")
+            continue
+        licence = LICENCES.get(name.split(" (")[0])  # a folder of BVH has terms that only its owner knows
+        report.good(name, found if licence is None else f"{found}; terms: {licence.terms}")
+
+
+class _Report:
+    def __init__(self, say):
+        self.say = say
+
+    def good(self, name, text):
+        self.say(f"ok  {name:<20} {text}")
+
+    def optional(self, name, text, mend):
+        self.say(f"--  {name:<20} {text}; to mend: {mend}")
+
+    def broken(self, name, text, mend):
+        self.say(f"!!  {name:<20} {text}; to mend: {mend}")
+
+
+def _packages(report: _Report) -> bool:
+    """Every requirement of the package and of its extras; whether the required ones are there."""
+    try:
+        from packaging.requirements import Requirement
+
+        requirements = [Requirement(text) for text in metadata.requires(PACKAGE) or ()]
+    except (ImportError, metadata.PackageNotFoundError) as error:
+        report.broken(PACKAGE, f"its list of requirements is missing ({error})", f"pip install {PACKAGE}")
+        return False
+    report.good(PACKAGE, metadata.version(PACKAGE))
+    extras = ["", *(metadata.metadata(PACKAGE).get_all("Provides-Extra") or ())]
+    groups = {
+        extra: [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})] for extra in extras
+    }
+    complete, seen = True, {PACKAGE}
+    for extra in sorted(groups, key=lambda extra: (extra != "", len(groups[extra]))):  # some hold all of others
+        for requirement in groups[extra]:
+            if requirement.name not in seen:
+                seen.add(requirement.name)
+                complete &= _package(report, requirement, extra)
+    return complete
+
+
+def _package(report: _Report, requirement, extra: str) -> bool:
+    """One line; False only for a required package that is missing or of a wrong version."""
+    wish = f"{requirement.name}{requirement.specifier}"
+    mend = f"pip install '{PACKAGE}[{extra}]'" if extra else f"pip install '{wish}'"
+    note = f"(extra {extra})" if extra else ""
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        version = None
+    if version is not None and requirement.specifier.contains(version, prereleases=True):
+        report.good(requirement.name, f"{version} {note}".rstrip())
+        return True
+    found = "missing" if version is None else f"{version}, wanted {requirement.specifier}"
+    (report.optional if extra else report.broken)(requirement.name, f"{found} {note}".rstrip(), mend)
+    return bool(extra)
+
+
+def _machine(report: _Report) -> None:
+    import torch
+
+    report.good("threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS sets them)")
+    if torch.cuda.is_available():
+        report.good("gpu", torch.cuda.get_device_name())
+    else:
+        report.good("gpu", "none; the bundled model needs none")
+
+
+def _opengl(report: _Report) -> None:
+    from unipose_hf.visualization import Renderer
+
+    try:
+        Renderer(32, 32, backend="opengl")
+    except RuntimeError as error:
+        mend = MESA if sys.platform.startswith("linux") else "install the graphics driver"
+        reason = " ".join(str(error.__cause__ or error).split())
+        report.optional("opengl", f"none ({reason}), pictures are drawn by numpy, some ten times slower", mend)
+    else:
+        report.good("opengl", "works without a window")
+
+
+def _body(report: _Report) -> bool:
+    from unipose_hf.body import load_body
+
+    try:
+        report.good("bundled body", f"{load_body().num_vertices} vertices")
+    except FileNotFoundError as error:
+        report.broken("bundled body", str(error), REINSTALL)
+        return False
+    return True
+
+
+def _main_job(report: _Report) -> bool:
+    from transformers import pipeline
+
+    from unipose_hf import auto
+
+    from .demo import PHOTO
+
+    try:
+        estimate = pipeline("image-to-pose")
+        millions = sum(parameter.numel() for parameter in estimate.model.parameters()) / 1e6
+        report.good("bundled checkpoint", f"{auto.BUNDLED_CHECKPOINT.name}, {millions:.1f} million parameters")
+        [person] = estimate(str(PHOTO))
+    except Exception as error:  # whatever is wrong belongs in the report
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        report.broken("photograph to pose", reason, REINSTALL)
+        return False
+    report.good("photograph to pose", f"score {person['score']:.2f}")
+    return True

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where ImageScript and ImageDiff take their people from: the paper's five sets, or the open poses of the package."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from unipose_hf.data.licences import LICENCES
+from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.data.records import PoseRecord
+from unipose_hf.data.sources.smpl_npz import read_smpl_npz
+from unipose_hf.data.sources.smpl_tar import read_smpl_tar
+from unipose_hf.data.sources.threedpw import read_threedpw
+from unipose_hf.data.synthesis.sampling import PoseSampler, random_global_turn
+
+OPEN = "PoseEst-Open"
+# Pictures of each set in ImageScript and ImageDiff (UniPose, supplement A.1 and A.2): 52,000 together.
+QUOTAS = {
+    ("train", "Human3.6M"): 15_000,
+    ("train", "MPI-INF-3DHP"): 25_000,
+    ("train", "COCO"): 5_000,
+    ("train", "MPII"): 5_000,
+    ("test", "3DPW"): 2_000,
+    # in place of all the others
+    ("train", OPEN): 50_000,
+    ("test", OPEN): 2_000,
+}
+_FOLDERS = {"Human3.6M": "human36m", "MPI-INF-3DHP": "mpi_inf_3dhp", "COCO": "coco", "MPII": "mpii"}
+_BLOCK = 1024
+
+
+class Source(NamedTuple):
+    """One set in one split: `read()` gives its records anew each time."""
+
+    split: str
+    name: str
+    read: Callable[[], Iterator[PoseRecord]]
+
+
+def paper_sources(root: str | Path) -> list[Source]:
+    """Those of the paper's sets that lie in a folder, in sub-folders as `unipose doctor --data` names them.
+
+    Raises:
+        FileNotFoundError: there is none of them.
+    """
+    root = Path(root)
+    sources = [
+        Source("train", name, partial(read_fits, root / folder, "train", name))
+        for name, folder in _FOLDERS.items()
+        if (root / folder).is_dir()
+    ]
+    if (root / "3dpw").is_dir():
+        sources.append(Source("test", "3DPW", partial(read_threedpw, root / "3dpw", "test")))
+    if not sources:
+        raise FileNotFoundError(f"{root} has none of the folders {', '.join([*_FOLDERS.values(), '3dpw'])}.")
+    return sources
+
+
+def read_fits(folder: Path, split: str, name: str) -> Iterator[PoseRecord]:
+    """SMPL fits from .npz files, or where there are none from 4D-Humans' archives.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_smpl_npz`.
+    """
+    read = read_smpl_npz if any(folder.glob("*.npz")) or not any(folder.rglob("*.tar")) else read_smpl_tar
+    return read(folder, split, name)
+
+
+def open_sources(size: int, seed: int = 0, *, choice: int = 4) -> list[Source]:
+    """People without pictures, which the builders render: the open poses recombined.
+
+    Args:
+        size: how many are wanted of both splits together.
+        choice: poses among which each of these is selected.
+    """
+    quotas = share_out(size, [QUOTAS[split, OPEN] for split in ("train", "test")])
+    return [
+        Source(split, OPEN, partial(_sampled_people, split, choice * quota, seed))
+        for split, quota in zip(("train", "test"), quotas, strict=True)
+    ]
+
+
+def share_out(total: int, weights: list[float]) -> list[int]:
+    """Whole numbers in proportion to weights, at least 1 each, `total` together (largest remainders).
+
+    Raises:
+        ValueError: the total is smaller than the number of weights.
+    """
+    if total < len(weights):
+        raise ValueError(
+            f"The size is {total}, but there are {len(weights)} sets; ask for at least one picture of each."
+        )
+    exact = [total * weight / sum(weights) for weight in weights]
+    shares = [int(share) for share in exact]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (shares[i] - exact[i], i))
+    for i in by_remainder[: total - sum(shares)]:
+        shares[i] += 1
+    for i in (i for i, share in enumerate(shares) if not share):
+        shares[i] = 1
+        shares[shares.index(max(shares))] -= 1
+    return shares
+
+
+def _sampled_people(split, count, seed):
+    poses = load_open_poses(split)
+    sampler = PoseSampler(poses.axis_angle, poses.clip_id)
+    generator = torch.Generator().manual_seed(seed)
+    for first in range(0, count, _BLOCK):
+        sampled = sampler.sample(min(_BLOCK, count - first), generator)
+        turned = random_global_turn(sampled, generator, full_yaw=True).numpy()
+        for number, pose in enumerate(turned, start=first):
+            yield PoseRecord(OPEN, f"sampled from {split}", number, LICENCES[OPEN].terms, pose)

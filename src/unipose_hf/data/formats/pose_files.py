@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Poses out of whatever file a user has: motions, results of other programs, our own files."""
+
+import os
+from pathlib import Path
+
+import roma
+import torch
+from torch import Tensor
+
+from unipose_hf.body import JOINT_NAMES, PARENTS
+from unipose_hf.files.foreign_tensors import load_tensors_only
+from unipose_hf.files.plain import read_json, read_npz_object
+from unipose_hf.files.unpickle import read_pickle
+from unipose_hf.modeling.pose_unipose import Pose
+from unipose_hf.modeling.smpl_rows_unipose import in_our_world, read_archive
+from unipose_hf.modeling.world_unipose import axis_vector, world_turn
+
+from .bvh import Bvh, parse_bvh
+from .bvh_names import complete_joint_map, guess_joint_map
+from .bvh_orientation import world_up
+from .glb_file import read_glb
+from .motion import bvh_poses, read_deepmimic
+from .tool_results import read_results
+
+__all__ = ["IN_FOLDERS", "READABLE", "guess_joint_map", "read_pose", "read_poses"]
+
+READABLE = (".npz", ".bvh", ".json", ".glb", ".pkl", ".pt", ".pth")
+IN_FOLDERS = READABLE[:3]  # what a folder is searched for: the other kinds are more often meshes and weights
+
+_T_POSE_COSINE = 0.97  # arms point sideways and legs down within 14 degrees
+
+
+def read_poses(
+    path: str | os.PathLike,
+    *,
+    up: str | None = None,
+    facing: str | None = None,
+    joint_map: dict[str, str] | None = None,
+    person: str | None = None,
+) -> Tensor:
+    """
+    All frames of a file, as axis-angle `(F, 22, 3)` float32 in our frame.
+
+    Read are .bvh of any usual skeleton; .npz of AMASS's kind; .json and .glb of `Pose.save`; and the results of other
+    programs that hold rotations (.pkl, .pt, .pth, .json, .npz, see `tool_results`).
+
+    Args:
+        up: the axis of the file's world that points up: "y", "z", "-y" (before a camera) ...; by default it is read
+            off the file.
+        facing: its axis that points to the viewer; by default the usual one with such an `up`.
+        joint_map: our joint name -> the .bvh file's, for the joints that are not known by their names.
+        person: of several people in the results of a program, the one to read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: another suffix, a damaged file, no rotations, unknown joints, or nothing tells which way is up.
+    """
+    path = Path(path)
+    poses = _read(path, {"up": up, "facing": facing}, joint_map, person)
+    if not torch.isfinite(poses).all():
+        frame = int((~torch.isfinite(poses)).any(-1).any(-1).nonzero()[0])
+        raise ValueError(f"{path} holds NaN or infinite numbers in frame {frame}; expected finite rotation vectors.")
+    return poses
+
+
+def read_pose(path: str | os.PathLike, frame: int = 0, **reading) -> Pose:
+    """One frame of a file, as `read_poses` reads it; with the body shape where the file is one of `Pose.save`."""
+    path = Path(path)
+    if path.suffix.lower() == ".npz" and not _keeps_results(read_archive(path)):
+        return Pose.from_npz(path, frame, reading.get("up"), reading.get("facing"))
+    poses = read_poses(path, **reading)
+    if not -len(poses) <= frame < len(poses):
+        raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
+    if path.suffix.lower() == ".json" and _is_own(read_json(path, object)):
+        return Pose.from_json(path)
+    return Pose(poses[frame])
+
+
+def _read(path: Path, world: dict, joint_map, person) -> Tensor:
+    suffix = path.suffix.lower()
+    if suffix not in READABLE:
+        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise ValueError(f"{path} has {found}; poses are read from {', '.join(READABLE)}.")
+    if suffix == ".bvh":
+        bvh = parse_bvh(path)
+        own = None if joint_map else _own_rotations(bvh, path, **world)
+        return bvh_poses(bvh, complete_joint_map(bvh, joint_map or {}, path), path, **world) if own is None else own
+    if suffix == ".glb":
+        return torch.from_numpy(read_glb(path))[None]
+    if suffix == ".npz":
+        arrays = read_archive(path)
+        if not _keeps_results(arrays):
+            return torch.from_numpy(in_our_world(arrays, path, **world))
+        content = read_npz_object(path, "results")
+    elif suffix == ".json":
+        content = read_json(path, object)
+        if _is_own(content):
+            return torch.from_numpy(Pose.from_json(path).axis_angle.copy())[None]
+        if isinstance(content, dict) and "Frames" in content:
+            return read_deepmimic(path)
+    else:
+        content = read_pickle(path) if suffix == ".pkl" else load_tensors_only(path)
+    return read_results(content, path, person=person, **world)
+
+
+def _keeps_results(arrays: dict) -> bool:
+    """Whether an .npz keeps one object, as ROMP does, and no arrays."""
+    return "results" in arrays and all(array is None for array in arrays.values())
+
+
+def _is_own(content) -> bool:
+    return isinstance(content, dict) and "axis_angle" in content
+
+
+def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> Tensor | None:
+    """The rotations `(F, 22, 3)` of a file with our own skeleton in its T-pose, as `Pose.save` writes it, exactly as
+    they stand there but for the world's axes; None for every other skeleton."""
+    if sorted(bvh.names) != sorted(JOINT_NAMES):
+        return None
+    index = [bvh.names.index(name) for name in JOINT_NAMES]
+    parents = [bvh.parents[joint] for joint in index]
+    if parents != [index[parent] if parent >= 0 else -1 for parent in PARENTS]:
+        return None
+    rest = bvh.offsets[index] / bvh.offsets[index].norm(dim=-1, keepdim=True).clamp(min=1e-9)
+    tee = rest.new_tensor([[1, 0, 0], [-1, 0, 0], [0, -1, 0], [0, -1, 0]])
+    ends = [JOINT_NAMES.index(name) for name in ("left_elbow", "right_elbow", "left_knee", "right_knee")]
+    if (rest[ends] * tee).sum(-1).min() < _T_POSE_COSINE:
+        return None
+    up = up or world_up(bvh, dict(zip(JOINT_NAMES, index, strict=True)), axis_vector("y"), path)
+    rotations = bvh.rotations[:, index]
+    rotations[:, 0] = world_turn(up, facing) @ rotations[:, 0]
+    return roma.rotmat_to_rotvec(rotations).float()

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Synthetic poses and pictures: a sampler of plausible poses, joint limits, rendered people and their surroundings."""

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Best, median and worst answer of a task as one picture: what was given, what was answered, what is true."""
+
+import torch
+from PIL import Image
+
+from unipose_hf.evaluation.protocols.samples import references
+from unipose_hf.visualization.panels import MARGIN, PICTURE, Cell, Panel, draw_overview
+from unipose_hf.visualization.picture import draw_pose
+
+from .results import Result
+
+PAGE_WIDTH = 1300  # with texts; pictures alone take what they need
+
+
+def chosen_cases(errors: torch.Tensor) -> dict[str, int]:
+    """Rows of the least, the median and the greatest error `(n,)`."""
+    order = errors.argsort(stable=True).tolist()
+    return {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
+
+
+def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
+    """One row for each case, as an RGB picture.
+
+    Raises:
+        ValueError: the result has no answers.
+    """
+    if result.errors is None:
+        raise ValueError(f"{result.task} gave no answers to draw.")
+    rows = []
+    for name, row in chosen_cases(result.errors).items():
+        title = f"{result.task}, {name} of {result.samples}: {result.error_name} {float(result.errors[row]):.3g}"
+        sample, answer = samples[row], result.answers[row]
+        if isinstance(answer, str):
+            given = _shown(sample, sample["poses"])
+            answered = Cell(answer or "(nothing)", "answer"), Cell(references(sample)[0], "reference")
+        else:
+            given = ()  # the tokenizer is given the truth
+            if result.task != "tokenizer":
+                given = _shown(sample, sample["poses"][:-1])
+                given += (Cell(sample["text"], "text"),) if sample.get("text") else ()
+            truth = tuple(_drawn(pose, "truth") for pose in sample["poses"][-1:])  # of some only joints are known
+            answered = _drawn(answer, "answer"), *truth
+        rows.append([Panel(title, given, answered)])
+    panel = rows[0][0]
+    return draw_overview(rows, PAGE_WIDTH if panel.texts() else panel.width_without_texts() + 2 * MARGIN)
+
+
+def _shown(sample, poses):
+    """Pictures where the model saw some, else poses."""
+    if sample.get("images"):
+        return tuple(Cell(_as_image(image), "picture") for image in sample["images"])
+    return tuple(_drawn(pose, "pose") for pose in poses)
+
+
+def _as_image(image):
+    from unipose_hf.modeling.image_processing_unipose import load_picture
+
+    if not isinstance(image, dict):
+        return load_picture(image)
+    picture, box = load_picture(image["image"]), image.get("box")
+    return picture if box is None else picture.crop([round(edge) for edge in box])  # whom the model saw
+
+
+def _drawn(pose, label):
+    return Cell(draw_pose(torch.as_tensor(pose), size=PICTURE), label)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders for the Hub: weights, processor and the code they need, which works there without this package."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from unipose_hf.files.write import folder_beside, open_to_umask
+
+from .card import card_text
+
+_MODELING = Path(__file__).parents[1] / "modeling"
+
+_AUTO_MAPS = {
+    "UniPoseForConditionalGeneration": {
+        "AutoConfig": "configuration_unipose.UniPoseConfig",
+        "AutoModel": "modeling_unipose.UniPoseModel",
+        "AutoModelForMultimodalLM": "modeling_unipose.UniPoseForConditionalGeneration",
+        "AutoModelForImageTextToText": "modeling_unipose.UniPoseForConditionalGeneration",
+    },
+    "PoseTokenizerModel": {
+        "AutoConfig": "configuration_unipose.PoseTokenizerConfig",
+        "AutoModel": "modeling_pose_tokenizer.PoseTokenizerModel",
+    },
+    "BlazePoseBackbone": {
+        "AutoConfig": "blazepose_unipose.BlazePoseConfig",
+        "AutoModel": "blazepose_unipose.BlazePoseBackbone",
+    },
+    "PoseTextRetrievalModel": {
+        "AutoConfig": "configuration_pose_retrieval.PoseTextRetrievalConfig",
+        "AutoModel": "modeling_pose_retrieval.PoseTextRetrievalModel",
+    },
+    "PosePairTextRetrievalModel": {
+        "AutoConfig": "configuration_pose_retrieval.PosePairTextRetrievalConfig",
+        "AutoModel": "modeling_pose_retrieval.PosePairTextRetrievalModel",
+    },
+}
+
+_RETRIEVAL_PIPELINE = {
+    "pose-retrieval": {
+        "impl": "pipeline_pose_retrieval.PoseRetrievalPipeline",
+        "pt": ["AutoModel"],
+        "type": "multimodal",
+    }
+}
+
+# What `sha256sum -c` reads: the code as it was exported, so that an edit by hand can be told.
+_SUMS = "SHA256SUMS"
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+
+
+def export(model, processor, folder, card=None):
+    """
+    Write a folder that can be uploaded to the Hub as it is: safetensors, configuration, processor, card, licence, and
+    the files of `unipose_hf.modeling`, so that `trust_remote_code=True` gives the models and their pipelines with no
+    package installed.
+
+    Args:
+        model: a `UniPoseForConditionalGeneration`, `PoseTokenizerModel`, `BlazePoseBackbone`, `PoseTextRetrievalModel`
+            or `PosePairTextRetrievalModel`.
+        processor: the `UniPoseProcessor` of the model, the tokenizer of a retrieval model, or `None`.
+        folder (`str` or `Path`): made if missing; files of the same names are replaced, and weights that stood there.
+        card (`str` or `Path`, *optional*): a file that becomes the folder's `README.md`. Without one a `README.md`
+            that is there stays, and a short one is written where there is none.
+
+    Returns:
+        `Path`: the folder.
+
+    Raises:
+        ValueError: another kind of model, a processor that does not fit it, or a folder that holds pickled weights or
+            code that was edited by hand. Nothing has been written then.
+        FileNotFoundError: there is no such card.
+    """
+    name = type(model).__name__
+    if name not in _AUTO_MAPS:
+        raise ValueError(f"A {name} cannot be exported; the models that can are {', '.join(_AUTO_MAPS)}.")
+    if processor is not None and name == "UniPoseForConditionalGeneration":
+        check_fit(model.config, processor)
+    folder = Path(folder)
+    _check_folder(folder)
+    if card is None:
+        card = folder / "README.md"
+        text = card.read_text(encoding="utf-8") if card.is_file() else card_text(folder.name, name)
+    else:
+        text = Path(card).read_text(encoding="utf-8")
+    # Everything is made beside the folder and moved in at the end: no reader finds half a file.
+    with folder_beside(folder) as making:
+        model.save_pretrained(making)
+        if processor is not None:
+            processor.save_pretrained(making)
+        add_code(making, text)
+        open_to_umask(making)
+        folder.mkdir(exist_ok=True)
+        for old in folder.iterdir():
+            # of a model in one file and in shards, loading takes the one file, however old
+            if _WEIGHTS.fullmatch(old.name) and not (making / old.name).exists():
+                old.unlink()
+        for made in making.iterdir():
+            os.replace(made, folder / made.name)
+    return folder
+
+
+def add_code(folder, card):
+    """
+    Add to a folder of `save_pretrained` what it needs without this package: the code, the entries of its
+    configuration that name it, the licence of the code, and the card.
+
+    Args:
+        folder (`Path`): its `config.json` says by `architectures` which model it holds.
+        card (`str`): the text of `README.md`.
+    """
+    [name] = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+    additions = {"auto_map": _AUTO_MAPS[name]}
+    if name == "UniPoseForConditionalGeneration":
+        additions["custom_pipelines"] = _custom_pipelines()
+    if "Retrieval" in name:
+        additions["custom_pipelines"] = _RETRIEVAL_PIPELINE
+    _add_to_json(folder / "config.json", additions)
+    if (folder / "processor_config.json").exists():
+        _add_to_json(
+            folder / "processor_config.json", {"auto_map": {"AutoProcessor": "processing_unipose.UniPoseProcessor"}}
+        )
+    sums = []
+    for source in sorted(_MODELING.glob("*.py")):
+        if source.name != "__init__.py":
+            shutil.copyfile(source, folder / source.name)
+            sums.append(f"{_sha256(source)}  {source.name}\n")
+    (folder / _SUMS).write_text("".join(sums), encoding="utf-8")
+    (folder / "LICENSE").write_text(_licence(), encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def push(folder, name):
+    """
+    Upload a folder that [`export`] wrote to the Hub, in one commit. Weights that the repository held before go.
+
+    Args:
+        folder (`str` or `Path`): the folder.
+        name (`str`): the repository, `USER/NAME`; made if missing. Who may write there is found as `hf auth login`
+            left it.
+
+    Returns:
+        `str`: the address of the commit.
+
+    Raises:
+        ValueError: no exported folder, or one with pickled weights or code that was edited by hand.
+    """
+    from huggingface_hub import HfApi
+
+    folder = Path(folder)
+    if not (folder / _SUMS).is_file():
+        raise ValueError(f"{folder} was not written by unipose_hf.hub.export; export the model first.")
+    _check_folder(folder)
+    api = HfApi()
+    api.create_repo(name, exist_ok=True)
+    stale = ["model*.safetensors", "model*.safetensors.index.json"]
+    return api.upload_folder(repo_id=name, folder_path=folder, delete_patterns=stale).commit_url
+
+
+def edited_code(folder):
+    """
+    The files of an exported folder's code that are no longer as they were exported.
+
+    Args:
+        folder (`str` or `Path`): any folder; one without the sums that [`export`] writes has none.
+
+    Returns:
+        `list[str]`: their names.
+    """
+    folder = Path(folder)
+    if not (folder / _SUMS).is_file():
+        return []
+    lines = (folder / _SUMS).read_text(encoding="utf-8").splitlines()
+    sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines if "  " in line)}
+    return [name for name, sum in sums.items() if (folder / name).is_file() and _sha256(folder / name) != sum]
+
+
+def _check_folder(folder):
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; name a folder for the export.")
+    held = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
+    if held:
+        raise ValueError(f"{folder} holds {held[0]}, but a Hub folder has safetensors only; move that file away.")
+    edited = edited_code(folder)
+    if edited:
+        raise ValueError(f"{edited[0]} in {folder} was edited by hand and would be lost; move it away first.")
+
+
+def check_fit(config, processor):
+    """
+    That a processor was made for a model.
+
+    Args:
+        config (`UniPoseConfig`): of the model.
+        processor (`UniPoseProcessor`): what goes with it.
+
+    Raises:
+        ValueError: token ids, codes or image tokens differ.
+    """
+    of_model = {name: getattr(config, name) for name in processor.token_ids()}
+    of_model |= {"num_codes": config.pose_config.num_codes, "codebook_size": config.pose_config.codebook_size}
+    of_processor = processor.token_ids()
+    of_processor |= {"num_codes": processor.num_codes, "codebook_size": processor.codebook_size}
+    if config.image_seq_length is not None:
+        of_model["image tokens"] = config.image_seq_length
+        of_processor["image tokens"] = processor.num_image_tokens
+    for name, value in of_model.items():
+        if of_processor[name] != value:
+            raise ValueError(
+                f"The processor does not fit the model: its {name} is {of_processor[name]}, the model's is {value}; "
+                "load both from the same folder."
+            )
+
+
+def _licence():
+    try:
+        text = metadata.distribution("unipose-hf").read_text("licenses/LICENSE")
+    except metadata.PackageNotFoundError:
+        text = None
+    if text is None:
+        raise FileNotFoundError("The licence that belongs to the code was not found; install unipose-hf by pip.")
+    return text
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _custom_pipelines():
+    from unipose_hf.modeling.pipeline_unipose import PIPELINES
+
+    return {
+        task: {
+            "impl": f"pipeline_unipose.{pipeline.__name__}",
+            "pt": ["AutoModelForMultimodalLM"],
+            "type": "multimodal",
+        }
+        for task, pipeline in PIPELINES.items()
+    }
+
+
+def _add_to_json(path, additions):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.update(additions)
+    if "image_processor" in content:
+        content["image_processor"]["auto_map"] = {
+            "AutoImageProcessor": "image_processing_unipose.UniPoseImageProcessor"
+        }
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rendered people with their poses, seen once by the frozen pose encoder: training then costs no rendering and no
+vision.
+
+The bank grows chunk by chunk; every chunk is a file of its own that depends only on the seed and its number, so a
+killed build goes on where it stopped and gives the same bank.
+"""
+
+import functools
+import hashlib
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from unipose_hf.body import mirror_pose
+from unipose_hf.data.open_poses import OpenPoses, load_open_poses
+from unipose_hf.data.synthesis.rendering import render_training_images
+from unipose_hf.data.synthesis.sampling import PoseSampler, random_global_turn
+from unipose_hf.files.write import replacing
+from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone, mirror_square
+
+CHUNK = 256
+AT_ONCE = 32  # pictures: the maps of more leave a processor's cache
+HIDDEN_FACES = 0.2  # of those that look here: a photograph published without a face must not look like a back
+
+
+@torch.no_grad()
+def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> dict[str, torch.Tensor]:
+    """What the encoder says of pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
+
+    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, 2, C, s, s)` float16, of the square and of
+    its mirror image, and `squares` `(n, 4)`, from which its pose head makes the others.
+    """
+    backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on processors
+    seen = []
+    for batch in images.split(batch_size):
+        output = backbone(batch.permute(0, 3, 1, 2).float() / 255)
+        landmarks = output.feature_maps[-1].flatten(1)[:, :NUM_FEATURES]
+        seen.append((landmarks, output.maps.half().contiguous(), output.square))
+    return dict(zip(("landmarks", "maps", "squares"), map(torch.cat, zip(*seen, strict=True)), strict=True))
+
+
+def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
+    """Renders poses `(n, 22, 3)` once each: what [`encode_images`] gives, and the `poses` as the camera sees them."""
+    size = backbone.config.image_size
+    rendered = render_training_images(poses, seed=seed, size=size, hidden_faces=HIDDEN_FACES)
+    images = torch.from_numpy(rendered.images)
+    return encode_images(backbone, images) | {"poses": torch.from_numpy(rendered.axis_angle)}
+
+
+def build_image_bank(
+    backbone: BlazePoseBackbone,
+    folder: str | Path,
+    count: int,
+    seed: int = 0,
+    poses: OpenPoses | None = None,
+    processes: int = 1,
+) -> None:
+    """Fills `folder` with chunks of 256 pictures until there are `count`; prints a line for each chunk.
+
+    The pictures of the open training poses, unless other `poses` are given. The processes share the chunks.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    poses = poses or load_open_poses("train")
+    missing = [n for n in range(-(-count // CHUNK)) if not (folder / f"{n:05d}.safetensors").exists()]
+    work = functools.partial(_build_chunk, backbone, folder, seed, poses)
+    if processes == 1:
+        _report(map(work, missing), len(missing))
+    else:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, context, torch.set_num_threads, (1,)) as pool:
+            _report(pool.map(work, missing), len(missing))
+
+
+def _report(chunks, total):
+    for done, number in enumerate(chunks, start=1):
+        print(f"images: chunk {number:05d} of {CHUNK} pictures ({done}/{total} to be made)", flush=True)
+
+
+def _build_chunk(backbone, folder, seed, poses, number):
+    seed = seed * 1_000_003 + number
+    generator = torch.Generator().manual_seed(seed)
+    sampled = PoseSampler(poses.axis_angle, poses.clip_id).sample(CHUNK, generator)
+    chunk = render_and_encode(backbone, random_global_turn(sampled, generator, full_yaw=True), seed=seed)
+    _save(chunk, folder / f"{number:05d}.safetensors")
+    return number
+
+
+@torch.no_grad()
+def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str, torch.Tensor]:
+    """`features` `(n, channels)`, what `backbone` says of the pictures, and `poses` `(n, 22, 3)` of all chunks.
+
+    What a pose head says is worked out once and kept in the folder `pose_heads` of the bank.
+
+    Args:
+        folder: filled by [`build_image_bank`].
+        backbone: of the model in training. With a pose head of any weights, or without one; what is below the heads
+            must be what the bank was built with.
+
+    Raises:
+        FileNotFoundError: the folder holds no chunk.
+        ValueError: the encoder is another one.
+    """
+    if not isinstance(backbone, BlazePoseBackbone):
+        raise ValueError(
+            f"The pictures in {folder} were seen by a BlazePose, but this model's pose encoder is a "
+            f"{type(backbone).__name__}; make pictures for it with unipose build-data and give them as --data."
+        )
+    chunks, config = bank_chunks(folder), backbone.config
+    with safe_open(chunks[0], "pt") as first:
+        found = first.get_slice("maps").get_shape()[1:3]
+    expected = [2, config.stage_channels[-config.pose_head_stages - 1]]
+    if found != expected:
+        raise ValueError(
+            f"The maps in {folder} begin with {found}, which this model's pose encoder does not make ({expected}); "
+            "build the pictures again with examples/build_image_bank.py."
+        )
+    bank = _columns(chunks, "landmarks", "poses")
+    features = [bank["landmarks"]]
+    if backbone.pose_head is not None:
+        kept = Path(folder) / "pose_heads" / _digest(backbone.pose_head, chunks)
+        if not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            said = []
+            for path in chunks:
+                maps, squares = _columns([path], "maps", "squares").values()
+                said += map(backbone.pose_head.features, maps.split(AT_ONCE), squares.split(AT_ONCE))
+            _save({"features": torch.cat(said)}, kept)
+        features.append(load_file(kept)["features"])
+    return {"features": torch.cat(features, dim=1), "poses": bank["poses"]}
+
+
+def _columns(chunks, *names):
+    """Of some chunks, in float32."""
+    loaded = [load_file(path) for path in chunks]
+    return {name: torch.cat([chunk[name] for chunk in loaded]).float() for name in names}
+
+
+def _digest(head, chunks):
+    digest = hashlib.sha256(" ".join(path.name for path in chunks).encode())
+    for name, tensor in head.state_dict().items():
+        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return f"{digest.hexdigest()[:16]}.safetensors"
+
+
+def _save(tensors, path):
+    with replacing(path) as part:
+        save_file(tensors, part)
+
+
+class ImageBankRows(torch.utils.data.Dataset):
+    """The `maps`, `squares` and `poses` of a bank for the training of the pose head: a picture, its mirror image, ...
+
+    Raises:
+        FileNotFoundError: the folder holds no chunk.
+    """
+
+    def __init__(self, folder: str | Path):
+        chunks = [load_file(path) for path in bank_chunks(folder)]
+        self.columns = {name: torch.cat([chunk[name] for chunk in chunks]) for name in ("maps", "squares", "poses")}
+
+    def __len__(self):
+        return 2 * len(self.columns["poses"])
+
+    def __getitem__(self, number):
+        number, look = divmod(number, 2)
+        maps, square, pose = (column[number] for column in self.columns.values())
+        if look:
+            square, pose = mirror_square(square), mirror_pose(pose)
+        return {"maps": maps[look], "squares": square, "poses": pose}
+
+
+def bank_chunks(folder: str | Path) -> list[Path]:
+    """The files of a bank, in order.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    chunks = sorted(Path(folder).glob("*.safetensors"))
+    if not chunks:
+        raise FileNotFoundError(f"{folder} holds no pictures; run build_image_bank first.")
+    return chunks
