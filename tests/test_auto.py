@@ -4,7 +4,6 @@
 import logging
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from fresh import run_fresh
@@ -23,8 +22,6 @@ import unipose_hf
 from unipose_hf import auto
 from unipose_hf.hub import folder as hub
 from unipose_hf.modeling.processing_unipose import TASKS
-
-PICTURE = (np.arange(60 * 40 * 3).reshape(40, 60, 3) % 251).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
