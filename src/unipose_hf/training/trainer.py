@@ -216,7 +216,7 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
             **inputs,
             use_cache=False,
             logits_to_keep=labelled & ~answers,
-            code_columns=answers,
+            code_mask=answers,
             output_hidden_states=reading,
         )
         logits, code_logits = output.logits.float(), output.pose_logits.float()
