@@ -296,7 +296,7 @@ def test_a_wrong_option_gets_one_clear_sentence(poses):
         caption_poses(poses[0])
     with pytest.raises(ValueError, match="no caption version 'Z'; pass one of default"):
         caption_poses(poses, version="Z")
-    with pytest.raises(ValueError, match="max_clauses is 0; pass at least 1, or None"):
+    with pytest.raises(ValueError, match="max_clauses is 0; give at least 1, or None"):
         caption_poses(poses, max_clauses=0)
     with pytest.raises(ValueError, match="rotations holds 2 poses, expected 3"):
         caption_joints(pose_geometry(poses[:3])[0], poses[:2])

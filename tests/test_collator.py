@@ -99,7 +99,7 @@ def test_features_and_pictures_are_not_mixed(model_and_collator):
     _, collator = model_and_collator
     channels = VITPOSE["hidden_size"]
     with_features = {**sample("image-to-pose-text", 0), "vision_features": [np.zeros((12, channels), np.float32)]}
-    with pytest.raises(ValueError, match="all in the same way"):
+    with pytest.raises(ValueError, match="all of them in the same form"):
         collator._collate([with_features, sample("image-to-pose-text", 1, PICTURE)])
 
 
@@ -118,7 +118,7 @@ def test_an_unreadable_sample_is_named_and_left_out(model_and_collator, tmp_path
     with caplog.at_level(logging.WARNING):
         batch = collator([good, broken])
     assert len(batch["input_ids"]) == 1 and "set 7" in caplog.text and batch["sample_ids"] == [sample_id(good)]
-    with pytest.raises(ValueError, match="set 7.*log says why"):
+    with pytest.raises(ValueError, match="set 7.*see the log for the reasons"):
         collator([broken])
 
 

@@ -107,5 +107,5 @@ def test_a_loss_function_is_refused(losses, tmp_path):
 
 def test_a_loss_type_that_would_be_overlooked_is_refused(tmp_path):
     trainer_of(tmp_path, loss_type="dft")
-    with pytest.raises(ValueError, match="loss_type is 'dft'.*know 'nll'"):
+    with pytest.raises(ValueError, match="loss_type is 'dft'.*only support 'nll'"):
         trainer_of(tmp_path, loss_type="dft", **ALL_LOSSES)

@@ -309,7 +309,7 @@ def test_a_cache_stopped_within_a_pose_is_refused_in_the_next_turn():
     cache = DynamicCache()
     first = greedy(model, rows, StartPoses(len(rows[0]), {0: [1]}), steps=5, past_key_values=cache)
     assert cache.get_seq_length() == first.shape[1] - 1
-    with pytest.raises(ValueError, match="ends inside a pose block"):
+    with pytest.raises(ValueError, match="ends within a pose block"):
         greedy(model, first.tolist(), past_key_values=cache)
 
 
@@ -520,7 +520,7 @@ def test_what_generate_refuses():
     with pytest.raises(ValueError, match="cannot end with <pose_start>"):
         ids = torch.tensor([rows[0] + [POSE_START]])
         model.generate(input_ids=ids, inputs_embeds=model.get_input_embeddings()(ids), max_new_tokens=3)
-    with pytest.raises(ValueError, match="row 1 ends inside a pose block"):
+    with pytest.raises(ValueError, match="row 1 ends within a pose block"):
         greedy(model, [[5, 6, 7], [5, POSE_START, CODE_OFFSET]])
 
 

@@ -147,7 +147,7 @@ def test_a_newer_configuration_is_refused_with_a_sentence(parts, tmp_path, part)
     (folder / "config.json").write_text(json.dumps(changed))
     for load in (AutoConfig.from_pretrained, AutoModel.from_pretrained):
         with pytest.raises(
-            ValueError, match=f"is of format {this + 1}, but .* reads format {this}: .* upgrade unipose-hf"
+            ValueError, match=f"has format {this + 1}, but .* reads format {this}: .* upgrade unipose-hf"
         ):
             load(folder)
     del config["config_format"]  # as the folders of older versions are

@@ -75,7 +75,7 @@ def test_the_features_are_those_of_the_backbone_with_its_pose_head(backbone, tmp
 
 
 def test_an_empty_bank_is_named(backbone, tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no pictures; run build_image_bank"):
+    with pytest.raises(FileNotFoundError, match="has no images; run build_image_bank"):
         load_image_bank(tmp_path, backbone)
 
 
@@ -83,7 +83,7 @@ def test_a_bank_of_another_encoder_is_named(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(image_bank, "CHUNK", 2)
     build_image_bank(backbone, tmp_path, count=2)
     wider = BlazePoseBackbone(BlazePoseConfig(**backbone.config.to_dict() | {"stage_channels": [2, 2, 2, 3, 2, 2]}))
-    with pytest.raises(ValueError, match=r"begin with \[2, 2\].*make \(\[2, 3\]\); build the pictures again"):
+    with pytest.raises(ValueError, match=r"have shape \[2, 2\].*makes \[2, 3\].*build the images again"):
         load_image_bank(tmp_path, wider)
 
 

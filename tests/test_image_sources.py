@@ -110,7 +110,7 @@ def test_coco_people(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"person_keypoints_train\*\.json.*cocodataset\.org"):
         keypoints.read_coco_people(tmp_path, "train")
     write_json(tmp_path / "annotations/person_keypoints_train2017.json", {"images": []})
-    with pytest.raises(ValueError, match="not laid out as COCO's"):
+    with pytest.raises(ValueError, match="does not have the layout of COCO's"):
         keypoints.read_coco_people(tmp_path, "train")
 
 
@@ -138,7 +138,7 @@ def test_annotations_in_the_manner_of_coco(tmp_path):
         with pytest.warns(UserWarning, match=told):
             assert [person.box for person in read(tmp_path, "val")] == [(10, 20, 40, 60), (11, 20, 41, 60)]
     write_json(tmp_path / "annotations/person_keypoints_val2017.json", content | {"annotations": annotations[5:]})
-    with pytest.raises(ValueError, match=r"val2017\.json is laid out otherwise than its set: Row 0"):
+    with pytest.raises(ValueError, match=r"val2017\.json does not have the layout than its set: Row 0"):
         keypoints.list_coco_people(tmp_path, "val")
 
 
@@ -287,7 +287,7 @@ def test_human36m_that_is_missing_or_damaged(tmp_path):
         assert [r.frame for r in human36m.read_human36m(tmp_path)] == [1]
     for changes in (dict(extra_keypoints_3d=np.zeros((2, 9, 4))), dict(scale=np.ones(3)), dict(column="other")):
         write_human36m(tmp_path, **changes)
-        with pytest.raises(ValueError, match="not laid out as Human3.6M's second protocol"):
+        with pytest.raises(ValueError, match="does not have the layout of Human3.6M's second protocol"):
             human36m.read_human36m(tmp_path)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real people labelled by a language model that sees pictures: a server on this machine, and a set in miniature."""
+"""Real people labels by a vision language model: a server on this machine, and a set in miniature."""
 
 import base64
 import io
@@ -140,17 +140,17 @@ def test_people_whose_labels_never_hold_are_left_out(tmp_path):
 def test_what_cannot_be_is_said_before_any_work(tmp_path):
     (tmp_path / "coco").mkdir()
     options = dict(out=tmp_path / "out", size=4)
-    with pytest.raises(ValueError, match="labelled by a language model that sees pictures"):
+    with pytest.raises(ValueError, match="labels by a vision language model"):
         build_data("multi-person", data=tmp_path, **options)
     with pytest.raises(ValueError, match="Rows of COCO may not be uploaded"):
         build_data("imagescript", data=tmp_path, publish=True, **options)
     with pytest.raises(ValueError, match="no data set 'faces'"):
         build_data("faces", **options)
-    with pytest.raises(ValueError, match="nothing to do here"):
+    with pytest.raises(ValueError, match="is not used here"):
         build_data("posest-open", ask=print, **options)
     with pytest.raises(ValueError, match="mines pairs"):
         build_data("multi-person", retrieval=tmp_path, **options)
-    with pytest.raises(ValueError, match="open poses alone"):
+    with pytest.raises(ValueError, match="open poses only"):
         build_data("posest-open", data=tmp_path, **options)
     assert not (tmp_path / "out").exists()
 

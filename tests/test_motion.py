@@ -184,7 +184,7 @@ def test_bvh_errors_say_what_is_wrong(tmp_path, random_motion):
         read_bvh(random_motion, _MAP | {"neck": "Tail"})
     text = random_motion.read_text()
     random_motion.write_text(text[: len(text) - 200])
-    with pytest.raises(ValueError, match="cut or damaged"):
+    with pytest.raises(ValueError, match="truncated or damaged"):
         read_bvh(random_motion, _MAP)
 
 

@@ -52,7 +52,7 @@ def test_who_lies_in_amass_lies(tmp_path, place):
     """Lying with the head to the world's y looks like standing in a y-up world, but for the height."""
     lying = standing(2, 156, UPRIGHT)
     path = save(tmp_path / "a.npz", poses=lying, trans=np.tile(place, (2, 1)), gender="male", mocap_framerate=60.0)
-    with pytest.warns(UserWarning, match="read as z up, as AMASS is. Say it by up"):
+    with pytest.warns(UserWarning, match="reading it as z up, as in AMASS. Set up"):
         assert abs(Pose(read_poses(path)[0]).joints[15, 1]) < 0.1
     assert upright(path, up="y")
     lying[:, :3] = (-0.3, 1.1, 2.2)  # along no axis
@@ -105,7 +105,7 @@ def test_other_kinds_of_rotations_are_refused_by_width(tmp_path, joints, size, w
 
 @pytest.mark.parametrize(
     ("shape", "words"),
-    [((2, 63), "lack the root"), ((2, 69), "lack the root"), ((2, 322), "expected"), ((66,), "(66,)")],
+    [((2, 63), "lacks the root"), ((2, 69), "lacks the root"), ((2, 322), "expected"), ((66,), "(66,)")],
 )
 def test_rows_of_other_widths_are_refused(tmp_path, shape, words):
     with pytest.raises(ValueError, match=words.replace("(", r"\(").replace(")", r"\)")):
@@ -113,7 +113,7 @@ def test_rows_of_other_widths_are_refused(tmp_path, shape, words):
 
 
 def test_degrees_and_codes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="as degrees are; expected radians"):
+    with pytest.raises(ValueError, match="which look like degrees; expected radians"):
         read_poses(save(tmp_path / "a.npz", poses=np.full((1, 72), 45.0)))
     with pytest.raises(ValueError, match="VPoser"):
         read_poses(save(tmp_path / "b.npz", global_orient=np.zeros((1, 3)), body_pose=np.zeros((1, 32))))
@@ -229,7 +229,7 @@ def test_gvhmr(tmp_path):
 
 def test_of_several_people_one_is_chosen(tmp_path):
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(wham(0, 3)))
-    with pytest.raises(ValueError, match=r"a\.pkl shows 2 people \(0, 3\); choose one by --person"):
+    with pytest.raises(ValueError, match=r"a\.pkl shows 2 people \(0, 3\); choose one with --person"):
         read_poses(tmp_path / "a.pkl")
     assert upright(tmp_path / "a.pkl", person="3") and len(read_poses(tmp_path / "a.pkl", person=0)) == 5
     with pytest.raises(ValueError, match="no person 1; it shows 0, 3"):

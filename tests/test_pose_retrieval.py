@@ -438,7 +438,7 @@ def test_exported_folder_needs_no_package(learnt, tmp_path):
 def test_mistakes_in_a_search_are_told(learnt):
     pipe, pairs = search(learnt[1], known_poses()), search(learnt[2], TEXTS)
     for call, message in (
-        (lambda: search(learnt[1], None)("x"), "nothing to search in"),
+        (lambda: search(learnt[1], None)("x"), "no gallery to search"),
         (lambda: search(learnt[1], []), "gallery is empty"),
         (lambda: search(learnt[1], ["a", ""]), "Text 1 is an empty text"),
         (lambda: search(learnt[1], ["a", 3]), "Text 1 is int"),
@@ -448,8 +448,8 @@ def test_mistakes_in_a_search_are_told(learnt):
         (lambda: pipe("x", top_k=0), "top_k is 0"),
         (lambda: pipe(np.zeros((2, 22, 3))), r"shape \(2, 22, 3\)"),
         (lambda: pipe({"image": 1}), "one of 'text', 'pose' and 'poses'"),
-        (lambda: pairs(known_poses()[:1].numpy()), "1 were given in place of a pair"),
-        (lambda: pairs(Pose(known_poses()[0])), "1 were given in place of a pair"),
+        (lambda: pairs(known_poses()[:1].numpy()), "1 poses were given instead of two"),
+        (lambda: pairs(Pose(known_poses()[0])), "1 poses were given instead of two"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

@@ -286,7 +286,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         write(folder)
 
     monkeypatch.setattr(trainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(OSError, match="checkpoint-4 was not written .*free some space"):
+    with pytest.raises(OSError, match="checkpoint-4 was not written .*free some disk space"):
         trainer.train()
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
     assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")

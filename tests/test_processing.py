@@ -66,7 +66,7 @@ def test_a_picture_in_base64(processor, kind):
     for given in ({"base64": plain}, {"base64": f"data:image/{kind.lower()};base64,{plain}"}):
         found = processor.apply_chat_template(user({"type": "image", **given}, words("Look.")), **CHAT)
         assert found["pose_pixel_values"].equal(expected)
-    with pytest.raises(ValueError, match="not a picture that PIL can read"):
+    with pytest.raises(ValueError, match="not an image that PIL can read"):
         processor.apply_chat_template(user({"type": "image", "base64": plain[400:]}), **CHAT)
 
 
@@ -77,10 +77,10 @@ def test_input_names_are_those_of_the_outputs(processor):
 
 @pytest.mark.parametrize("option", [{"paddding": True}, {"sise": 2}, {"images_kwargs": {"pose_sise": 3}}])
 def test_unknown_options_are_refused(processor, option):
-    with pytest.raises(ValueError, match=f"does not know the option '{[*option.get('images_kwargs', option)][0]}'"):
+    with pytest.raises(ValueError, match=f"has no option '{[*option.get('images_kwargs', option)][0]}'"):
         processor(text="<image>", images=Image.new("RGB", (40, 40)), **option)
     if "images_kwargs" not in option:
-        with pytest.raises(ValueError, match="does not know the option"):
+        with pytest.raises(ValueError, match="has no option"):
             processor.apply_chat_template(user(words("Sit.")), processor_kwargs=option, **CHAT)
 
 
@@ -248,14 +248,14 @@ ZERO = np.zeros((22, 3))
         (np.full((22, 3), 90.0), "degrees"),
         (np.zeros((22, 3, 3)), "orthonormal"),
         (np.stack([-np.eye(3)] * 22), "orthonormal"),
-        ([CODEBOOK] * NUM_CODES, "Codes run from 0 to 15"),
-        ([-1] * NUM_CODES, "Codes run from 0"),
-        ([1, 2], "8 of them, but 2"),
+        ([CODEBOOK] * NUM_CODES, "Codes must be in 0..15"),
+        ([-1] * NUM_CODES, "Codes must be in 0"),
+        ([1, 2], "A pose has 8 codes, but 2"),
         ([[0, 0, 0], [0, 0]], "different lengths"),
         ("pose.npz", "str was given"),
         (np.array([["a"] * 3] * 22), "type <U1"),
-        ([ZERO, ZERO], "More poses"),
-        ([], "than poses were given"),
+        ([ZERO, ZERO], "more poses"),
+        ([], "than there are poses"),
     ],
 )
 def test_wrong_poses(processor, poses, message):
@@ -267,7 +267,7 @@ def test_wrong_poses(processor, poses, message):
     ("messages", "message"),
     [
         ([], "no messages"),
-        (user({"type": "pose"}), "under the key 'pose'"),
+        (user({"type": "pose"}), "needs the key 'pose'"),
         (user({"type": "video", "video": 1}), "'video' was given"),
         (user(words(None)), "must be a string"),
         (user({"type": "image"}), "1 <image> tokens in the text"),
@@ -279,7 +279,7 @@ def test_wrong_chats(processor, messages, message):
 
 
 def test_truncation_may_not_cut_a_pose(processor):
-    with pytest.raises(ValueError, match="cut an image or a pose"):
+    with pytest.raises(ValueError, match="cut through an image or a pose"):
         processor(text="<pose> and more", poses=ZERO, truncation=True, max_length=5)
     output = processor(text="<pose> and more words here", poses=ZERO, truncation=True, max_length=NUM_CODES + 3)
     assert len(output["input_ids"][0]) == NUM_CODES + 3

@@ -116,7 +116,7 @@ def test_bare_places_are_filled_in_order():
     filled = question(sample)[0]["content"]
     assert filled[0]["pose"].equal(poses[0]) and filled[1]["pose"].equal(poses[1])
     assert references(sample) == ["Bend."] and words(sample) == "How?"
-    with pytest.raises(ValueError, match="more places for poses"):
+    with pytest.raises(ValueError, match="more pose placeholders"):
         question(sample | {"poses": poses[:1]})
     with pytest.raises(ValueError, match="does not end with the assistant's answer"):
         question(sample | {"messages": messages[:1]})

@@ -37,9 +37,9 @@ def test_a_run_goes_on_where_the_user_wants(tmp_path):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"global_step": step}))
     assert asked(tmp_path, str(tmp_path / "checkpoint-2")) == str(tmp_path / "checkpoint-2")
-    with pytest.raises(ValueError, match="checkpoint-4 is there; choose another output_dir"):
+    with pytest.raises(ValueError, match="checkpoint-4 exists; choose another output_dir"):
         asked(tmp_path, "false")
-    with pytest.raises(FileNotFoundError, match="checkpoint-3 is not a whole checkpoint"):
+    with pytest.raises(FileNotFoundError, match="checkpoint-3 is not a complete checkpoint"):
         asked(tmp_path, str(tmp_path / "checkpoint-3"))
 
 

@@ -108,7 +108,7 @@ def test_a_state_of_something_else_is_refused(tmp_path, other):
 def test_a_damaged_state_is_refused(tmp_path):
     path = tmp_path / "state.safetensors"
     path.write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match="is no state of a selection"):
+    with pytest.raises(ValueError, match="is not a selection state"):
         farthest_points(clouds(20), 5, state_file=path)
 
 

@@ -109,7 +109,7 @@ def test_a_split_model_cannot_write(tmp_path, monkeypatch):
 
     monkeypatch.setattr(UniPoseTrainer, "create_accelerator_and_postprocess", begin_with_fsdp)
     model, processor = tiny_model_and_processor()
-    with pytest.raises(ValueError, match="leave out truth_loss_weight"):
+    with pytest.raises(ValueError, match="truth_loss_weight generates texts"):
         UniPoseTrainer(model, arguments(tmp_path, truth_loss_weight=1.0), some_samples(model), processor)
 
 

@@ -229,7 +229,7 @@ def test_a_loss_that_is_not_finite_names_the_samples(tmp_path):
     trainer = trainer_of(tmp_path)
     with torch.no_grad():
         trainer.model.lm_head.weight.fill_(math.nan)
-    with pytest.raises(FloatingPointError, match=r"step 1 is not finite, on the samples .*-to-.* 0-0-0, .* 0-0-1"):
+    with pytest.raises(FloatingPointError, match=r"step 1 is not finite, for the samples .*-to-.* 0-0-0, .* 0-0-1"):
         trainer.train()
 
 
@@ -243,7 +243,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
         keep(folder)
 
     monkeypatch.setattr(trainer, "_save_optimizer_and_scheduler", full)
-    with pytest.raises(OSError, match="checkpoint-4 was not written .*No space left.*free some space"):
+    with pytest.raises(OSError, match="checkpoint-4 was not written .*No space left.*free some disk space"):
         trainer.train()
     assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     assert not (tmp_path / "checkpoint-4").exists()

@@ -77,7 +77,7 @@ def test_list_data_sets(tmp_path):
     list_data(root, lines.append)
     assert len(lines) == len(stock) and sum(line.startswith("ok") for line in lines) == len(found)
     assert lines[0].startswith("ok  AMASS ") and lines[0].endswith("research (Max Planck)")
-    with pytest.raises(FileNotFoundError, match="give the folder that holds the data sets"):
+    with pytest.raises(FileNotFoundError, match="give the folder that contains the data sets"):
         list_data_sets(root / "nowhere")
 
 

@@ -73,7 +73,7 @@ def test_pictures_of_another_encoder_are_refused(begun):
     model.save_pretrained(begun / "other")
     processor.save_pretrained(begun / "other")
     arguments = [f"--model={begun / 'other'}", f"--output_dir={begun / 'no'}", f"--image_bank={begun / 'images'}"]
-    with pytest.raises(ValueError, match="seen by a BlazePose.*VitPoseBackbone.*unipose build-data"):
+    with pytest.raises(ValueError, match="encoded by BlazePose.*VitPoseBackbone.*unipose build-data"):
         run_stage("projector", [*arguments, *COMMON])
 
 
@@ -91,7 +91,7 @@ def test_what_a_stage_lacks_is_said(begun):
         run_stage("projector", where)
     with pytest.raises(ValueError, match="'reasoning' learns from pictures.*give --data with a built set[.]"):
         run_stage("reasoning", where)
-    with pytest.raises(ValueError, match="have no end; say with --max_steps"):
+    with pytest.raises(ValueError, match="are endless; set the number of steps with --max_steps"):
         run_stage("alignment", [*where, "--max_steps=-1"])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Posecodes and paircodes: poses measured into codes, codes put into plain sentences."""
+"""Posecodes and paircodes: measures poses as codes and words the codes as plain sentences."""
 
 from .describe import CAPTION_VERSIONS, CaptionVersion, caption_joints, caption_poses, pose_geometry
 from .flip import flip_text

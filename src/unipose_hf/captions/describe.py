@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses to captions: the posecodes of a pose, what of them is worth saying, and that in plain sentences."""
+"""Captions of poses: measures posecodes, selects those worth saying, and words them in plain sentences."""
 
 import functools
 import hashlib
@@ -30,22 +30,22 @@ from .writing.body_tree import order_groups
 from .writing.choice import choose_facts
 from .writing.sentences import describe_groups
 
-CHUNK = 4096  # poses measured at once; bounds the memory
-NUM_PERTURBATIONS = 3  # ways in which a statement that is steady is tried
+CHUNK = 4096  # poses measured at once; limits memory
+NUM_PERTURBATIONS = 3  # perturbations used to test whether a statement is robust
 _NECK, _PELVIS = JOINT_NAMES.index("neck"), JOINT_NAMES.index("pelvis")
 _TORSO = CODE_INDEX[TORSO_VERTICAL]
-_UPSIDE_DOWN = len(POSE_OPERATORS["vertical_axis"].categories)  # behind the categories, see `POSE_FACTS`
+_UPSIDE_DOWN = len(POSE_OPERATORS["vertical_axis"].categories)  # after the categories, see `POSE_FACTS`
 _LINES = np.array([i for i, code in enumerate(SUPER_POSECODES) if code.kind == "xz_aligned"])
 _HEIGHTS = [CODE_INDEX[f"rel_y/{'|'.join(SUPER_POSECODES[i].points)}"] for i in _LINES]
 _SAME_HEIGHT = 0.05  # metres: "y-aligned"
 
 
 class CaptionVersion(NamedTuple):
-    """What a kind of caption leaves out.
+    """What a version of captions leaves out.
 
-    ``skip`` leaves out a code that is not rare with probability 0.15; ``simplify`` says every code by itself, without
-    merging, grouping or "the other one"; ``prune_transitive`` and ``prune_statistically`` leave out what follows from
-    the rest.
+    ``skip`` omits codes that are not rare with probability 0.15; ``simplify`` states every code separately, without
+    merging, grouping or "the other one"; ``prune_transitive`` and ``prune_statistically`` omit what follows from the
+    rest.
     """
 
     skip: bool = True
@@ -56,8 +56,8 @@ class CaptionVersion(NamedTuple):
 
 _EVERYTHING = CaptionVersion(prune_transitive=False, prune_statistically=False)
 
-# The published sets of captions: PoseScript-A2 (N2, N6, N7) and PoseScript-A (A to F). Their sentences about actions
-# need BABEL's labels of motion clips and are not made here, so B, C, D and N6 do not differ.
+# The published versions: PoseScript-A2 (N2, N6, N7) and PoseScript-A (A to F). Their sentences about actions need
+# BABEL's labels of motion clips and are not generated here, so B, C, D and N6 do not differ.
 CAPTION_VERSIONS = {
     "default": CaptionVersion(),
     "N2": _EVERYTHING._replace(simplify=True),
@@ -73,7 +73,7 @@ CAPTION_VERSIONS = {
 
 
 def pose_geometry(poses):
-    """Poses as captions see them: yaw removed, on the bundled body.
+    """Normalises poses for captions: yaw removed, joints on the bundled body.
 
     Args:
         poses: (N, 22, 3) local axis-angle, y up.
@@ -110,28 +110,28 @@ def caption_poses(
 ):
     """Describe each pose in plain English, as PoseScript does (Delmas et al., 2022/2024).
 
-    A caption depends on its pose, ``seed`` and the options only, not on the batch around it: each draws from its own
-    generator, seeded by a hash of the pose's float32 bytes and ``seed``.
+    A caption depends only on its pose, ``seed`` and the options, not on the batch: each uses its own generator, seeded
+    by a hash of the pose's float32 bytes and ``seed``.
 
     Args:
         poses: (N, 22, 3) local axis-angle, y up; their yaw is ignored.
-        seed: another seed gives another choice and another wording.
+        seed: another seed gives another selection and wording.
         version: a name in `CAPTION_VERSIONS`.
-        noise: draw the method's tolerance on each measured value, as people differ in what they call "close"; then
-            a statement may be off by as much.
-        compat: measure and merge as the published code does, even where that states what is false. The default
-            says only what holds for the pose.
-        max_clauses: how many statements a caption holds at most, the rare ones first; None says everything.
-        steady: say only what would still hold if every joint were turned by about so many radians: what is plain to
-            see, and no hair's breadth from being false. About 0.1 for texts that a model is to learn to write.
+        noise: add the method's tolerance noise to each measured value, as people differ in what they call "close";
+            statements may then be off by as much.
+        compat: measure and merge like the published code, even if that makes false statements. The default only
+            states what holds for the pose.
+        max_clauses: maximum number of statements in a caption, rare ones first; None states everything.
+        steady: only state what would still hold if every joint were rotated by about this many radians, so that no
+            statement is close to being false. Use about 0.1 for texts that a model should learn to write.
         return_codes: also return what each caption states.
 
     Returns:
-        list of N captions (empty for a pose nothing can be said about); with ``return_codes`` also a list of N lists
-        of (code name, category name), for `codes_satisfied`.
+        list of N captions (empty if there is nothing to say about a pose); with ``return_codes`` also a list of N
+        lists of (code name, category name), for `codes_satisfied`.
 
     Raises:
-        ValueError: wrong shape, a value that is not finite, an unknown version, or no clause allowed.
+        ValueError: wrong shape, a value that is not finite, an unknown version, or `max_clauses` below 1.
     """
     poses = check_rotations(poses, "poses").cpu()
     pieces = ((*pose_geometry(chunk), chunk) for chunk in _chunks(poses))
@@ -149,13 +149,13 @@ def caption_joints(
     max_clauses: int | None = None,
     return_codes: bool = False,
 ):
-    """Describe poses known by their joints: `caption_poses` for another body, or with hands.
+    """Describe poses given by joint positions: `caption_poses` for another body, or with hands.
 
     Args:
         joints: (N, 22, 3) metres, y up, facing +z with the yaw removed, or (N, 52, 3) with the SMPL-H hands.
-        rotations: (N, 22, 3) local axis-angle in the same frame; without it nothing is said of the head.
-        seed, version, noise, compat, max_clauses, return_codes: as for `caption_poses`; the draws of a caption
-            depend on its joints.
+        rotations: (N, 22, 3) local axis-angle in the same frame; without it the head is not described.
+        seed, version, noise, compat, max_clauses, return_codes: as for `caption_poses`; the generator of a caption
+            depends on its joints.
 
     Returns:
         as `caption_poses`.
@@ -176,12 +176,12 @@ def _chunks(tensor):
 
 
 def _caption(pieces, seed, version, noise, compat, max_clauses, return_codes, steady=0.0):
-    """Captions of a batch in pieces: joints, rotations or None, and what each pose's draws are seeded with."""
+    """Captions of a batch given in pieces: joints, rotations or None, and the seed tensors of each pose."""
     if version not in CAPTION_VERSIONS:
         known = ", ".join(CAPTION_VERSIONS)
-        raise ValueError(f"There is no caption version {version!r}; pass one of {known}.")
+        raise ValueError(f"There is no caption version {version!r}; choose one of {known}.")
     if max_clauses is not None and max_clauses < 1:
-        raise ValueError(f"max_clauses is {max_clauses}; pass at least 1, or None to say everything.")
+        raise ValueError(f"max_clauses is {max_clauses}; give at least 1, or None to state everything.")
     rules = CAPTION_VERSIONS[version]
     captions, stated = [], []
     for joints, rotations, keys in pieces:
@@ -203,7 +203,7 @@ def _caption(pieces, seed, version, noise, compat, max_clauses, return_codes, st
 
 
 def seeded_random(seed, *tensors):
-    """A ``random()`` function that depends on the seed and the tensors' values alone."""
+    """A ``random()`` function that depends only on the seed and the tensors' values."""
     digest = hashlib.blake2b(digest_size=8, key=str(seed).encode()[:64])
     for tensor in tensors:
         digest.update((tensor + 0.0).numpy().tobytes())  # + 0.0 turns -0.0 into 0.0
@@ -211,19 +211,19 @@ def seeded_random(seed, *tensors):
 
 
 def perturbed_poses(poses, steady):
-    """Poses (N, 22, 3) with every joint turned a little, by about `steady` radians, in a few ways: a list of such."""
+    """A list of copies of poses (N, 22, 3) with every joint rotated by about `steady` radians."""
     turns = torch.randn(NUM_PERTURBATIONS, *poses.shape[1:], generator=torch.Generator().manual_seed(0))
     return [poses + steady * turn for turn in turns]
 
 
 def unmoved(codes, others):
-    """Which categories and super-codes are the same in all others: (N, C + S) bool."""
+    """(N, C + S) bool: which categories and super-codes are the same in all others."""
     first, *others = (torch.cat((c.categories, c.supers.to(c.categories.dtype)), dim=1) for c in (codes, *others))
     return torch.stack([first == other for other in others]).all(0)
 
 
 def _eligible_facts(codes, eligible, joints):
-    """For each pose the facts that may be said and how much each deserves it, 1 or 2."""
+    """For each pose, the eligible facts and their eligibility, 1 or 2."""
     measured = len(codes.names)
     table = POSE_FACTS[:measured] + POSE_FACTS[len(POSECODES) :]
     eligible = eligible.numpy()
@@ -236,7 +236,7 @@ def _eligible_facts(codes, eligible, joints):
 
 
 def _senses(codes, joints):
-    """(N, C + S) indices into the rows of `POSE_FACTS`: the category, or more where the words can tell more."""
+    """(N, C + S) indices into the rows of `POSE_FACTS`: the category, or a finer sense if words can express it."""
     categories = torch.cat((codes.categories, torch.ones_like(codes.supers, dtype=torch.long)), dim=1).numpy()
     # a vertical torso may be upside down
     upright = categories[:, _TORSO]
@@ -252,7 +252,7 @@ def _senses(codes, joints):
 
 
 def _aggregate(facts, levels, version, compat, max_clauses, random):
-    """What is said of the eligible facts, as groups in the order of the text (PoseScript, section 3)."""
+    """The facts to state, as groups in the order of the text (PoseScript, section 3)."""
     if version.skip:
         facts = skip_some(facts, levels, random)
     present = {fact.codes[0] for fact in facts}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The left-right flip of a text: the half of PoseScript's augmentation that changes words (Delmas et al., 2022).
+"""The left-right flip of a text: the text half of PoseScript's augmentation (Delmas et al., 2022).
 
-The half that changes the pose is `unipose_hf.body.mirror_pose`. A text and its pose, or an instruction and both of its
-poses, are flipped together or not at all:
+The pose half is `unipose_hf.body.mirror_pose`. Flip a text and its pose, or an instruction and both of its poses,
+together or not at all:
 
     flipped = flip_text(text)
     if flipped is not None:
@@ -15,10 +15,10 @@ _ENDING = r"(?:wards?|hand(?:ed)?|facing|sided?|most)(?![a-z])"  # of leftward, 
 _SIDE = re.compile(rf"(?<![a-z])(?:left|right)(?:(?![a-z])|(?={_ENDING}))", re.IGNORECASE)
 _DERIVED = re.compile(f"-?{_ENDING}", re.IGNORECASE)
 _TURN = re.compile(r"(?<![a-z])((?:counter|anti)[ -]?)?clockwise(?![a-z])", re.IGNORECASE)
-# The face of a clock and the x axis have sides that no word tells.
+# A clock face and the x axis have sides that no word names.
 _UNFLIPPABLE = re.compile(r"(?<![a-z])(?:o['’]?\s?clock|clock|x[ -]ax[ei]s)(?![a-z])", re.IGNORECASE)
 
-# "right" next to these is no side: "right behind", "is right", "right angle"; but "their right behind" is one.
+# "right" next to these is not a side: "right behind", "is right", "right angle"; but in "their right behind" it is.
 _AFTER_ADVERB = frozenset(
     "about before after off between behind in under next below above across away near by at".split()
 )
@@ -30,24 +30,24 @@ _WORD_AFTER = re.compile(r"[\s-]+([a-z']+)", re.IGNORECASE)
 
 
 def flip_text(text: str, counterclockwise: str = "counterclockwise") -> str | None:
-    """Exchange left and right in an English text, so that it fits the mirrored pose.
+    """Swap left and right in an English text, so that it fits the mirrored pose.
 
-    "left" and "right", their derived words and the two ways round a clock change places, in the same case. "right"
-    stays where it is no side: before words such as "behind" without a determiner, after "is" and its like, and in
+    Swaps "left" and "right", their derived words, and clockwise and counterclockwise, preserving case. "right" is kept
+    where it is not a side: before words such as "behind" without a determiner, after "is" and similar words, and in
     "right angle". Flipping the result gives the text back.
 
     Args:
         text: a caption or an instruction.
-        counterclockwise: how the opposite of "clockwise" is spelled in the result, with "counter" or "anti" joined by
-            nothing, a hyphen or a space. Other spellings in the text come back in this one after two flips.
+        counterclockwise: spelling of the opposite of "clockwise" in the result, with "counter" or "anti" joined by
+            nothing, a hyphen or a space. After two flips, other spellings in the text are replaced by this one.
 
     Returns:
-        The flipped text (the text itself where it names no side), or None where a flip is not safe: the text speaks of
-        o'clock, a clock or the x axis, or a second flip would not give it back ("is left of" would become "is right
-        of", which may mean "correct").
+        The flipped text (unchanged if it names no side), or None if a flip is not safe: the text mentions o'clock, a
+        clock or the x axis, or a second flip would not give it back ("is left of" would become "is right of", which
+        may mean "correct").
 
     Raises:
-        ValueError: `text` is no string, or `counterclockwise` is no spelling of that word.
+        ValueError: `text` is not a string, or `counterclockwise` is not a spelling of that word.
     """
     if not isinstance(text, str):
         raise ValueError(f"text is of type {type(text).__name__}; expected a string, one text at a time.")
@@ -90,7 +90,7 @@ def _is_side(text, found):
 
 
 def _in_case(model, word):
-    """The word in capitals, with one capital or in small letters, as the model is written."""
+    """The word in upper case, capitalised or in lower case, like the model."""
     if model.isupper():
         return word.upper()
     return word[:1].upper() + word[1:] if model[:1].isupper() else word

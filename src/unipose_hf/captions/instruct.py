@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of poses to instructions: how to get from pose A to pose B (PoseFix, Delmas et al., 2023)."""
+"""Instructions for pairs of poses: how to get from pose A to pose B (PoseFix, Delmas et al., 2023)."""
 
 import itertools
 from typing import NamedTuple
@@ -28,19 +28,19 @@ from .writing.imperatives import DETERMINERS, KEEP_POSE
 from .writing.kinematic_chains import goals_of_changed_parts
 from .writing.sentences import pick
 
-# A change of this size (degrees, metres) counts 1; hands and feet tell more than the joints that carry them.
+# A change of this size (degrees, metres) has weight 1; hands and feet are more informative than their parents.
 _SCALE = {"pair_distance": 0.15, "pair_x": 0.25, "pair_y": 0.25, "pair_z": 0.25}
 _DEGREES = 30.0
 _PART_WEIGHTS = {"elbow": 0.6, "knee": 0.9, "shoulder": 0.5, "arm": 1.2, "leg": 1.2}
-_MAX_WORDS = 88  # of a text whose clauses are limited
+_MAX_WORDS = 88  # maximum length of a text with limited clauses
 TURN_CODE = "turn/body"
 
 
 class InstructionVersion(NamedTuple):
-    """What goes into a text and how it is put.
+    """The content and wording of a text.
 
-    ``skip``: leave out some of the changes and goals that are not rare. ``simplify``: say each by itself, without
-    merging, grouping or "the other". ``absolute``: name goals ("the left knee should be straight") beside the changes.
+    ``skip``: omit some of the changes and goals that are not rare. ``simplify``: state each separately, without
+    merging, grouping or "the other". ``absolute``: also name goals ("the left knee should be straight").
     """
 
     skip: bool = True
@@ -61,10 +61,10 @@ INSTRUCTION_VERSIONS = {
 
 
 def turn_between(poses_a, poses_b) -> torch.Tensor:
-    """How the whole body turns from A to B: (Q, 3) rotation vectors in degrees, for ``rotation_change``.
+    """The rotation of the whole body from A to B: (Q, 3) rotation vectors in degrees, for ``rotation_change``.
 
     Args:
-        poses_a, poses_b: (Q, 22, 3) axis-angle in one common world, their yaw kept.
+        poses_a, poses_b: (Q, 22, 3) axis-angle in a common world, with their yaw.
     """
     poses_a, poses_b = check_rotations(poses_a, "poses_a"), check_rotations(poses_b, "poses_b", len(poses_a))
     root_a, root_b = roma.rotvec_to_rotmat(poses_a[:, 0]), roma.rotvec_to_rotmat(poses_b[:, 0])
@@ -86,41 +86,41 @@ def instruct_pairs(
 ):
     """Say how to get from pose A to pose B, in the imperative.
 
-    Both poses are seen with their own yaw removed. The text depends on the two poses and the options only, not on the
-    batch around them: each draws from its own generator, seeded by a hash of the poses' float32 bytes and ``seed``.
+    The yaw of each pose is removed. A text depends only on the two poses and the options, not on the batch: each uses
+    its own generator, seeded by a hash of the poses' float32 bytes and ``seed``.
 
     Args:
         poses_a, poses_b: (Q, 22, 3) local axis-angle, y up.
-        seed: another seed gives another choice and another wording.
+        seed: another seed gives another selection and wording.
         version: one of `INSTRUCTION_VERSIONS`.
-        noise: bin what is measured with the method's tolerance noise; some statements are then only nearly true.
-        compat: compute what the published program computes, flaws included: differences of turning that are not
-            wrapped, left and right merged whatever their sides, elbows and knees that merely follow, goals left out
-            because another pair of the call told of them. All pairs are measured at once, and a text may depend on
-            the other pairs. The default makes no false statement.
-        rotation_change: (Q, 3) degrees, rotation vector of the turn from A to B (`turn_between`); its vertical part
-            becomes a sentence about turning. None says nothing about turning.
-        max_clauses: how many changes and goals a text names at most, the biggest changes first (the turn comes on
-            top); such a text has fewer than 90 words. None says everything.
+        noise: add the method's tolerance noise to measured values; some statements are then only nearly true.
+        compat: compute what the published program computes, flaws included: angle differences that are not wrapped,
+            left and right merged regardless of sides, elbows and knees that merely follow, goals omitted because
+            another pair of the call stated them. All pairs are measured at once, and a text may depend on the other
+            pairs. The default makes no false statements.
+        rotation_change: (Q, 3) degrees, rotation vector from A to B (`turn_between`); its vertical part becomes a
+            sentence about turning. None omits turning.
+        max_clauses: maximum number of changes and goals in a text, the largest changes first (not counting the
+            turn); such a text has fewer than 90 words. None states everything.
         steady: as for `caption_poses`.
         return_codes: also return what each text states.
 
     Returns:
-        list of Q texts, "Keep the same pose." or the like where nothing changes; with ``return_codes`` also a list of
+        list of Q texts, "Keep the same pose." or similar if nothing changes; with ``return_codes`` also a list of
         Q lists of (code name, category name), changes as paircodes and goals as posecodes of B, for
         `paircodes_satisfied`.
 
     Raises:
-        ValueError: wrong shape, lengths that differ, a value that is not finite, an unknown version, or no clause
-            allowed.
+        ValueError: wrong shape, lengths that differ, a value that is not finite, an unknown version, or `max_clauses`
+            below 1.
     """
     poses_a = check_rotations(poses_a, "poses_a").cpu()
     poses_b = check_rotations(poses_b, "poses_b", len(poses_a)).cpu()
     if version not in INSTRUCTION_VERSIONS:
         known = ", ".join(INSTRUCTION_VERSIONS)
-        raise ValueError(f"There is no instruction version {version!r}; pass one of {known}.")
+        raise ValueError(f"There is no instruction version {version!r}; choose one of {known}.")
     if max_clauses is not None and max_clauses < 1:
-        raise ValueError(f"max_clauses is {max_clauses}; pass at least 1, or None to say everything.")
+        raise ValueError(f"max_clauses is {max_clauses}; give at least 1, or None to state everything.")
     turns = [None] * len(poses_a) if rotation_change is None else turn_categories(rotation_change, len(poses_a))
     options = INSTRUCTION_VERSIONS[version], compat, max_clauses
     texts, stated = [], []
@@ -138,7 +138,7 @@ def instruct_pairs(
 
 
 def turn_categories(rotation_change, count):
-    """The category name of each turn, None where it is too small to mention."""
+    """The category name of each turn, or None if it is too small to mention."""
     change = torch.as_tensor(rotation_change, dtype=torch.float32).cpu()
     if change.shape != (count, 3):
         found = tuple(change.shape)
@@ -151,7 +151,7 @@ def turn_categories(rotation_change, count):
 
 
 def _measured(poses_a, poses_b, compat, randoms, steady):
-    """For each pair the changes and the goals that may be said, both as (facts, eligibility).
+    """For each pair, the eligible changes and goals, both as (facts, eligibility).
 
     With ``randoms``, a function for each pair, noise is added.
     """
@@ -165,7 +165,7 @@ def _measured(poses_a, poses_b, compat, randoms, steady):
     categories = torch.cat((codes.categories, torch.ones_like(codes.supers, dtype=torch.long)), 1).numpy()
     may_change, may_aim = instruction_eligibility(codes), target_eligibility(codes_b, codes, pairs=pairs)
     if steady:
-        # not the same way, or what is common to both would be steady
+        # perturbed differently, otherwise changes common to both would seem robust
         others = zip(perturbed_poses(poses_a, steady), reversed(perturbed_poses(poses_b, -steady)), strict=True)
         others = [_codes(*pair, compat) for pair in others]
         may_change = may_change * unmoved(codes, [other[2] for other in others])
@@ -184,7 +184,7 @@ def _codes(poses_a, poses_b, compat):
 
 
 def _eligible_facts(table, eligibility, categories, sizes=None):
-    """For each pair the facts that may be said and how much each deserves it, 1 or 2."""
+    """For each pair, the eligible facts and their eligibility, 1 or 2."""
     eligibility = eligibility.numpy()
     rows, columns = eligibility.nonzero()
     facts = [table[c][k] for c, k in zip(columns.tolist(), categories[rows, columns].tolist(), strict=True)]
@@ -226,7 +226,7 @@ def _compose(changes, goals, turn, random, version, compat, max_clauses):
 
 
 def _aggregate(changes, goals, random, version, compat):
-    """From what may be said to what is said, changes before goals."""
+    """Selects and groups the facts to state, changes before goals."""
     (changes, levels), (goals, goal_levels) = changes, goals if version.absolute else ([], [])
     if version.skip:
         changes, goals = skip_some(changes, levels, random), skip_some(goals, goal_levels, random)
@@ -238,7 +238,7 @@ def _aggregate(changes, goals, random, version, compat):
 
 
 def _without_followers(facts):
-    """Leave out elbows and knees that only follow their hand or foot the same way, by another amount."""
+    """Drops elbows and knees that only follow their hand or foot in the same direction, by another amount."""
     leads = {}
     for fact in facts:
         side, part = fact.subject

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses and pairs of poses measured: which codes there are, and the category that each falls into."""
+"""Measures poses and pairs of poses: the codes, and the category of each."""

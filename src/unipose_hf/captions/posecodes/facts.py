@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fact: one code in one category, taken apart into who, what and of whom, ready to be joined and worded."""
+"""A fact: one code in one category, split into subject, relation and object, ready to be merged and worded."""
 
 from typing import NamedTuple
 
@@ -17,12 +17,12 @@ OPPOSITES = {
 
 
 class Fact(NamedTuple):
-    """One thing to say.
+    """One statement.
 
     ``codes`` are the (code name, category) it states, "true" for a super-code. ``relation`` is (kind, category), or
     (kind,) for a super-code. ``subject`` and ``object`` are (side, part); the side is "left", "right", "" (torso,
     neck ...) or "both", and of an object also "own" or "opposite": the same or the other side of each of two subjects.
-    ``size`` is how large a change is, 0 for what merely is.
+    ``size`` is the size of a change, 0 for a state.
     """
 
     codes: tuple[tuple[str, str], ...]
@@ -61,7 +61,7 @@ def _super_fact(code):
 POSE_FACTS = [[fact_of(code, category) for category in POSE_OPERATORS[code.kind].categories] for code in POSECODES]
 POSE_FACTS += [[None, _super_fact(code)] for code in SUPER_POSECODES]
 
-# Where the words can tell more than the code: facts behind the categories of their code.
+# Senses that words can express but the code cannot: facts after the categories of their code.
 TORSO_VERTICAL = "vertical_axis/pelvis|neck"
 
 

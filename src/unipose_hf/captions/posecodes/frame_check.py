@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signs that positions are not in our frame or not in metres, which no shape shows."""
+"""Detects positions that are not in our frame or not in metres."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import torch
 from unipose_hf.body import JOINT_NAMES
 
 MAX_HEIGHT = 10.0  # metres; a person in centimetres or millimetres is far above
-_MIN_POSES = 8  # fewer poses may all lie down
+_MIN_POSES = 8  # fewer poses may all be lying down
 _SHARE = 0.75  # of poses of all kinds; some always crawl, sit or tumble
 _ALONG = 0.7  # cosine, 45 degrees
 _STANDING_FEET = (-0.8, -0.1)  # cosine of ankle to toe with the way up; a foot of a lying body hangs further down
@@ -16,7 +16,7 @@ _HANGING_HANDS = -0.1  # metres a hand is above its shoulder on average: standin
 
 
 def check_size(joints, name):
-    """`ValueError` where a pose of (N, J, 3) is too large for a person in metres."""
+    """Raises `ValueError` if a pose of (N, J, 3) is too large for a person in metres."""
     extent = joints.amax(dim=1) - joints.amin(dim=1) if len(joints) else joints.new_zeros(1, 3)
     if extent.max() > MAX_HEIGHT:
         pose = int(extent.amax(dim=1).argmax())
@@ -27,11 +27,11 @@ def check_size(joints, name):
 
 
 def warn_if_z_is_up(joints):
-    """Warn where a batch (N, >= 22, 3) looks like people who stand along z instead of y.
+    """Warn if a batch (N, >= 22, 3) looks like people standing along z instead of y.
 
-    One such pose could as well lie on its front. So at least 8 poses must be there, most of them stretched along
-    z with the feet and the arms of people who stand: people who lie stretch their feet and rest their hands anywhere.
-    A batch of people who lie exactly as others stand is the price; it is only a warning.
+    A single such pose could be lying down. So there must be at least 8 poses, most of them stretched along z with the
+    feet and arms of standing people: lying people stretch their feet and rest their hands anywhere. A batch of people
+    who lie exactly as others stand gives a false warning.
     """
     if len(joints) < _MIN_POSES:
         return

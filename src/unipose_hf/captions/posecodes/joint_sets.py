@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which joints each posecode looks at, and which of its categories are worth saying.
+"""The joints that each posecode measures, and its categories that are worth saying.
 
 The 271 elementary posecodes and the 150 super-posecodes of PoseScript (joint sets, eligible and rare categories,
 support marks). "left" and "right" are the body's own.

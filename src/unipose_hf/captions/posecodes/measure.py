@@ -17,7 +17,7 @@ from .operators import POSE_OPERATORS
 _FINGER_REACH = 0.1367  # metres from the wrist to the second joint of the middle finger
 _MIDDLE2_OF_HANDS = [26, 41]  # its index in the 52-joint order, left and right
 _ALMOST_ONE = 1 - torch.finfo(torch.float32).eps
-_GUARD = 0.20  # metres the ankles must be below the shoulders for a body pitch to mean anything
+_GUARD = 0.20  # metres: the body pitch is only meaningful if the ankles are this far below the shoulders
 
 _INDEX = {name: i for i, name in enumerate(POINTS)}
 CODE_INDEX = {code.name: i for i, code in enumerate(POSECODES)}
@@ -28,8 +28,7 @@ class Posecodes:
     """Codes of N poses: C elementary codes in ``names`` and S yes/no super-codes in ``super_names``.
 
     ``values`` (N, C) float: degrees or metres, without noise. ``categories`` (N, C) long: indices into
-    ``category_names[c]`` (``"-"`` = nothing to say). ``supers`` (N, S) bool. In memory the columns of
-    each are whole, not the rows.
+    ``category_names[c]`` (``"-"`` = nothing to say). ``supers`` (N, S) bool. Their memory layout is column-major.
     """
 
     names: tuple[str, ...]
@@ -49,16 +48,16 @@ def measure_posecodes(
     """Measure PoseScript's 271 elementary posecodes and 150 super-posecodes (Delmas et al., 2022/2024).
 
     Args:
-        joints: (N, 22, 3) metres, y up, facing +z with the yaw removed, or (N, 52, 3) with the SMPL-H hands. The hands
-            of 22 joints are guessed along the forearms, so some codes differ from those of 52.
+        joints: (N, 22, 3) metres, y up, facing +z with the yaw removed, or (N, 52, 3) with the SMPL-H hands. With 22
+            joints the hands are extrapolated along the forearms, so some codes differ from those of 52.
         rotations: (N, 22 or 52, 3) local axis-angle in the same frame (identity root = upright, facing +z); without it
             the three head codes are absent (268).
         noise: a generator adds the method's uniform tolerance noise before binning; None measures exactly.
-        compat: measure as the published code does, whose angle of a fully folded or straight joint is sometimes not a
-            number and then counts as "straight". The default tells such joints apart.
+        compat: measure like the published code, in which the angle of a fully folded or straight joint is sometimes
+            NaN and then counts as "straight". The default distinguishes such joints.
 
     Warns:
-        UserWarning: many poses look like people who stand along z, so the positions are probably z-up.
+        UserWarning: many poses look like people standing along z, so the positions are probably z-up.
 
     Raises:
         ValueError: wrong shape, a value that is not finite, or a body taller than 10 m.
@@ -83,7 +82,7 @@ def measure_posecodes(
 
 
 def check_points(points, name):
-    """A float32 tensor of finite positions (N, 22 or >= 52, 3) in metres, or a ValueError in one sentence."""
+    """A float32 tensor of finite positions (N, 22 or >= 52, 3) in metres; raises `ValueError` otherwise."""
     points = _as_tensor(points)
     if points.numel() == 0 and points.shape[:1] == (0,):
         return points.reshape(0, 22, 3)
@@ -100,14 +99,14 @@ def check_points(points, name):
 
 
 def _as_tensor(numbers):
-    """Float32; of numpy's a copy, since those of a `Pose` cannot be written to, which torch warns of."""
+    """Converts to float32; copies numpy arrays, since those of a `Pose` are read-only and torch warns about that."""
     if isinstance(numbers, torch.Tensor):
         return numbers.to(torch.float32)
     return torch.from_numpy(np.array(numbers, dtype=np.float32))
 
 
 def check_rotations(rotations, name, count=None):
-    """A float32 tensor of finite axis-angle rotations (N, 22, 3), or a ValueError in one sentence."""
+    """A float32 tensor of finite axis-angle rotations (N, 22, 3); raises `ValueError` otherwise."""
     rotations = _as_tensor(rotations)
     if rotations.numel() == 0 and rotations.shape[:1] == (0,):
         rotations = rotations.reshape(0, 22, 3)
@@ -127,24 +126,25 @@ def check_rotations(rotations, name, count=None):
 
 
 def sort_into_categories(values, operators, noise=None):
-    """(N, C) values -> (N, C) category indices; a value equal to a threshold belongs below it, NaN to the last."""
+    """(N, C) values -> (N, C) category indices; a value equal to a threshold goes to the lower category, NaN to the
+    last."""
     if noise is not None:
         tolerance = values.new_tensor([operator.tolerance for operator in operators])
         draw = torch.rand(values.shape, generator=noise, dtype=values.dtype, device=noise.device)
         values = values + (2 * draw.to(values.device) - 1) * tolerance
-    categories = torch.empty_like(values, dtype=torch.int8)  # small while it is worked on
+    categories = torch.empty_like(values, dtype=torch.int8)  # small to save memory
     start = 0
     for thresholds, run in itertools.groupby(operator.thresholds for operator in operators):
         columns = slice(start, start + len(list(run)))
         categories[:, columns] = len(thresholds)
-        for threshold in thresholds:  # counting down, since no comparison with NaN holds
+        for threshold in thresholds:  # counting down, because comparisons with NaN are false
             categories[:, columns] -= (values[:, columns] <= threshold).view(torch.int8)
         start = columns.stop
     return categories.long()
 
 
 def working_points(joints):
-    """The 35 points of ``POINTS`` for joints (N, 22 or >= 52, 3); in memory, the poses lie side by side."""
+    """The 35 points of ``POINTS`` for joints (N, 22 or >= 52, 3); the pose axis is contiguous in memory."""
     body = joints[:, :22].permute(2, 1, 0).contiguous()  # (3, 22, N)
 
     def pick(*names):
@@ -164,7 +164,7 @@ def working_points(joints):
 
 
 def _length(vectors):
-    """Of vectors (2 or 3, ...); the bound keeps the gradient of a vector of zeros finite."""
+    """Lengths of vectors (2 or 3, ...); the bound keeps the gradient of a zero vector finite."""
     return vectors.square().sum(0).clamp_min(1e-24).sqrt()
 
 
@@ -190,7 +190,7 @@ _INDICES = {
 
 
 def code_values(joints, rotations=None, compat=False):
-    """What the elementary codes are measured on, in the order of ``POSECODES``: degrees and metres, with gradients.
+    """The measured values of the elementary codes, in the order of ``POSECODES``: degrees and metres, with gradients.
 
     Args:
         joints: (N, 22 or >= 52, 3) metres, as for `measure_posecodes` but unchecked.
@@ -205,7 +205,7 @@ def code_values(joints, rotations=None, compat=False):
 
 def _values(joints, head_chain, compat):
     """`code_values` with the rotations of the head's chain only, (N, 6, 3, 3) or None."""
-    # one row per coordinate or code, the poses side by side, takes a third of the time of one row per pose
+    # one row per coordinate or code takes a third of the time of one row per pose
     points = working_points(joints).permute(2, 1, 0)  # (3, 35, N)
 
     def ends(kind, points=points, dim=1):
@@ -233,7 +233,7 @@ def _values(joints, head_chain, compat):
 
 
 def body_inclination(joints):
-    """Pitch, twist and lean in degrees (N, 3), and where an overturned body makes the pitch void (N,)."""
+    """Pitch, twist and lean in degrees (N, 3), and a mask (N,) of overturned bodies, whose pitch is meaningless."""
     left, right, pelvis, left_ankle, right_ankle = (
         joints[:, JOINT_NAMES.index(name)].T  # (3, N)
         for name in ("left_shoulder", "right_shoulder", "pelvis", "left_ankle", "right_ankle")
@@ -263,7 +263,7 @@ def _head_values(chain):
 
 
 def _recipe_table():
-    """(recipe, requirement, 2, S) code and category of each; where there are fewer, the first stands in."""
+    """(recipe, requirement, 2, S) code and category of each; shorter ones are padded with their first."""
     recipes = [
         [[(CODE_INDEX[name], _category(name, category)) for name, category in recipe] for recipe in code.recipes]
         for code in SUPER_POSECODES
@@ -296,10 +296,10 @@ def _super_codes(categories):
 
 
 def caption_eligibility(codes: Posecodes) -> torch.Tensor:
-    """How much each code deserves saying: (N, C + S) of 0 (no), 1 (may be said) or 2 (rare, should be said).
+    """The eligibility of each code: (N, C + S) of 0 (no), 1 (may be stated) or 2 (rare, should be stated).
 
-    As in PoseScript, down to its one lopsided rule: kneeling on the right knee silences the heights of the knees,
-    kneeling on the left does not.
+    As in PoseScript, including its one asymmetric rule: kneeling on the right knee suppresses the heights of the
+    knees, kneeling on the left does not.
     """
     count = len(codes.names)
     levels = _LEVELS[:count].to(codes.categories.device)
@@ -318,7 +318,7 @@ def _eligibility_tables():
     yielding = []
     for i, code in enumerate(POSECODES):
         for category in code.ok:
-            # a strict support is never said itself, but only where some super-code can speak for it
+            # a strict support is never stated itself, but only if some super-code can state it
             if not (category in code.strict and (code.name, category) in mentioned):
                 levels[i, _category(code.name, category)] = 1 + (category in code.rare)
         for category in code.yielding:

@@ -48,15 +48,15 @@ def measure_paircodes(
 ) -> Paircodes:
     """Measure PoseFix's 49 elementary paircodes and 52 super-paircodes of each pair A -> B.
 
-    None of the arguments is changed, with noise or without.
+    The arguments are not modified, with or without noise.
 
     Args:
         joints_a, joints_b: (Q, 22 or 52, 3) positions in metres, y up, each with its own yaw removed, pelvis at the
-            same place.
+            same position.
         rotations_a, rotations_b: (Q, 22, 3) local axis-angle; without them the two head codes do not exist (47 codes).
         noise: a generator adds the method's uniform tolerance noise before binning; None measures exactly.
-        compat: measure as the published program does, which does not wrap differences of angles of turning at 180
-            degrees and so may name the wrong direction.
+        compat: measure like the published program, which does not wrap angle differences at 180 degrees and so may
+            name the wrong direction.
 
     Raises:
         ValueError: wrong shape, lengths that differ, or a value that is not finite.
@@ -76,7 +76,7 @@ def measure_paircodes(
 def compare_posecodes(
     codes_a: Posecodes, codes_b: Posecodes, joints_a, joints_b, *, noise=None, compat: bool = False
 ) -> Paircodes:
-    """The paircodes of poses whose posecodes are measured already."""
+    """The paircodes of poses whose posecodes have been measured."""
     has_head = "head_turn/head|pelvis" in codes_a.names
     count = len(PAIRCODES) - (0 if has_head else NUM_HEAD_PAIRCODES)
     change = codes_a.values - codes_b.values  # (Q, posecodes)
@@ -86,7 +86,7 @@ def compare_posecodes(
     values[:, _FROM_CODES[0][: count - _NUM_MOVES]] = change[:, _FROM_CODES[1][: count - _NUM_MOVES]]
     move = working_points(joints_a) - working_points(joints_b)  # (Q, 35, 3)
     values[:, _MOVES[0]] = move[:, _MOVES[1], _MOVES[2]]
-    # a pitch means nothing when either body is overturned
+    # the pitch is meaningless if either body is overturned
     overturned = body_inclination(joints_a)[1] | body_inclination(joints_b)[1]
     values[:, PAIRCODE_INDEX["pair_pitch/body"]].masked_fill_(overturned, 0.0)
     operators = [PAIR_OPERATORS[code.kind] for code in PAIRCODES[:count]]
@@ -102,12 +102,12 @@ def compare_posecodes(
 
 
 def blur_paircodes(codes: Paircodes, codes_a: Posecodes, codes_b: Posecodes, randoms) -> Paircodes:
-    """Sort the changes into categories anew, each moved by up to its operator's tolerance, pair by pair.
+    """Bin the changes again, each shifted by up to its operator's tolerance, pair by pair.
 
     Args:
-        codes: of Q pairs, measured without noise; ``values`` stay what they are.
+        codes: paircodes of Q pairs, measured without noise; ``values`` do not change.
         codes_a, codes_b: posecodes of the poses, with their own noise (`blur_posecodes`).
-        randoms: Q functions without arguments that give floats in [0, 1), one for each pair.
+        randoms: Q functions without arguments that return floats in [0, 1), one for each pair.
     """
     operators = [PAIR_OPERATORS[name.split("/")[0]] for name in codes.names]
     draws = torch.tensor([[random() for _ in operators] for random in randoms]).reshape(codes.values.shape)
@@ -121,13 +121,13 @@ _GO_ROUND = torch.tensor([code.kind in ("body_twist", "head_pitch", "head_turn")
 
 
 def _wrap_turns(change):
-    """Differences of angles that go all the way round, brought back to half a turn at most."""
+    """Wraps differences of periodic angles to at most half a turn."""
     go_round = _GO_ROUND[: change.shape[1]].to(change.device)
     return torch.where(go_round & (change.abs() > 180), change - 360 * change.sign(), change)
 
 
 def _sources():
-    """Where each paircode's value comes from: a posecode's change, or the move of one point along one axis."""
+    """The source of each paircode's value: a posecode's change, or the movement of a point along an axis."""
     columns, codes, moves = [], [], []
     for i, code in enumerate(PAIRCODES):
         if code.kind in ("pair_x", "pair_y", "pair_z"):
@@ -171,11 +171,11 @@ def _super_codes(categories, categories_a, categories_b):
 
 
 def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
-    """Which changes deserve saying: (Q, C + S) of 0 (no), 1 (may be said) or 2 (super-codes, should be said)."""
+    """The eligibility of changes: (Q, C + S) of 0 (no), 1 (may be stated) or 2 (super-codes, should be stated)."""
     names = codes.names
     eligible = torch.zeros(len(codes), len(names), dtype=torch.uint8, device=codes.categories.device)
     for i, categories in enumerate(codes.category_names):
-        # bare changes of distance are only said where things part or meet, which the super-codes decide
+        # changes of distance are only stated if parts separate or meet, which the super-codes decide
         if not names[i].startswith("pair_distance/"):
             eligible[:, i] = codes.categories[:, i] != categories.index("-")
     for i, code in enumerate(SUPER_PAIRCODES):
@@ -186,9 +186,9 @@ def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
 
 
 def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> torch.Tensor:
-    """Which posecodes of pose B may be named as a goal beside the changes (PoseFix's absolute posecodes).
+    """Which posecodes of pose B may be stated as goals in addition to the changes (PoseFix's absolute posecodes).
 
-    A state that a super-paircode already tells of (a leg that is straightened will be straight) is left out.
+    States implied by a super-paircode (a straightened leg will be straight) are omitted.
 
     Args:
         targets: posecodes of the Q poses B.
@@ -197,7 +197,7 @@ def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> t
             state out of every pair that ends in the pose, whichever pair stated of it; so does this with `pairs`.
 
     Returns:
-        (Q, C + S) of 0 (no), 1 (may be said) or 2 (rare, should be said) for the elementary and super-posecodes.
+        (Q, C + S) of 0 (no), 1 (may be stated) or 2 (rare, should be stated) for the elementary and super-posecodes.
     """
     device = targets.categories.device
     levels = _TARGET_LEVELS[: len(targets.names)].to(device)
@@ -208,7 +208,7 @@ def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> t
             poses = pairs[:, 0 if code.pose == "a" else 1]
             stated = torch.isin(pairs[:, 1], poses[stated])
         elif code.pose == "a":
-            continue  # what it tells of pose A is no goal
+            continue  # what it states about pose A is not a goal
         elementary[:, CODE_INDEX[code.posecode]].masked_fill_(stated, 0)
     return torch.cat((elementary, targets.supers * _TARGET_SUPER_LEVELS.to(device)), dim=1)
 

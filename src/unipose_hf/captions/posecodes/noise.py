@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The method's tolerance noise, drawn pose by pose, so that no caption depends on the batch around its pose."""
+"""The method's tolerance noise, drawn per pose, so that captions do not depend on the batch."""
 
 import dataclasses
 
@@ -10,11 +10,11 @@ from .operators import POSE_OPERATORS
 
 
 def blur_posecodes(codes: Posecodes, randoms) -> Posecodes:
-    """Sort the values into categories anew, each moved by up to its operator's tolerance.
+    """Bin the values again, each shifted by up to its operator's tolerance.
 
     Args:
-        codes: of N poses, measured without noise; ``values`` stay what they are.
-        randoms: N functions without arguments that give floats in [0, 1), one for each pose.
+        codes: posecodes of N poses, measured without noise; ``values`` do not change.
+        randoms: N functions without arguments that return floats in [0, 1), one for each pose.
     """
     operators = [POSE_OPERATORS[name.split("/")[0]] for name in codes.names]
     draws = torch.tensor([[random() for _ in operators] for random in randoms]).reshape(codes.values.shape)

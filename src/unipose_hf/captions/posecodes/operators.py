@@ -40,7 +40,7 @@ POSE_OPERATORS = {
     "head_tilt": Operator((-30, 30), ("left", "-", "right"), 5),
 }
 
-# Values are A minus B, so something that shrinks on the way from A to B counts positive.
+# Values are A minus B, so something that shrinks from A to B is positive.
 PAIR_OPERATORS = {
     "pair_angle": Operator(
         (-80, -45, -18, 18, 45, 80),
@@ -74,7 +74,7 @@ PAIR_OPERATORS = {
     ),
 }
 
-# The turn of the whole person between two poses (degrees about the vertical, left positive).
+# The rotation of the whole person between two poses (degrees about the vertical, left positive).
 TURN_OPERATOR = Operator(
     (-150, -120, -60, -20, 20, 60, 120, 150),
     (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which joints each paircode compares between pose A and pose B (PoseFix: 49 elementary, 52 super)."""
+"""The joints that each paircode compares between pose A and pose B (PoseFix: 49 elementary, 52 super)."""
 
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ def _super():
         pairs += [((f"{side}_{part}", "torso"), f"{side}_{part}") for side in SIDES]
         for points, subject in pairs:
             for change in DISTANCE_CHANGES:
-                # two things part only if they were together before, and meet only if they are together after
+                # two parts can separate only if they were together before, and meet only if they are together after
                 pose = "a" if "farther" in change else "b"
                 kind = change.replace(" ", "_") + ("_torso" if "torso" in points else "_each_other")
                 measured = "|".join(points)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sentences read back into codes, and held against poses."""
+"""Parses sentences back into codes and compares them with poses."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions and instructions read back: which codes a text states, and how much of it could not be read.
+"""Parses captions and instructions: the codes that a text states, and how much of it could not be read.
 
-The inverse of `caption_poses` and `instruct_pairs`, for texts that a model wrote after them. A text is read from left
-to right: names, pronouns and phrases are looked up in what the writers can say, the longest one first.
+The inverse of `caption_poses` and `instruct_pairs`, for texts by a model trained on them. A text is read from left to
+right; names, pronouns and phrases are matched with everything the writers can say, longest match first.
 """
 
 import itertools
@@ -20,10 +20,10 @@ _PRONOUNS = frozenset(("it", "they", "them"))
 class Reading(NamedTuple):
     """What a text states.
 
-    ``statements`` holds everything stated, once. Where words may mean several things ("the left hand is level with
-    the left hip": across or along the body) a statement is several readings, else one; a reading is a tuple of codes
-    (code name, category name), several where parts were joined ("both knees"). ``clauses`` counts what was said, and
-    ``unread`` how much of that states nothing that the writers could have said.
+    ``statements`` are all distinct statements. An ambiguous statement ("the left hand is level with the left hip":
+    across or along the body) has several readings, others have one; a reading is a tuple of codes (code name, category
+    name), several if parts were merged ("both knees"). ``clauses`` is the number of clauses, and ``unread`` the number
+    of those that the writers could not have produced.
     """
 
     statements: list[tuple[tuple[tuple[str, str], ...], ...]]
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
 
     @property
     def codes(self) -> list[tuple[str, str]]:
-        """The stated codes; where words may mean several things, those of the first."""
+        """The stated codes; for ambiguous statements, those of the first reading."""
         return list(dict.fromkeys(code for readings in self.statements for code in readings[0]))
 
 
@@ -40,16 +40,16 @@ def read_caption(text: str) -> Reading:
     """The posecodes that a caption states.
 
     Raises:
-        ValueError: `text` is no string.
+        ValueError: `text` is not a string.
     """
     return _Reader(text, caption_states(), Commands({}, {}, {})).read()
 
 
 def read_instruction(text: str) -> Reading:
-    """The paircodes that an instruction asks for, and the posecodes that it sets as goals.
+    """The paircodes that an instruction states, and the posecodes that it states as goals.
 
     Raises:
-        ValueError: `text` is no string.
+        ValueError: `text` is not a string.
     """
     return _Reader(text, goal_states(), commands()).read()
 
@@ -60,10 +60,10 @@ class _Reader:
             raise ValueError(f"text is of type {type(text).__name__}; expected a string, one text at a time.")
         self.words, self.at = tokens(text), 0
         self.states, self.orders = states, orders
-        self.subjects = []  # who is spoken of: lists of (side, part), one for each thing that a pronoun may mean
-        self.waits = False  # whether something must still be said of them
-        self.objects = []  # what "it" and "them" mean behind a phrase
-        self.moves = False  # whether the last clause commanded a movement, which may go on another way too
+        self.subjects = []  # current subjects: lists of (side, part), one for each referent of a pronoun
+        self.waits = False  # whether a predicate about them is still missing
+        self.objects = []  # referents of "it" and "them" after a phrase
+        self.moves = False  # whether the last clause was a movement, which may continue in another direction
         self.statements, self.clauses, self.unread = {}, 0, 0
 
     def read(self):
@@ -74,14 +74,14 @@ class _Reader:
         return Reading(list(self.statements), self.clauses, self.unread)
 
     def _runs(self, table, at):
-        """(entry, end) of the runs of words from there on that are in a table, the longest first."""
+        """(entry, end) of the word sequences from `at` that are in a table, longest first."""
         for end in range(min(at + longest_run(), len(self.words)), at, -1):
             run = " ".join(self.words[at:end])
             if run in table:
                 yield table[run], end
 
     def _joint(self):
-        """What stands between clauses or before a phrase."""
+        """Reads what separates clauses or precedes a phrase."""
         word = self.words[self.at]
         if word in _JOINTS:
             if word not in _LIST:
@@ -104,14 +104,14 @@ class _Reader:
         self.unread += not read
 
     def _skip(self):
-        """Go on behind words that mean nothing here."""
+        """Skips words without meaning here."""
         self._count(read=False)
         self.moves = False
         while self.at < len(self.words) and self.words[self.at] not in _JOINTS:
             self.at += 1
 
     def _take(self, stated, end, moves=False):
-        """Note what a clause states."""
+        """Records the statement of a clause."""
         self.statements.update(dict.fromkeys(stated))
         self._count(read=True)
         self.at, self.moves = end, moves
@@ -129,14 +129,14 @@ class _Reader:
         return False
 
     def _named_from(self, at):
-        """[(what is named, end)], the longest list of names first."""
+        """[(parts, end)], the longest list of names first."""
         if at < len(self.words) and self.words[at] in _PRONOUNS:
             return [(subjects, at + 1) for subjects in self.subjects]
         names = self._list_from(self.states.subjects, at)
         return [([name for name, _, _ in names[:count]], names[count - 1][2]) for count in range(len(names), 0, -1)]
 
     def _list_from(self, table, at):
-        """[(entry, start, end)] of the names from there on, with "," and "and" between them."""
+        """[(entry, start, end)] of the names from `at`, with "," and "and" between them."""
         names = []
         while run := next(self._runs(table, at), None):
             entry, end = run
@@ -176,7 +176,7 @@ class _Reader:
         return [([name for name, _, _ in names], names[-1][2])]
 
     def _count_objects(self, names):
-        """How many of the names are objects: where a verb follows, the last of them are its subjects."""
+        """How many of the names are objects: if a verb follows, the last of them are its subjects."""
         end = names[-1][2]
         if not any(True for table in (self.states.phrases, self.states.fillers) for _ in self._runs(table, end)):
             return len(names)
@@ -189,7 +189,7 @@ class _Reader:
         return not gaps or gaps == [[","]] * (len(gaps) - 1) + [["and"]]
 
     def _subject(self):
-        """A name or a pronoun; behind a name of which nothing was said yet, one more of several."""
+        """A name or a pronoun; after a name without a predicate, another of several subjects."""
         word = self.words[self.at]
         if word in _PRONOUNS:
             if word == "they":
@@ -204,7 +204,7 @@ class _Reader:
 
 
 def _readings(tables, subject, ends, same_part):
-    """What tables of phrases tell of a subject and one object."""
+    """The readings in tables of phrases for a subject and one object."""
     known = (
         reading
         for table, end in itertools.product(tables, ends)

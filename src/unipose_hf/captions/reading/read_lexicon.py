@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All that the writers of captions and instructions can say, by its words: what `read_caption` looks words up in.
+"""The lexicon of `read_caption`: everything that the writers of captions and instructions can say.
 
-Made from the writers' own tables and functions, so that whoever changes a wording changes what is read. Words are in
-lower case, with one space between tokens (`tokens`).
+Built from the writers' own tables and functions, so that a changed wording is also parsed. Words are in lower case,
+with one space between tokens (`tokens`).
 """
 
 import functools
@@ -28,27 +28,27 @@ from unipose_hf.captions.writing.wording import (
     phrases_of,
 )
 
-PERSON = ("", "person")  # the subject of what is said of the body, and of the head by "the person looks up"
+PERSON = ("", "person")  # subject of statements about the body, and about the head in "the person looks up"
 
 
 class States(NamedTuple):
-    """How the state of a pose is told.
+    """How the state of a pose is expressed.
 
-    A reading is what words may mean, a tuple of codes (code name, category name).
+    A reading is a possible meaning, a tuple of codes (code name, category name).
     """
 
     subjects: dict[str, tuple[str, str]]  # name -> the (side, part) it names
     objects: dict[str, tuple[dict, bool]]  # name -> what it may name, and whether only of the same part as the subject
     phrases: dict[str, list[dict]]  # words -> tables (subject, object that follows or None) -> readings
-    fillers: dict[str, None]  # words before a phrase that change nothing of what is stated
+    fillers: dict[str, None]  # words before a phrase that do not change its meaning
 
 
 class Commands(NamedTuple):
-    """How a change is commanded."""
+    """How a change is expressed as a command."""
 
     whole: dict[str, dict]  # a command that does not name what should move -> {subject: readings}
     named: dict[str, dict]  # verb -> {what follows the name of the part: {subject: readings}}
-    ways: dict[str, dict]  # what may follow such a command as one more movement of the part -> {subject: readings}
+    ways: dict[str, dict]  # further directions that may follow such a command -> {subject: readings}
 
 
 def tokens(text):
@@ -80,7 +80,7 @@ def _other_names_in_captions(end, _):
 
 @functools.cache
 def goal_states() -> States:
-    """What instructions can say of the pose in the end."""
+    """What instructions can say about the final pose."""
     facts = _state_facts(_TARGET_LEVELS, _TARGET_SUPER_LEVELS)
     return States(
         _names([*facts, *_change_facts()], DETERMINERS, imperative_sentences.part_names),
@@ -91,10 +91,10 @@ def goal_states() -> States:
 
 
 def _state_facts(levels, super_levels):
-    """The facts about a pose that there are words for, read from either end.
+    """The facts about a pose that can be worded, from either end.
 
-    Those that a writer may state (of positive level, a row for each code), alone or joined with another; further those
-    that can be measured but that no writer would state, where the same words have no other meaning.
+    Includes the facts that a writer may state (positive level, one row per code), alone or merged, and measurable
+    facts that no writer would state, if the same words have no other meaning.
     """
     rows = [*levels.tolist(), *([0, level] for level in super_levels.tolist())]
     stated = {
@@ -108,7 +108,7 @@ def _state_facts(levels, super_levels):
 
 
 def _from_either_end(facts):
-    draws = [*itertools.product((0.0, 0.99), repeat=2)]  # what leads to each way of telling left from right
+    draws = [*itertools.product((0.0, 0.99), repeat=2)]  # these draws give every way of wording left and right
     said = (swap_sides([fact], iter(two).__next__)[0] for fact, two in itertools.product(facts, draws))
     return [fact for fact in dict.fromkeys(said) if _has_words(fact)]
 
@@ -120,7 +120,8 @@ def _has_words(fact):
 
 
 def _subjects(fact):
-    """What a fact is said of: the part, of an angle the limb too, of the whole body and the head also the person."""
+    """The subjects of a fact: the part; for an angle also the limb; for the whole body and the head also the
+    person."""
     side, part = fact.subject
     if fact.relation[0] == "angle":
         return [(side, name) for name in ANGLE_SUBJECTS[part]]
@@ -134,7 +135,7 @@ def _names(facts, determiners, names):
 
 
 def _object_names(facts, determiners, full_names, other_names):
-    """Name -> the parts it may name as an object, and whether only where the subject is the same part."""
+    """Name -> the parts it may name as an object, and whether only if the subject is the same part."""
     named = {}
     ends = dict.fromkeys(fact.object for fact in facts if fact.object)
     for end, determiner in itertools.product(ends, determiners):
@@ -165,7 +166,7 @@ def _add(meanings, key, fact):
 
 
 def _said(fact, subject):
-    """The phrases for a fact, said of its subject by itself or of several."""
+    """The phrases for a fact about one subject or several."""
     part = fact.subject[1]
     if subject == PERSON:
         return phrases_of(fact.relation, "person" if part == "head" else part, fact.object)
@@ -216,13 +217,13 @@ def longest_run() -> int:
 
 
 def _change_facts():
-    """Every fact about a change: alone, or joined with another one that goes the same way, perhaps less far."""
+    """Every fact about a change: alone, or merged with another in the same direction, possibly smaller."""
     facts = [fact for row in _CHANGE_FACTS for fact in _with_sizes(row) if fact.relation in INSTRUCTIONS]
     turns = [relation for relation in INSTRUCTIONS if relation[0] == "turn"]
     return every_join(facts) + [Fact(((TURN_CODE, turn[1]),), turn, ("", "body"), None) for turn in turns]
 
 
 def _with_sizes(row):
-    """The facts of one code, larger the farther they are from saying nothing."""
+    """The facts of one code, with sizes that grow with the distance from the neutral category."""
     middle = (len(row) - 1) / 2
     return [fact._replace(size=abs(k - middle)) for k, fact in enumerate(row) if fact]

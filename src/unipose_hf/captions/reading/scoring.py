@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a pose do what a text says? The codes a text states, looked up in other poses."""
+"""Scores whether a pose does what a text says, by checking the codes that the text states."""
 
 import math
 from typing import NamedTuple
@@ -18,16 +18,17 @@ from .read import Reading, read_caption, read_instruction
 
 
 class TextTruth(NamedTuple):
-    """Of each of N texts, float32 `(N,)`: what it states, how much of that is true, and how much could be read."""
+    """For each of N texts, float32 `(N,)`: how much it states, how much of that is true, and how much could be
+    read."""
 
     true: torch.Tensor  # codes that hold
-    codes: torch.Tensor  # codes stated, but for those that cannot be measured
+    codes: torch.Tensor  # codes stated, except those that cannot be measured
     read: torch.Tensor  # clauses that state something known
     clauses: torch.Tensor
 
 
 def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
-    """Which share of the codes a caption states holds for a pose.
+    """The share of the codes stated by a caption that hold for a pose.
 
     Args:
         stated: N lists of (code name, category name), as `caption_poses` returns them.
@@ -35,7 +36,7 @@ def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
         rotations: (N, 22, 3) axis-angle, yaw removed; without them the head codes are left out of the count.
 
     Returns:
-        (N,) float32 in [0, 1]; NaN where no stated code can be measured.
+        (N,) float32 in [0, 1]; NaN if no stated code can be measured.
 
     Raises:
         ValueError: wrong shapes, lengths that differ, or an unknown code.
@@ -48,7 +49,7 @@ def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
 def paircodes_satisfied(
     stated, joints_a, joints_b, rotations_a=None, rotations_b=None, *, rotation_change=None
 ) -> torch.Tensor:
-    """Which share of what a text states holds: of the changes between two poses, and of the goals for the second.
+    """The share of a text's statements that hold: changes between two poses, and goals for the second.
 
     Args:
         stated: Q lists of (code name, category name), as `instruct_pairs` returns them: paircodes, or posecodes of B.
@@ -57,7 +58,7 @@ def paircodes_satisfied(
         rotation_change: (Q, 3) degrees, as for `instruct_pairs`; without it turns are left out of the count.
 
     Returns:
-        (Q,) float32 in [0, 1]; NaN where no stated code can be measured (also where the text says to keep the pose).
+        (Q,) float32 in [0, 1]; NaN if no stated code can be measured (also if the text says to keep the pose).
 
     Raises:
         ValueError: wrong shapes, lengths that differ, or an unknown code.
@@ -78,17 +79,17 @@ def paircodes_satisfied(
 
 
 def codes_true(texts, poses) -> TextTruth:
-    """How much of what captions state holds for poses, the captions read back by `read_caption`.
+    """How much of what captions state is true of poses, with the captions parsed by `read_caption`.
 
-    The rule is that of `codes_satisfied`: a code holds where the pose, measured without noise, is in just its
-    category. Of a statement that may mean several things, the one that fits best counts.
+    As in `codes_satisfied`, a code holds if the pose, measured without noise, is in exactly its category. For an
+    ambiguous statement, the best reading counts.
 
     Args:
         texts: N captions, by `caption_poses` or by a model.
         poses: (N, 22, 3) local axis-angle, y up; their yaw is ignored.
 
     Raises:
-        ValueError: a text that is no string, wrong shape, lengths that differ, or a value that is not finite.
+        ValueError: a text that is not a string, wrong shape, lengths that differ, or a value that is not finite.
     """
     readings = [read_caption(text) for text in texts]
     codes = measure_posecodes(*pose_geometry(poses))
@@ -96,10 +97,10 @@ def codes_true(texts, poses) -> TextTruth:
 
 
 def paircodes_true(texts, poses_a, poses_b, *, rotation_change=None) -> TextTruth:
-    """How much of what instructions state holds for pairs of poses: `codes_true` by `read_instruction`.
+    """How much of what instructions state is true of pairs of poses: `codes_true` with `read_instruction`.
 
-    Where a limb was named ("raise the left arm"), its parts need only go the same way, one of them as far as is said,
-    since that is how instructions join them.
+    If a limb is named ("raise the left arm"), its parts only need to move in the same direction, and one of them as
+    far as stated, because that is how instructions merge them.
 
     Args:
         texts: Q instructions, by `instruct_pairs` or by a model.
@@ -126,7 +127,7 @@ def paircodes_true(texts, poses_a, poses_b, *, rotation_change=None) -> TextTrut
 
 
 def _codes_of(readings):
-    """Of each text all codes that it may state."""
+    """For each text, all codes that it may state."""
     return [[code for said in text.statements for reading in said for code in reading] for text in readings]
 
 
@@ -179,7 +180,7 @@ def _look_up(stated, codes, known, num_elementary):
         raise ValueError(f"stated names an unknown code {found}; expected (code name, category name).") from None
     rows, columns, wanted = torch.tensor(triples, dtype=torch.long).reshape(-1, 3).T
     table = torch.cat((codes.categories, codes.supers.long()), dim=1).cpu()
-    # the head codes come last; where they do not exist, everything behind them moves up
+    # the head codes come last; without them, everything after them moves up
     measured = len(codes.names)
     exists = (columns < measured) | (columns >= num_elementary)
     columns = torch.where(columns >= num_elementary, columns - num_elementary + measured, columns)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Codes put into words: what is worth saying, in which order, and in which sentences."""
+"""Words codes: selects what is worth saying, orders it, and writes sentences."""

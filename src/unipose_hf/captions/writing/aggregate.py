@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the facts of one pose (or one change of pose) to what is said: skipping, pruning, merging, grouping.
+"""From the facts about a pose (or a change of pose) to what is stated: skipping, pruning, merging, grouping.
 
 The steps of PoseScript (Delmas et al., 2022/2024) and PoseFix (2023), each a function from a list of facts to another
-list. ``random`` is a function without arguments that gives a float in [0, 1).
+list. ``random`` is a function without arguments that returns a float in [0, 1).
 """
 
 import itertools
@@ -13,7 +13,7 @@ from unipose_hf.captions.posecodes.operators import PAIR_OPERATORS
 from .pruning_rules import PRUNING_RULES
 
 SKIP_RATE = 0.15
-RATE = 0.95  # how often facts that could be joined are joined
+RATE = 0.95  # how often mergeable facts are merged
 
 _LIMBS = {
     ("wrist", "elbow"): "arm",
@@ -27,7 +27,7 @@ _LIMBS |= {(second, first): limb for (first, second), limb in _LIMBS.items()}
 
 
 def _directions():
-    """(kind, category) of a change -> (kind, -1 or 1): "slightly higher" and "higher" go the same way."""
+    """(kind, category) of a change -> (kind, -1 or 1): "slightly higher" and "higher" have the same direction."""
     directions = {}
     for kind, operator in PAIR_OPERATORS.items():
         silent = operator.categories.index("-")
@@ -45,13 +45,13 @@ def shuffled(items, random):
 
 
 def skip_some(facts, eligibility, random):
-    """Leave out each fact of eligibility 1 with probability 0.15; where nothing would remain, leave out nothing."""
+    """Drops each fact of eligibility 1 with probability 0.15, unless nothing would remain."""
     kept = [fact for fact, level in zip(facts, eligibility, strict=True) if level > 1 or random() >= SKIP_RATE]
     return kept or list(facts)
 
 
 def prune_transitive(facts):
-    """Of a above b, b above c and a above c the last goes without saying."""
+    """Drops facts that follow from others: a above b and b above c imply a above c."""
     edges = [_upwards(fact) for fact in facts]
     above = {}
     for edge in edges:
@@ -76,11 +76,11 @@ def _has_detour(above, kind, low, high):
 
 
 def prune_statistically(facts, present):
-    """Leave out what most people would take for granted given what else was there to say (`PRUNING_RULES`).
+    """Drops what most people would take for granted given the other facts (`PRUNING_RULES`).
 
     Args:
-        facts: what is left to say; a fact that has been joined with another one is never left out.
-        present: set of (code name, category): everything there was to say before any pruning or merging.
+        facts: the remaining facts; merged facts are never dropped.
+        present: set of (code name, category) of all facts before pruning and merging.
     """
     return [fact for fact in facts if len(fact.codes) > 1 or not _follows(fact.codes[0], present)]
 
@@ -90,9 +90,9 @@ def _follows(code, present):
 
 
 def merge_entities(facts, random, *, same_direction=False):
-    """Join facts that say the same of two parts of one limb: forearm and upper arm into the arm.
+    """Merges facts that state the same about two parts of one limb: forearm and upper arm into the arm.
 
-    With ``same_direction`` facts about changes need only go the same way; the larger change is the one that is said.
+    With ``same_direction``, facts about changes only need the same direction; the larger change is stated.
     """
     return _merge(facts, _direction_key if same_direction else _limb_key, _join_limbs, random)
 
@@ -106,11 +106,11 @@ def _direction_key(fact):
 
 
 def merge_twins(facts, random, *, compat=False):
-    """Join facts that say the same of the left and of the right part.
+    """Merges facts that state the same about the left and the right part.
 
-    Facts are joined on one end at a time, so that the joined one says what the two said: with objects the sides are
-    equal ("both"), the subject's own ("own") or the other one ("opposite"). ``compat`` joins as the published system
-    does, whatever the sides, which can say too much (left hand at both knees -> both hands at both knees).
+    Facts are merged on one end at a time, so that the result states exactly what the two stated: the sides of objects
+    are equal ("both"), the subject's own ("own") or the other one ("opposite"). ``compat`` merges like the published
+    system, regardless of sides, which can state too much (left hand at both knees -> both hands at both knees).
     """
     for join in (_join_regardless_of_sides,) if compat else (_join_objects, _join_subjects):
         facts = _merge(facts, _twin_key, join, random)
@@ -122,7 +122,7 @@ def _twin_key(fact):
 
 
 def _merge(facts, key, join, random):
-    """Join each fact to the first earlier one under the same key that it goes with."""
+    """Merges each fact with the first earlier compatible one under the same key."""
     merged, indices = [], {}
     for fact in facts:
         earlier = indices.setdefault(key(fact), [])
@@ -170,7 +170,7 @@ def _join_objects(first, second):
 
 
 def _join_subjects(first, second):
-    """Left hand, right hand: both hands; at one object, at the one of their own side or at that of the other side."""
+    """Left hand, right hand: both hands; at the same object, or each at that of its own or the other side."""
     if not _opposed(first.subject, second.subject):
         return None
     subject, object = ("both", first.subject[1]), first.object
@@ -189,7 +189,7 @@ def _join_regardless_of_sides(first, second):
 
 
 def every_join(facts):
-    """The facts and what `merge_entities` (of one direction) and `merge_twins` can make of any that go together."""
+    """The facts and everything that `merge_entities` (same direction) and `merge_twins` can make of them."""
     facts = list(facts)
     for key, join in ((_direction_key, _join_limbs), (_twin_key, _join_objects), (_twin_key, _join_subjects)):
         alike = {}
@@ -206,7 +206,7 @@ def _are_compatible(first, second):
 
 
 def swap_sides(facts, random):
-    """Say what opposes left and right of one part from either end, or, where it is a distance, of the two at once."""
+    """States opposing facts about left and right from either end or, for distances, about both at once."""
     return [_swap(fact, random) if _opposes_twins(fact) else fact for fact in facts]
 
 
@@ -225,17 +225,18 @@ def _swap(fact, random):
 
 
 def is_mutual(relation):
-    """Whether the relation holds either way round: the hands are close to each other."""
+    """Whether the relation is symmetric: the hands are close to each other."""
     return relation[0] in ("distance", "pair_distance") or relation[0].endswith("_each_other")
 
 
 def group_facts(facts, random, *, leave_out=()):
-    """Group facts that share what they say (relation and object) or whom they say it of (subject).
+    """Groups facts that share a predicate (relation and object) or a subject.
 
-    Facts whose kind (``relation[0]``) is in ``leave_out`` stay alone and come first, then the groups, then the rest.
+    Facts whose kind (``relation[0]``) is in ``leave_out`` are not grouped and come first, then the groups, then the
+    rest.
 
     Returns:
-        list of lists of facts; a list of one is a fact alone.
+        list of lists of facts; a list of one is an ungrouped fact.
     """
     alone = [[fact] for fact in facts if fact.relation[0] in leave_out]
     rest = [fact for fact in facts if fact.relation[0] not in leave_out] if leave_out else facts

@@ -25,7 +25,7 @@ _WHOLE = ("body", "head", "torso", "neck")
 
 
 def _paths():
-    """(side, part) -> every way down to it, each a tuple of (parent, child) steps."""
+    """(side, part) -> every path down to it, each a tuple of (parent, child) steps."""
     paths = {("", "body"): [()]}
     queue = list(paths)
     for node in queue:
@@ -33,7 +33,7 @@ def _paths():
             for side in ("",) if part in _WHOLE else (node[0],) if node[0] else SIDES:
                 child = (side, part)
                 known = paths.setdefault(child, [])
-                known += [way for path in paths[node] if (way := (*path, (node, child))) not in known]
+                known += [extended for path in paths[node] if (extended := (*path, (node, child))) not in known]
                 queue.append(child)
     return paths
 
@@ -42,15 +42,15 @@ _PATHS = _paths()
 
 
 def order_groups(groups, random):
-    """Put groups of facts (`group_facts`) in the order in which a random depth-first walk meets their subjects.
+    """Sorts groups of facts (`group_facts`) in the order in which a random depth-first walk meets their subjects.
 
-    A group of several subjects stands at its first one. What is said of both sides stands at one of them, rather at
-    one of which something else is said too.
+    A group with several subjects is placed at its first one. A fact about both sides is placed at one of them,
+    preferably one with other facts.
     """
     groups = shuffled(groups, random)
     subjects = [group[0].subject for group in groups]
     places = [_one_side(subject, subjects, random) for subject in subjects]
-    # a step comes before another from the same parent when its number is smaller; drawn when first looked at
+    # steps from the same parent are ordered by random numbers, drawn when first needed
     numbers = defaultdict(random)
     ranks = {
         place: min(tuple(numbers[step] for step in path) for path in _PATHS[place]) for place in dict.fromkeys(places)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which facts a short text holds: the rare ones first, then the telling ones, and not too many about one part."""
+"""Selects facts for a short text: rare ones first, then informative ones, and not too many about one part."""
 
 from unipose_hf.captions.posecodes.joint_sets import POSECODES, SUPER_POSECODES
 
-# How readily a fact is chosen among others.
+# Selection weights of facts.
 _WEIGHTS = {
     "angle": 4.0,
     "distance": 1.5,
@@ -22,7 +22,7 @@ _WEIGHTS = {
     "kneeling": 9.0,
 }
 _ALIGNED_WEIGHT = 0.3
-_MAX_OF_A_KIND = 2  # about one subject
+_MAX_OF_A_KIND = 2  # maximum per subject
 
 _RARE = {(code.name, category) for code in POSECODES for category in code.rare}
 _RARE |= {(code.name, "true") for code in SUPER_POSECODES if code.rare}

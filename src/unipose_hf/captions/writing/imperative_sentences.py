@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of facts to instructions: imperatives, gerunds after "while", goals that oblige, pronouns, connectors."""
+"""Words groups of facts as instructions: imperatives, gerunds after "while", goals, pronouns, connectors."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _UNNAMED = (("", "body"), ("", "head"))
 
 
 class Voice(NamedTuple):
-    """What one text keeps to from its first word to its last."""
+    """Choices that stay the same throughout a text."""
 
     determiner: str  # the, your
     random: Callable[[], float]
@@ -23,16 +23,16 @@ class Voice(NamedTuple):
 
 
 def describe_changes(groups, determiner, random, *, simplify=False):
-    """Say the groups in their order ("" for none).
+    """Words the groups in order ("" for none).
 
     Args:
         groups: lists of facts that share their subject, or else relation and object.
         determiner: "the" or "your".
-        random: a function without arguments that gives a float in [0, 1).
-        simplify: always give parts their full name.
+        random: a function without arguments that returns a float in [0, 1).
+        simplify: always use the full names of parts.
     """
     voice = Voice(determiner, random, simplify)
-    groups = [sorted(group, key=is_goal) for group in groups]  # what to do before how it should end
+    groups = [sorted(group, key=is_goal) for group in groups]  # changes before goals
     connectors = _connectors(groups, random)
     gerunds = _gerunds(connectors)
     clauses, named = [], None
@@ -72,7 +72,7 @@ def _punctuated(clauses, connectors, gerunds):
 
 
 def _is_last(i, connectors, gerunds):
-    """Whether no other clause of the sentence has the mood of this one."""
+    """Whether this is the last clause of its mood in the sentence."""
     for connector, gerund in zip(connectors[i + 1 :], gerunds[i + 1 :], strict=True):
         if not gerund:
             return connector == ". "
@@ -96,14 +96,14 @@ def _only_subject(group):
 
 
 def _connectors(groups, random):
-    """What goes before each group, drawn evenly; another one where the grammar or the length forbids it."""
+    """The connector before each group, drawn uniformly, unless grammar or length forbid it."""
     connectors, used, length, after_goal = [], [], 0, False
     for group in groups:
         connector = pick(random, CONNECTORS) if connectors else ". "
         clauses = len(group) if _only_subject(group) else 1
         goal = is_goal(group[0])
         gerund = bool(used) and _gerunds(used)[-1]
-        # a command and a statement share a sentence only by "while"
+        # a command and a statement can only share a sentence with "while"
         at_odds = goal != after_goal and (after_goal or gerund or connector != " while ")
         if length + clauses > MAX_CLAUSES or at_odds:
             connector = ". "
@@ -136,7 +136,7 @@ def _clause(group, subject, gerund, repeated, voice):
 
 def _commands(changes, name, pronoun, gerund, voice):
     """One or more imperatives about one subject, which is a pronoun once it has been named."""
-    said = []  # [verb and subject, the ways it goes]
+    said = []  # [verb and subject, directions]
     for fact in changes:
         ways = WAYS[fact.relation]
         if said and said[-1][1] and ways and voice.random() < 0.6:
@@ -157,7 +157,7 @@ def _commands(changes, name, pronoun, gerund, voice):
 
 
 def _outcome(goals, subject, gerund, voice):
-    """What the part that was just moved should be in the end."""
+    """The goal of the part that was just moved."""
     pronoun = "they" if subject[0] == "both" else "it"
     if gerund or voice.random() < 2 / 3:
         return f" so that {pronoun} {_should(goals, subject, True, voice)}"
@@ -181,7 +181,7 @@ def _names(facts, voice):
 def _should(goals, subject, present, voice):
     """Verbs and what follows them, for one goal of several subjects or several goals of one."""
     plural = subject is None or subject[0] == "both"
-    objects = {}  # relation, whether to each other -> what it holds to
+    objects = {}  # relation, whether reciprocal -> its objects
     for fact in goals if subject else goals[:1]:
         objects.setdefault((fact.relation, fact.object is None), []).append(fact.object)
     words, last_verb, last_objects = [], None, None
@@ -202,7 +202,7 @@ def _should(goals, subject, present, voice):
 
 
 def of_several(words):
-    """Words about one part, said of several: "as far as they go"."""
+    """Turns words about one part into words about several: "as far as they go"."""
     return words.replace(" it goes", " they go")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of instructions: for every change several imperatives, for goals the verbs that oblige.
+"""The words of instructions: several imperatives for every change, and modal verbs for goals.
 
 The first word of an imperative is its verb; ``{s}`` stands for the parts to move (of the body: the upper body) and
 ``{d}`` for "the" or "your".
@@ -16,7 +16,7 @@ class Imperative(NamedTuple):
     gerund: str
     rest: str  # what follows the verb, a space before it
     names: bool  # whether it names the parts to move
-    way: str | None  # of a neutral verb: what remains when verb and parts need no repeating
+    way: str | None  # for a neutral verb: the direction, if verb and parts need not be repeated
 
 
 def _gerund(verb):
@@ -171,10 +171,10 @@ def _table():
 
 # (kind, category) -> imperatives; a super-paircode has its kind alone
 INSTRUCTIONS = dict(_table())
-# the same relation by neutral verbs only, what is left when verb and parts are dropped
+# relation -> directions of its neutral verbs, without verb and parts
 WAYS = {relation: tuple(p.way for p in said if p.way) for relation, said in INSTRUCTIONS.items()}
 
-# what a part should do in the end: singular, plural
+# modal verbs of goals: singular, plural
 OBLIGATIONS = (("should", "should"), ("needs to", "need to"), ("must", "must"), ("has to", "have to"))
 
 DETERMINERS = ("the", "your")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which goals belong to a change: those of the parts that moved, or that hang on them (PoseFix, section 3)."""
+"""The goals that belong to a change: those of the moved parts and of their descendants (PoseFix, section 3)."""
 
 from unipose_hf.captions.posecodes.joint_sets import SIDES
 
@@ -24,10 +24,10 @@ _CARRIERS = _carriers()
 
 
 def goals_of_changed_parts(goals, changes):
-    """Those of the goals that speak of a part which the changes move, or which they carry along.
+    """The goals about a part that the changes move directly or carry along.
 
     Args:
-        goals, changes: lists of facts; a fact about both sides counts for either.
+        goals, changes: lists of facts; a fact about both sides counts for each.
     """
     changed = {end for fact in changes for end in _ends(fact)}
     return [goal for goal in goals if any(changed & _CARRIERS.get(end, {end}) for end in _ends(goal))]

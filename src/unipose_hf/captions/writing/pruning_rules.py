@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes without saying once something else holds: the statistical rules of PoseScript (Delmas et al., 2024).
+"""Statistical pruning rules of PoseScript (Delmas et al., 2024): facts that are implied by others.
 
-Found there by counting over many poses: where the first (one or two facts) holds, the rest nearly always does.
+They were found by counting over many poses: if the first one or two facts hold, the rest nearly always do.
 """
 
 import re
 
 from unipose_hf.captions.posecodes.facts import OPPOSITES, POSE_FACTS
 
-# The 27 rules of one side, in words: subject, category, object. Each also holds with left and right exchanged.
+# The 27 rules of one side, in words: subject, category, object. Each also holds with left and right swapped.
 RULES = (
     ("left hand above neck", ["left hand above left shoulder"]),
     ("left knee right angle, left thigh vertical", ["left foot behind torso"]),
@@ -53,7 +53,7 @@ RULES = (
 
 
 def _codes_by_words():
-    """Both ways round where left and right of one part are opposed, since a code exists for one of them only."""
+    """Adds both directions if left and right of one part are opposed, because only one of them has a code."""
     codes = {}
     for facts in POSE_FACTS:
         for fact in filter(None, facts):
@@ -79,5 +79,5 @@ def _by_result():
     return rules
 
 
-# (code name, category) -> the reasons, any of which makes it superfluous, each one or two (code name, category)
+# (code name, category) -> alternatives that each imply it, of one or two (code name, category)
 PRUNING_RULES = _by_result()

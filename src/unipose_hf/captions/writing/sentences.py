@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of facts to sentences: the voice of one caption, clauses, and how clauses join (PoseScript, section 3)."""
+"""Words groups of facts as sentences: the voice of a caption, clauses, and connectors (PoseScript, section 3)."""
 
 from typing import NamedTuple
 
 from .aggregate import is_mutual
 from .wording import ANGLE_SUBJECTS, DETERMINERS, GERUNDS, PERSONS, PLURAL_VERBS, Person, part_words, phrases_of
 
-SEVERAL = ("both", "own", "opposite")  # sides of an object that is more than one
+SEVERAL = ("both", "own", "opposite")  # sides of a plural object
 
 _CONNECTORS = ("stop", "and", "while", "with", "comma")
 _MAX_CLAUSES = 3  # in one sentence
-_MAX_PREDICATES = 3  # of one subject in one breath
+_MAX_PREDICATES = 3  # of one subject in one sentence
 
 # kind, part of the subject, part of the object: the object adds nothing to "the hand is out in front"
 _OBVIOUS = {
@@ -23,22 +23,22 @@ _OBVIOUS = {
 
 
 class Voice(NamedTuple):
-    """What one caption keeps to from its first word to its last."""
+    """Choices that stay the same throughout a caption."""
 
     determiner: str  # the, their, his, her
     person: Person
-    noun: str  # for the person, where the caption begins
+    noun: str  # for the person, at the start of the caption
     limb_names: dict[str, str]  # a bent knee may be a bent leg
     person_looks: bool  # "the person looks up" rather than "the head is tilted back"
     simplify: bool  # no "the other", no object left out
 
 
 class Clause(NamedTuple):
-    """One subject and what is said of it: phrases (see `wording`), each with its object and the words for that."""
+    """A subject and its predicates: phrases (see `wording`), each with its object and the object's words."""
 
     subject: str | None  # None for the person
     plural: bool
-    pronoun: str | None  # for the subject in the next sentence; None where it would be taken for something else
+    pronoun: str | None  # for the subject in the next sentence; None if ambiguous
     predicates: list[tuple[str, tuple[str, str] | None, str | None]]
 
 
@@ -47,7 +47,7 @@ def pick(random, choices):
 
 
 def pick_name(random, names):
-    """One of the names, drawn where there is a choice."""
+    """One of the names, random if there are several."""
     return names[0] if len(names) == 1 else pick(random, names)
 
 
@@ -83,14 +83,14 @@ class _Text:
         self.voice, self.random = voice, random
         self.sentences = []
         self.used = []  # connectors in the open sentence
-        self.verbless = False  # whether it ends in "with the left knee bent", so that an "and" goes on so
+        self.verbless = False  # whether it ends in "with the left knee bent", which an "and" continues
         self.names_person = False
         self.last = None  # clause
 
     def add(self, clause):
         first, *more = _breaths(clause, self.random)
         repeated = self.last is not None and clause.subject == self.last.subject
-        # "it" is what the sentence before began with, and of several sentences about one thing each is one
+        # "it" refers to the subject of the previous sentence, which may be split into several
         again = repeated and (len(self.used) == 1 or clause.subject is None)
         connector = "stop" if more or repeated else self._connector(clause)
         self._say(connector, clause, again, first)
@@ -99,14 +99,14 @@ class _Text:
         self.last = clause
 
     def _connector(self, clause):
-        """One of five, as often each; a full stop where it would stand twice, or the sentence is long."""
+        """One of five, uniformly; a full stop instead of a repeated connector or in a long sentence."""
         connector = pick(self.random, _CONNECTORS)
         if self.last is None or connector in self.used or len(self.used) == _MAX_CLAUSES:
             return "stop"
         if clause.subject is None and (connector in ("with", "comma") or self.verbless):
             return "stop"  # the person keeps the verb
         if connector == "and" and self.verbless and len(self.last.predicates) > 1:
-            return "stop"  # this "and" would seem to go on with the predicates before it
+            return "stop"  # this "and" would seem to continue the predicates before it
         return connector
 
     def _say(self, connector, clause, again, predicates):
@@ -139,7 +139,7 @@ def _joint(connector, verbless):
 
 
 def _breaths(clause, random):
-    """The predicates in sentences: now and then a new one begins, and always where there are many."""
+    """Splits the predicates into sentences: sometimes, and always if there are many."""
     breaths = [clause.predicates[:1]]
     for predicate in clause.predicates[1:]:
         full = len(breaths[-1]) == _MAX_PREDICATES
@@ -150,7 +150,7 @@ def _breaths(clause, random):
 
 
 def _predicate(predicates, plural, verbless, random):
-    """a, b and c, where one "is" mostly serves for all, if all have one."""
+    """a, b and c, usually with a single "is" if all have one."""
     repeat = random() < 0.25 or any(not phrase.startswith("is ") for phrase, _, _ in predicates)
     words, last_verb, last_object = [], None, None
     for phrase, object, object_words in predicates:
@@ -179,14 +179,14 @@ def _clause(group, voice, random):
     else:
         of_angles = all(other.relation[0] == "angle" for other in group)
         said_of, subject, plural = part, _subject(fact.subject, of_angles, voice, random), side == "both"
-        # "it" for a head would be taken for the whole person
+        # "it" for a head would seem to mean the whole person
         pronoun = "they" if plural else None if part == "head" else "it"
     predicates = [_phrase(other, said_of, group, voice, random) for other in group]
     return Clause(subject, plural, pronoun, predicates)
 
 
 def _clause_of_several(group, voice, random):
-    """Several subjects of which one thing is said."""
+    """Several subjects with one predicate."""
     fact = group[0]
     subjects = [_subject(other.subject, fact.relation[0] == "angle", voice, random) for other in group]
     object = None if not voice.simplify and all(_is_obvious(other) for other in group) else fact.object
@@ -203,7 +203,7 @@ def _is_obvious(fact):
 
 
 def _phrase(fact, part, group, voice, random):
-    """How one fact of a group is said of ``part``: the phrase, its object and the words for that."""
+    """The wording of one fact of a group about ``part``: the phrase, its object and the object's words."""
     object = fact.object
     # "in front of the other hand" goes on better with "and of the torso" than with "and out in front"
     if not voice.simplify and _is_obvious(fact) and sum(other.relation == fact.relation for other in group) == 1:
@@ -224,7 +224,7 @@ def _subject(end, of_angle, voice, random):
 
 
 def subject_names(end, determiner):
-    """The names of who something is said of."""
+    """The names of a subject."""
     side, part = end
     if side == "both":
         return tuple(f"{several} {part_words(part, plural=True)}" for several in ("both", determiner))
@@ -232,7 +232,7 @@ def subject_names(end, determiner):
 
 
 def object_name(end, determiner):
-    """The full name of what something is related to."""
+    """The full name of an object."""
     side, part = end
     if side in SEVERAL:
         determiner = {"both": "both", "own": determiner, "opposite": "the opposite"}[side]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words for posecodes: parts of the body, persons, and the phrases that describe.
+"""The words for posecodes: body parts, persons, and descriptive phrases.
 
 In a phrase the first word is the verb in the third person singular, ``{o}`` the object and ``{d}`` the possessive of
 the whole person (their / his / her).
@@ -37,7 +37,7 @@ ANGLE_SUBJECTS = {"knee": ("knee", "leg"), "elbow": ("elbow", "arm")}
 
 
 class Person(NamedTuple):
-    """The whole person: how it is named where a caption begins, later and again in one sentence; its possessive."""
+    """The names of the whole person: at the start of a caption, later, and again in one sentence; its possessive."""
 
     nouns: tuple[str, ...]
     pronoun: str
@@ -45,7 +45,7 @@ class Person(NamedTuple):
     possessive: str
 
 
-# determiner -> the person; a determiner is drawn as often as it stands in DETERMINERS
+# determiner -> the person; a determiner is drawn as often as it occurs in DETERMINERS
 PERSONS = {
     "the": Person(("the person", "the person", "the figure"), "the person", "they", "their"),
     "their": Person(("the person", "they"), "they", "they", "their"),
@@ -65,7 +65,7 @@ def _both_sides(kind, category, phrases, *extra):
     return {(kind, category.replace("{side}", side), *extra): said for side, said in _two_sided(*phrases).items()}
 
 
-# Relation -> phrases where there is no object: of one part, or of both sides of a part at once.
+# Relation -> phrases without an object: about one part, or both sides of a part at once.
 ALONE = {
     ("angle", "completely bent"): ("is fully bent", "is folded up tightly", "is bent as far as it goes"),
     ("angle", "bent more"): ("is sharply bent", "is bent past a right angle", "is strongly bent"),
@@ -138,7 +138,7 @@ ALONE = {
         "{side}",
         ("is tilted to the {side}", "is tilted toward the {side} shoulder", "is tipped sideways to the {side}"),
     ),
-    # what the head does, said of the person
+    # statements about the head with the person as subject
     ("head_pitch", "backward", "person"): ("looks up", "is looking up", "has {d} head tilted back"),
     ("head_pitch", "forward", "person"): ("looks down", "is looking down", "has {d} head lowered"),
     **_both_sides(
@@ -187,7 +187,7 @@ WITH_OBJECT = {
         "at {side}",
         ("is to the {side} of {o}", "is on the {side} side of {o}", "is further {side} than {o}"),
     ),
-    # two hands or feet that have changed sides
+    # two hands or feet that are crossed
     **_both_sides(
         "rel_x",
         "at {side}",
