@@ -22,7 +22,7 @@ from unipose_hf.data.language import (
 )
 from unipose_hf.data.language.angles import angle_vector, mirror_angles
 from unipose_hf.data.language.bank import read_rows
-from unipose_hf.data.language.composer import Composer, swap_sides, typing_noise
+from unipose_hf.data.language.composer import Composer, left_handed, swap_sides, typing_noise
 from unipose_hf.data.language.edits import edited_angles, fits
 from unipose_hf.data.language.reach import solve_reach
 from unipose_hf.data.open_poses import load_open_poses
@@ -213,3 +213,14 @@ def test_slips_of_the_fingers_leave_sides_alone():
             "left",
             "right",
         ]
+
+
+def test_prompts_that_name_no_side_are_right_handed(composer):
+    prompts = composer.prompts(200, seed=3)
+    sided = torch.tensor([swap_sides(text) != text for text in prompts.texts])
+    left = left_handed(prompts.poses[:, 0])
+    assert not left[~sided].any()
+    assert 0.2 < left[sided].float().mean() < 0.8
+    throwing = torch.tensor(named_pose("throwing a dart").axis_angle)
+    hands = torch.stack([throwing, mirror_pose(throwing)])
+    assert left_handed(hands).tolist() == [False, True]
