@@ -225,7 +225,7 @@ class Composer:
 
     def _prompt(self, rng):
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.58:
             return Draft(*self._named(rng))
         if kind < 0.92 or self.described is None:
             return self._composed(rng)
@@ -294,7 +294,7 @@ class Composer:
             lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
             angles, captured = self._source(rng)
             return Draft(lead + text, angles, captured=captured, target=goal)
-        if kind < 0.42:
+        if kind < 0.45:
             return self._relative(rng)
         return self._set_parts(rng)
 
