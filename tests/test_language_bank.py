@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The language bank: angles and poses, words and sides, arms that reach, edits and samples composed from it."""
 
+import json
 import random
 import re
 
@@ -18,6 +19,7 @@ from unipose_hf.data.language import (
     angles_to_axis_angle,
     axis_angle_to_angles,
     load_language_bank,
+    pack,
     set_angles,
 )
 from unipose_hf.data.language.angles import angle_vector, mirror_angles
@@ -224,3 +226,25 @@ def test_prompts_that_name_no_side_are_right_handed(composer):
     throwing = torch.tensor(named_pose("throwing a dart").axis_angle)
     hands = torch.stack([throwing, mirror_pose(throwing)])
     assert left_handed(hands).tolist() == [False, True]
+
+
+def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):
+    part, pose = read_rows("parts.jsonl")[0], read_rows("named.jsonl")[0]
+    rows = [
+        {"name": pose["name"], "aliases": [pose["aliases"][0].upper()], "texts": ["words that nobody wrote before"]},
+        {"name": "a pose of no name", "aliases": [], "texts": ["so be it"], "pose": {}},
+        {"part": part["part"], "phrases": [part["phrases"][0], "a phrase of its own"], "commands": []},
+        {"kind": "mirror", "commands": ["as in a looking glass"]},
+    ]
+    more = tmp_path / "more.jsonl"
+    more.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.setattr(pack, "FOLDER", tmp_path)
+    pack.merge([str(more)])
+    merged = {
+        name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("named", "parts", "edits")
+    }
+    assert merged["named"][0] == pose | {"texts": [*pose["texts"], "words that nobody wrote before"]}
+    assert merged["named"][-1]["name"] == "a pose of no name"
+    assert merged["parts"][0] == part | {"phrases": [*part["phrases"], "a phrase of its own"]}
+    assert sum("as in a looking glass" in row["commands"] for row in merged["edits"]) == 1
