@@ -4,6 +4,7 @@
 import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 import roma
@@ -248,3 +249,9 @@ def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):
     assert merged["named"][-1]["name"] == "a pose of no name"
     assert merged["parts"][0] == part | {"phrases": [*part["phrases"], "a phrase of its own"]}
     assert sum("as in a looking glass" in row["commands"] for row in merged["edits"]) == 1
+
+
+def test_the_docs_count_the_bank_as_it_is(bank):
+    page = (Path(__file__).parents[1] / "docs/poses_and_words.md").read_text(encoding="utf-8")
+    assert f"{len(bank.named)} whole-body poses" in page and f"{len(bank.parts)} states of limbs" in page
+    assert f"{len(read_rows('edits.jsonl'))} edits" in page
