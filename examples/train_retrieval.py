@@ -45,8 +45,8 @@ from unipose_hf.training.retrieval import (
     RetrievalTrainer,
     RetrievalTrainingArguments,
     new_retrieval_model,
+    replace_text_vocabulary,
     retrieval_tokenizer,
-    teach_words,
 )
 from unipose_hf.training.stages import plain_composer
 
@@ -110,7 +110,7 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             phases[name + "-siblings"] = draw_siblings, siblings
         if script.model:
             phases, model = {}, AutoModel.from_pretrained(script.model)
-            teach_words(model, AutoTokenizer.from_pretrained(script.model), tokenizer)
+            replace_text_vocabulary(model, AutoTokenizer.from_pretrained(script.model), tokenizer)
             before = {name: weight.clone() for name, weight in model.state_dict().items()}
         else:
             model = new_retrieval_model(tokenizer, pairs=pairs)

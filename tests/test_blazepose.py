@@ -129,7 +129,7 @@ def test_features_do_not_depend_on_place_or_size():
 @torch.inference_mode()
 def test_a_batch_is_its_pictures_one_by_one(backbone, photo, at_once, monkeypatch):
     """Also when only some of them must be searched, and when they do not all go through the network at once."""
-    monkeypatch.setattr(blazepose_unipose, "PICTURES_AT_ONCE", at_once)
+    monkeypatch.setattr(blazepose_unipose, "CPU_BATCH_SIZE", at_once)
     pictures = torch.cat((photo, _place(220, 280, 20), torch.zeros_like(photo)))
     together = backbone(pictures)
     for i in range(len(pictures)):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_own_losses import TRAINERS
+from test_custom_losses import TRAINERS
 
 from unipose_hf.training.callbacks import ReturnFreeMemory
 

@@ -258,7 +258,7 @@ def test_edit_and_diff(run, tmp_path, model_folder, poses):
     assert result.exit_code == 0, result.output
 
     mistake(run("edit", "motion.npz", *arguments, "--output", "x.fbx"), "x.fbx", ".glb")
-    mistake(run("edit", "motion.npz", *arguments, "--output", "none/x.glb"), "none", "make it first")
+    mistake(run("edit", "motion.npz", *arguments, "--output", "none/x.glb"), "none", "create it first")
     mistake(run("edit", "motion.npz", "Sit.", "--frame", "3", "--model", model_folder), "3 frames")
     mistake(run("edit", "motion.npz", " ", "--model", model_folder), "sentence")
     mistake(run("diff", "motion.npz", "none.bvh", "--model", model_folder), "none.bvh")

@@ -284,7 +284,7 @@ def test_a_name_that_is_answered_otherwise_the_second_time(server, monkeypatch):
 
 def test_a_fetched_file_has_a_limit(server, monkeypatch):
     monkeypatch.setenv(fetching.ALLOW_PRIVATE, "1")
-    monkeypatch.setattr(fetching, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(fetching, "MAX_BYTES", 100_000)
     with pytest.raises(ValueError, match="large could not be fetched .*MiB"):
         load_picture(f"{server}/large")
 

@@ -254,7 +254,7 @@ def test_a_large_batch_goes_through_in_parts_that_change_nothing(monkeypatch):
     model.quantizer.codebook.normal_()
     rotations = roma.random_rotmat((7, 22), generator=torch.Generator().manual_seed(0))
     whole = model.encode(rotations)
-    for name in ("ENCODED_AT_ONCE", "DECODED_AT_ONCE"):
+    for name in ("ENCODE_BATCH_SIZE", "DECODE_BATCH_SIZE"):
         monkeypatch.setattr(modeling_pose_tokenizer, name, 3)
     parts = model.encode(rotations)
     assert torch.equal(parts.codes, whole.codes) and torch.allclose(parts.latents, whole.latents, atol=1e-6)

@@ -27,7 +27,7 @@ from unipose_hf.training.pose_rows import PoseRows
 from unipose_hf.training.pose_tokenizer import (
     PoseTokenizerTrainer,
     PoseTokenizerTrainingArguments,
-    codebook_figures,
+    codebook_metrics,
     limb_noise,
     reconstruction_losses,
 )
@@ -137,18 +137,18 @@ def test_bodies_are_turned_as_published(tmp_path):
     trainer = make_trainer(tmp_path)
     rotations = random_rotations(400)
     torch.manual_seed(0)
-    turned = trainer._turned(rotations)
+    turned = trainer._rotate_randomly(rotations)
     assert torch.equal(turned[:, 1:], rotations[:, 1:])
     angles = roma.rotmat_to_euler("YZX", turned[:, 0] @ rotations[:, 0].mT, degrees=True)
     most = torch.tensor([45.0, 20, 20])
     assert (angles.abs() < most + 0.01).all() and (angles.amax(0) > 0.9 * most).all()
     assert (angles.amin(0) < -0.9 * most).all()
     trainer.args.full_yaw_share = 0.25
-    turned = trainer._turned(rotations)
+    turned = trainer._rotate_randomly(rotations)
     y = roma.rotmat_to_euler("YZX", turned[:, 0] @ rotations[:, 0].mT, degrees=True)[:, 0].abs()
     assert y[:100].max() > 150 and y[100:].max() < 45.01
     trainer.args.orientation_noise = False
-    assert torch.equal(trainer._turned(rotations), rotations)
+    assert torch.equal(trainer._rotate_randomly(rotations), rotations)
 
 
 def test_noise_on_joints_grows_and_reaches_the_model(tmp_path):
@@ -242,9 +242,9 @@ def test_evaluation_gives_the_errors_of_decoded_codes(tmp_path):
     assert figures["eval_codebook_use"] == len(codes.unique()) / 16
 
 
-def test_codebook_figures():
-    assert codebook_figures(torch.tensor([5, 5, 5, 5])) == pytest.approx({"codebook_use": 1, "perplexity": 4})
-    assert codebook_figures(torch.tensor([0, 9, 0, 0])) == pytest.approx({"codebook_use": 0.25, "perplexity": 1})
+def test_codebook_metrics():
+    assert codebook_metrics(torch.tensor([5, 5, 5, 5])) == pytest.approx({"codebook_use": 1, "perplexity": 4})
+    assert codebook_metrics(torch.tensor([0, 9, 0, 0])) == pytest.approx({"codebook_use": 0.25, "perplexity": 1})
 
 
 def test_the_learning_rate_warms_up_and_falls_twice(tmp_path):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README and the pages of docs/ tell the truth: Python runs, commands exist, figures are the measured ones."""
+"""README and docs/ tell the truth: their Python runs, their commands exist, figures are the measured ones."""
 
 import json
 import re

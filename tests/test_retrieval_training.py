@@ -23,8 +23,8 @@ from unipose_hf.training.retrieval import (
     collate_rows,
     flip_some,
     new_retrieval_model,
+    replace_text_vocabulary,
     retrieval_tokenizer,
-    teach_words,
 )
 
 ENGLISH = ["A ballet dancer in arabesque.", "She squats, ready to jump.", "He looks defeated.", "Like a crane!"]
@@ -81,7 +81,7 @@ def test_a_model_learns_further_words_and_reads_the_ones_it_knew_as_before():
     torch.manual_seed(0)
     model = new_retrieval_model(known)
     before = model.get_input_embeddings().weight.clone()
-    teach_words(model, known, tokenizer)
+    replace_text_vocabulary(model, known, tokenizer)
     after, both = model.get_input_embeddings().weight, known.get_vocab().keys() & tokenizer.get_vocab().keys()
     assert model.config.vocab_size == len(tokenizer) == len(after) > len(before) and after.requires_grad
     assert len(both) > 260

@@ -129,7 +129,7 @@ def test_pose_answers_skip_the_text_rows_of_a_plain_head_only(model):
     hidden = torch.randn(2, 8, 64)
     expected = model.lm_head(hidden)[..., CODE_OFFSET : CODE_OFFSET + 16]
     with torch.no_grad():
-        assert torch.allclose(model.head_of_codes(hidden), expected, atol=1e-5)
+        assert torch.allclose(model.project_to_codes(hidden), expected, atol=1e-5)
 
     class Doubled(nn.Linear):
         def forward(self, hidden):
@@ -139,7 +139,7 @@ def test_pose_answers_skip_the_text_rows_of_a_plain_head_only(model):
     model.lm_head = Doubled(64, plain.out_features, bias=False)
     model.lm_head.weight = plain.weight
     try:
-        assert torch.allclose(model.head_of_codes(hidden), 2 * expected, atol=1e-5)
+        assert torch.allclose(model.project_to_codes(hidden), 2 * expected, atol=1e-5)
     finally:
         model.lm_head = plain
 

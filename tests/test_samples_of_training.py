@@ -15,7 +15,7 @@ from unipose_hf.modeling.processing_unipose import TASKS
 from unipose_hf.training.collator import UniPoseCollator, add_pose_codes
 from unipose_hf.training.open_samples import TASK_SHARES, open_samples
 from unipose_hf.training.row_samples import row_samples
-from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
+from unipose_hf.training.sampler import LengthGroupedSampler, add_lengths
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_lengths_are_counted_to_a_few_tokens(model_and_processor):
 
 def test_batches_are_of_like_length_and_every_sample_comes_once():
     lengths = torch.randint(10, 500, (1003,), generator=torch.Generator().manual_seed(0))
-    sampler = LikeLengthSampler(lengths.tolist(), 8, seed=3)
+    sampler = LengthGroupedSampler(lengths.tolist(), 8, seed=3)
     first = list(sampler)
     assert sorted(first) == list(range(1003)) and first == list(sampler) and len(sampler) == 1003
 

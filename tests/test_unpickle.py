@@ -184,7 +184,7 @@ def test_what_joblib_wrote(tmp_path, compress, protocol):
 
 
 def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(unpickle, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(unpickle, "MAX_BYTES", 10_000)
     joblib.dump(np.zeros(100_000), tmp_path / "x.pkl", compress=9)
     with pytest.raises(ValueError, match="cut off, or becomes more than"):
         read_pickle(tmp_path / "x.pkl")

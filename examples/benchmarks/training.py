@@ -35,7 +35,7 @@ from unipose_hf.training.collator import UniPoseCollator, add_pose_codes
 from unipose_hf.training.compose import compose
 from unipose_hf.training.experimental.muon import MuonWithAdamW, muon_groups
 from unipose_hf.training.row_samples import row_samples
-from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
+from unipose_hf.training.sampler import LengthGroupedSampler, add_lengths
 from unipose_hf.training.stages import stage_tasks
 from unipose_hf.training.trainer import UniPoseTrainer, set_trainable
 
@@ -134,7 +134,7 @@ def padding_rows(rows, batch):
     for image_tokens in (processor.num_image_tokens, 576):
         processor.num_image_tokens = image_tokens
         lengths = torch.tensor(samples_of("instruction", model, processor, rows)["length"])
-        orders = (torch.randperm(len(lengths)).tolist(), list(LikeLengthSampler(lengths, batch)))
+        orders = (torch.randperm(len(lengths)).tolist(), list(LengthGroupedSampler(lengths, batch)))
         columns = [sum(len(part) * int(lengths[part].max()) for part in _batched(order, batch)) for order in orders]
         shares = " | ".join(f"{1 - int(lengths.sum()) / count:.0%}" for count in columns)
         yield f"| {image_tokens} tokens a picture | {shares} | {columns[0] / columns[1]:.2f} |"

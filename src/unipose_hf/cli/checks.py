@@ -49,7 +49,7 @@ def make_folder(folder: Path, option: str = "--output") -> None:
 def check_target(file: Path, option: str = "--output") -> None:
     """That a file can be written there, before minutes of work."""
     if not file.parent.is_dir():
-        raise FileNotFoundError(f"The folder {file.parent} does not exist; make it first.")
+        raise FileNotFoundError(f"The folder {file.parent} does not exist; create it first.")
     if file.is_dir():
         raise ValueError(f"{option} is {file}, which is a folder; give the name of a file.")
     check_writable(file.parent, option)

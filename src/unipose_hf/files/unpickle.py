@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-MOST_BYTES = 4 * 2**30  # of what a compressed file becomes
+MAX_BYTES = 4 * 2**30  # of what a compressed file becomes
 _MOST_DENSE = 2**28  # numbers of a sparse matrix
 
 
@@ -59,9 +59,9 @@ def _unpacked(content: bytes) -> bytes:
         unpacker = lzma.LZMADecompressor()
     else:
         return content
-    unpacked = unpacker.decompress(content, MOST_BYTES)
+    unpacked = unpacker.decompress(content, MAX_BYTES)
     if not unpacker.eof:
-        raise pickle.UnpicklingError(f"it is cut off, or becomes more than {MOST_BYTES // 2**30} GiB")
+        raise pickle.UnpicklingError(f"it is cut off, or becomes more than {MAX_BYTES // 2**30} GiB")
     return unpacked
 
 

@@ -5,13 +5,13 @@ Network: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking" 
 in the later form that also predicts metric landmarks (Grishchenko et al., "BlazePose GHUM Holistic",
 https://arxiv.org/abs/2206.11678). `examples/convert_blazepose.py` fills it with the published Apache-2.0 weights.
 
-The network wants its person upright in the middle of a 256-pixel square, so the backbone looks twice: once at the
-whole picture to find the person, once at a turned square cut around the hips. Where it then is not sure of having seen
-anybody, it searches nine overlapping squares of half the picture's side.
+The network expects a person upright in the middle of a 256-pixel square, so the backbone runs twice: once on the whole
+picture to find the person, once on a rotated square around the hips. If it is then unsure that it saw anybody, it
+searches nine overlapping squares with half the picture's side.
 
-Landmarks say little of depth and nothing of how limbs are turned. A second branch of ours, `PoseHead`, may tell joints
-and rotations from the maps that the network's last stages read, of the square and
-of its mirror image, as is usual where poses are estimated; the network itself stays as published.
+Landmarks carry little depth and no rotation of limbs. An additional branch, `PoseHead`, can predict joints and
+rotations from the input of the network's last stages, averaged over the square and its mirror image, as is usual in
+pose estimation. The network itself stays as published.
 """
 
 import itertools
@@ -28,7 +28,7 @@ from transformers.modeling_outputs import BackboneOutput
 from transformers.utils import is_tracing
 from transformers.utils.generic import can_return_tuple
 
-PICTURES_AT_ONCE = 4  # on a processor: the first layers' maps of more leave its cache, at less than half the speed
+CPU_BATCH_SIZE = 4  # on a CPU: the first layers of larger batches do not fit in its cache, which halves the speed
 CROP_SIZE = 256  # the network's own input, fixed by its last 2x2 convolution (256 / 2**7)
 NUM_LANDMARKS = 39  # 33 body points and 6 alignment points
 NUM_BODY_POINTS = 33
@@ -37,10 +37,10 @@ BODY_CENTRE, BODY_RIM = 33, 34  # alignment points: middle of the hips, and a po
 CROP_MARGIN = 1.25  # the square is this much wider than that circle
 
 # Scales that bring each kind of feature near unit variance over people in varied poses.
-PLACE_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
+POSITION_SCALE, DEPTH_SCALE, WORLD_SCALE, LOGIT_SCALE = 6.0, 4.0, 3.0, 0.25
 NUM_FEATURES = NUM_LANDMARKS * (2 + 1 + 1 + 1 + 3) + 6
 NUM_JOINTS = 22  # of SMPL's body
-# left and right exchanged, as `unipose_hf.body.MIRROR`: the code of a Hub repository has this file without the package
+# left and right swapped, as in `unipose_hf.body.MIRROR`, which is missing when a Hub repository ships this file alone
 MIRROR = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 NUM_POSE_FEATURES = NUM_JOINTS * (3 + 6)
 
@@ -50,11 +50,11 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     r"""Sizes of a [`BlazePoseBackbone`]; the defaults are those of BlazePose "full".
 
     image_size (`int`): side of the square `pixel_values`, in pixels.
-    num_passes (`int`): 1 looks at the whole picture only; each further pass looks again at the person found before.
-    min_presence (`float`): a further look that sees a person with less confidence than this, and with less than
-        the look before it, is thrown away.
-    search_presence (`float`): pictures in which the passes saw a person with less confidence than this are searched
-        for a small one; 0 never searches.
+    num_passes (`int`): 1 only runs on the whole picture; each further pass runs on the person found before.
+    min_presence (`float`): a further pass whose confidence is below this, and below that of the pass before, is
+        discarded.
+    search_presence (`float`): pictures with a confidence below this after all passes are searched for a small person;
+        0 never searches.
     stem_channels (`int`): channels after the first, stride-2 convolution.
     stage_channels, stage_depths, stage_kernels, stage_strides (`list[int]`): width, number of inverted residual
         blocks, depthwise kernel and stride of each stage.
@@ -62,9 +62,9 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     expansion (`int`): the same for all other blocks and for the layer that ends the encoder.
     head_channels (`int`): width of the head.
     head_depths (`list[int]`): number of residual blocks after each of the head's two halvings.
-    pose_head_stages (`int`): how many of the last stages a second branch, which tells the pose, has of its own.
-    pose_head_depths (`list[int]`, *optional*): its number of residual blocks before the first halving and after each
-        of the two; `None` has no such branch.
+    pose_head_stages (`int`): how many of the last stages are duplicated in the pose head.
+    pose_head_depths (`list[int]`, *optional*): number of residual blocks of the pose head before the first halving and
+        after each of the two; `None` for no pose head.
     """
 
     model_type = "unipose_blazepose"
@@ -147,7 +147,7 @@ class BlazePoseOutput(BackboneOutput):
 
 
 class ConvAct(nn.Sequential):
-    """A convolution with bias, then (unless told otherwise) ReLU6. Batch normalisation is already in the weights."""
+    """A convolution with bias, then (unless `act=False`) ReLU6. Batch normalisation is already in the weights."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, act: bool = True):
         layers = [nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups)]
@@ -282,13 +282,13 @@ class PoseHead(nn.Module):
         return joints, torch.cat((root[:, None], rows[:, 1:]), dim=1)
 
     def features(self, maps: Tensor, square: Tensor) -> Tensor:
-        """What a projector reads of it, `(n, 198)`: joints times 3, then the rows.
+        """Input of the projector, `(n, 198)`: joints times 3, then the rows.
 
-        The mean of what it says of squares and of their mirror images; `maps` are of both, `(n, 2, C, s, s)`.
+        Averages the predictions for squares and for their mirror images; `maps` holds both, `(n, 2, C, s, s)`.
         """
-        said = self(maps[:, 0], square)
+        direct = self(maps[:, 0], square)
         mirrored = mirror_image(*self(maps[:, 1], mirror_square(square)))
-        joints, rows = ((one + other) / 2 for one, other in zip(said, mirrored, strict=True))
+        joints, rows = ((one + other) / 2 for one, other in zip(direct, mirrored, strict=True))
         return torch.cat((joints.flatten(1) * WORLD_SCALE, rows.flatten(1)), dim=1)
 
 
@@ -320,8 +320,8 @@ def person_square(landmarks: Tensor) -> Tensor:
     """The upright square around a person, `(n, 4)`: centre x, y, side, turn; from landmarks `(n, 39, 5)` in pixels.
 
     Centred on the hips and turned so that the shoulders are straight above them. The size is the geometric mean of
-    two guesses: the network's own (its alignment points, as in MediaPipe), which leans towards the size that a person
-    ought to have and so is slow to close in on a small one, and the farthest body point's, which may leap too far.
+    two estimates: the network's own (its alignment points, as in MediaPipe), which is biased towards typical sizes and
+    converges slowly on a small person, and the distance of the farthest body point, which may overshoot.
     """
     points, centre = landmarks[..., :2], landmarks[:, BODY_CENTRE, :2]
     body = points[:, :NUM_BODY_POINTS]
@@ -346,7 +346,7 @@ def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
 def landmark_features(
     landmarks: Tensor, world_landmarks: Tensor, presence: Tensor, square: Tensor, size: int
 ) -> Tensor:
-    """What a projector reads of the landmarks, `(n, 318)`, every entry of order one. In this order:
+    """Landmark input of the projector, `(n, 318)`, every entry of order one. In this order:
 
     * 39 x 2: x, y in the picture's axes (x right, y up) from the square's centre, in square sides, times 6;
     * 39: depth towards the viewer in square sides, times 4;
@@ -372,7 +372,7 @@ def landmark_features(
         dim=-1,
     )
     parts = (
-        xyz[..., :2] * flip * PLACE_SCALE,
+        xyz[..., :2] * flip * POSITION_SCALE,
         xyz[..., 2] * -DEPTH_SCALE,
         logits[..., 0],
         logits[..., 1],
@@ -395,7 +395,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     has_attentions = False
-    # It has none; a parent model could not choose its own implementation if this were left False.
+    # It has no attention, but a parent model could not choose its own implementation if these were False.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
     # Half precision moves landmarks by pixels, and the network is too small for it to save much.
     _keep_in_fp32_modules_strict = {"landmarker", "pose_head"}
@@ -416,7 +416,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self._check(pixel_values)
         size, pixels = self.config.image_size, pixel_values.float()
         apart = pixels.device.type == "cpu" and not is_tracing()
-        parts = pixels.split(PICTURES_AT_ONCE) if apart else (pixels,)
+        parts = pixels.split(CPU_BATCH_SIZE) if apart else (pixels,)
         landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._see, parts), strict=True))
         features = landmark_features(landmarks, world, presence, square, size)
         if self.pose_head is not None:
@@ -431,7 +431,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         )
 
     def _see(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """What [`_find`] finds, and beside the maps of its square those of the square's mirror image."""
+        """The result of [`_find`], with the maps of the square and of its mirror image."""
         *found, square, maps = self._find(pixels)
         mirrored = self.landmarker.first_stages(cut_square(pixels, square).flip(-1))
         return *found, square, torch.stack((maps, mirrored), dim=1)

@@ -12,25 +12,25 @@ from .configuration_unipose import PoseTokenizerConfig
 @strict
 class PoseTextRetrievalConfig(PreTrainedConfig):
     r"""
-    Configuration of [`PoseTextRetrievalModel`]; the defaults are the published sizes: the encoder of the published
-    pose tokenizer, DistilBERT's vocabulary and word embeddings, 512-d features.
+    Configuration of [`PoseTextRetrievalModel`]. The defaults are the published sizes: the published pose tokenizer's
+    encoder, DistilBERT's vocabulary and word embeddings, and 512-dimensional features.
 
     Args:
-        pose_config (`dict` or [`PoseTokenizerConfig`], *optional*): sizes of the pose encoder, which is the pose
-            tokenizer's.
-        conv_channels (`list[int]`, *optional*, defaults to `[256, 256, 256]`): channels of the convolutions after it,
-            each of which halves the length of the joint axis.
-        pose_hidden_size (`int`, *optional*, defaults to 512): width of the two layers that pool what is left.
-        vocab_size (`int`, *optional*, defaults to 30522): words of the tokenizer.
+        pose_config (`dict` or [`PoseTokenizerConfig`], *optional*): sizes of the pose encoder, which has the pose
+            tokenizer's architecture.
+        conv_channels (`list[int]`, *optional*, defaults to `[256, 256, 256]`): channels of the convolutions that
+            follow; each halves the length of the joint axis.
+        pose_hidden_size (`int`, *optional*, defaults to 512): width of the two layers that pool the result.
+        vocab_size (`int`, *optional*, defaults to 30522): vocabulary size of the tokenizer.
         word_embedding_size (`int`, *optional*, defaults to 768): width of the word embeddings.
-        pad_token_id (`int`, *optional*, defaults to 0): what is padding where no attention mask is given.
-        embed_dim (`int`, *optional*, defaults to 512): width of the features; each direction of the GRU has half.
-        initial_temperature (`float`, *optional*, defaults to 10.0): the learnt factor of the cosines at the start.
+        pad_token_id (`int`, *optional*, defaults to 0): padding id, used when no attention mask is given.
+        embed_dim (`int`, *optional*, defaults to 512): width of the features; each direction of the GRU produces half.
+        initial_temperature (`float`, *optional*, defaults to 10.0): initial value of the learnt scale of the cosines.
         loss (`"symmetric"`, `"one-way"` or `"siglip"`, *optional*, defaults to `"symmetric"`): batch-based
-            classification from text to pose and back, as PoseScript's released models have it, from text to pose
-            only, or the sigmoid loss of SigLIP (Zhai et al., ICCV 2023).
-        gated_head (`bool`, *optional*, defaults to `False`): let every feature be scaled by a sigmoid of a linear
-            layer on all of them, for texts and poses (context gating, Miech et al., 2018).
+            classification in both directions, as in PoseScript's released models; from text to pose only; or the
+            sigmoid loss of SigLIP (Zhai et al., ICCV 2023).
+        gated_head (`bool`, *optional*, defaults to `False`): scale every text and pose feature by a sigmoid of a
+            linear layer over all features (context gating, Miech et al., 2018).
     """
 
     model_type = "pose_text_retrieval"
@@ -58,7 +58,7 @@ class PoseTextRetrievalConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        # As in UniPoseConfig: with the package its own pipeline is meant, not the remote folder's.
+        # As in UniPoseConfig: with the package installed, use its own pipeline and not the remote folder's.
         if not cls.__module__.startswith("transformers_modules."):
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
         return super().from_dict(config_dict, **kwargs)
@@ -67,7 +67,7 @@ class PoseTextRetrievalConfig(PreTrainedConfig):
 @strict
 class PosePairTextRetrievalConfig(PoseTextRetrievalConfig):
     r"""
-    Configuration of [`PosePairTextRetrievalModel`]; its fields and defaults are those of [`PoseTextRetrievalConfig`].
+    Configuration of [`PosePairTextRetrievalModel`], with the fields and defaults of [`PoseTextRetrievalConfig`].
     The two poses share the pose encoder, and the first convolution takes the channels of both.
     """
 

@@ -11,20 +11,20 @@ from transformers.configuration_utils import SubConfigSpec
 
 from .blazepose_unipose import BlazePoseConfig
 
-# Sub-configurations are found by `model_type`, also when this file runs as remote code without the package.
+# transformers finds sub-configurations by `model_type`, even when this file runs as remote code without the package.
 AutoConfig.register(BlazePoseConfig.model_type, BlazePoseConfig, exist_ok=True)
 
-# Of `config.json`; raised with every setting without which the same weights would compute something else.
+# Version of `config.json`. Increase it with every new setting that changes what the same weights compute.
 CONFIG_FORMAT = 2
 
 
-def _in_this_format(settings):
-    """The settings of a `config.json`; refuses those of a newer one before anything stumbles over what is new."""
+def _check_format(settings):
+    """Returns the settings of a `config.json`, or raises `ValueError` if a newer version wrote it."""
     found = settings.get("config_format", CONFIG_FORMAT)
     if found > CONFIG_FORMAT:
         raise ValueError(
-            f"config.json is of format {found}, but this version of unipose_hf reads format {CONFIG_FORMAT}: it was "
-            "written by a newer version; upgrade unipose-hf."
+            f"config.json has format {found}, but this version of unipose_hf reads format {CONFIG_FORMAT}: a newer "
+            "version wrote it; upgrade unipose-hf."
         )
     return {**settings, "config_format": CONFIG_FORMAT}
 
@@ -34,35 +34,35 @@ class PoseTokenizerConfig(PreTrainedConfig):
     r"""
     Configuration of [`PoseTokenizerModel`]; the defaults are the published sizes (supplement B.1).
 
-    The encoder convolves over the joint axis: an input layer on 22 joints, one layer on each length of
-    `encoder_lengths` (nearest up-sampling before it), `num_downsamples` halvings, residual blocks, an output layer.
-    Every position of the result is split into `codes_per_position` codes. The decoder runs the other way over
-    `decoder_lengths`. With `kernel_size=1` and no lengths every joint has codes of its own that mean the same rotation
-    for every joint.
+    The encoder convolves over the joint axis: an input layer on 22 joints, one layer for each length in
+    `encoder_lengths` (after nearest-neighbour upsampling to it), `num_downsamples` halvings, residual blocks, and an
+    output layer. Each position of the result is split into `codes_per_position` codes. The decoder does the reverse
+    over `decoder_lengths`. With `kernel_size=1` and no lengths, every joint has its own codes, and a code means the
+    same rotation at every joint.
 
     Args:
-        num_joints (`int`, *optional*, defaults to 22): joints of a pose, SMPL order, the root included.
+        num_joints (`int`, *optional*, defaults to 22): joints of a pose in SMPL order, including the root.
         hidden_size (`int`, *optional*, defaults to 512): channels of the convolutions.
         code_dim (`int`, *optional*, defaults to 256): width of one code vector.
         codebook_size (`int`, *optional*, defaults to 2048): number of codes.
         kernel_size (`int`, *optional*, defaults to 3): odd width of the convolutions over the joint axis.
-        encoder_lengths (`list[int]`, *optional*, defaults to `[40, 80, 160]`): lengths the encoder up-samples to.
-        num_downsamples (`int`, *optional*, defaults to 1): stride-2 convolutions after them.
+        encoder_lengths (`list[int]`, *optional*, defaults to `[40, 80, 160]`): lengths the encoder upsamples to.
+        num_downsamples (`int`, *optional*, defaults to 1): number of stride-2 convolutions after the upsampling.
         decoder_lengths (`list[int]`, *optional*, defaults to `[65, 51, 36, 22]`): lengths the decoder resamples to.
-        num_residual_blocks (`int`, *optional*, defaults to 2): residual blocks in encoder and decoder, dilations
-            falling by powers of three down to one.
-        codes_per_position (`int`, *optional*, defaults to 1): codes cut from the channels of one position.
-        quantizer (`"ema"` or `"fsq"`, *optional*, defaults to `"ema"`): an exponentially averaged codebook as
-            published, or a finite scalar quantiser (Mentzer et al., ICLR 2024) on `fsq_levels`.
-        fsq_levels (`list[int]`, *optional*): levels of each code dimension; their product is `codebook_size`, their
-            number `code_dim`.
-        search_rounds (`int`, *optional*, defaults to 0): times that `encode` moves each level of each code by one, up
-            and down, and keeps what decodes nearer to the pose. Rounding finds the level that is nearest in the
-            encoder's terms, which is not always the best. Needs `"fsq"` and a decoder that decodes each joint by
-            itself: `kernel_size=1`, no `decoder_lengths`.
-        codebook_decay (`float`, *optional*, defaults to 0.99): decay of the averaged codebook.
+        num_residual_blocks (`int`, *optional*, defaults to 2): residual blocks in the encoder and in the decoder;
+            their dilations are powers of three, falling to one.
+        codes_per_position (`int`, *optional*, defaults to 1): codes that the channels of one position are split into.
+        quantizer (`"ema"` or `"fsq"`, *optional*, defaults to `"ema"`): a codebook updated by exponential moving
+            averages, as published, or a finite scalar quantiser (Mentzer et al., ICLR 2024) with `fsq_levels`.
+        fsq_levels (`list[int]`, *optional*): number of levels of each code dimension: `code_dim` numbers whose product
+            is `codebook_size`.
+        search_rounds (`int`, *optional*, defaults to 0): number of rounds in which `encode` tries to move each level
+            of each code up and down by one and keeps the change if the result decodes closer to the pose. Rounding
+            alone picks the level nearest in latent space, which is not always the best. Requires `"fsq"` and a decoder
+            that decodes each joint independently: `kernel_size=1` and no `decoder_lengths`.
+        codebook_decay (`float`, *optional*, defaults to 0.99): decay of the codebook's moving averages.
         dead_code_threshold (`float`, *optional*, defaults to 1.0): codes with a smaller running count are re-seeded.
-        config_format (`int`): of `config.json`; a newer one is refused with a `ValueError`.
+        config_format (`int`): format version of `config.json`; a newer one raises `ValueError`.
     """
 
     model_type = "unipose_pose_tokenizer"
@@ -98,13 +98,13 @@ class PoseTokenizerConfig(PreTrainedConfig):
         if self.search_rounds and (self.quantizer != "fsq" or self.kernel_size != 1 or self.decoder_lengths):
             raise ValueError(
                 f"search_rounds is {self.search_rounds}, which needs quantizer='fsq', kernel_size=1 and no "
-                "decoder_lengths, so that joints are decoded by themselves; leave it 0."
+                "decoder_lengths, so that each joint is decoded independently; leave it at 0."
             )
         if (self.decoder_lengths or [self.num_joints])[-1] != self.num_joints:
             raise ValueError(f"decoder_lengths {self.decoder_lengths} must end with num_joints={self.num_joints}.")
         if not self.decoder_lengths and self.code_positions != self.num_joints:
             raise ValueError(
-                f"Without decoder_lengths the codes must stand on {self.num_joints} positions, but they stand on "
+                f"Without decoder_lengths the codes must have {self.num_joints} positions, but they have "
                 f"{self.code_positions}."
             )
 
@@ -115,12 +115,12 @@ class PoseTokenizerConfig(PreTrainedConfig):
 
     @property
     def num_codes(self) -> int:
-        """Tokens of one pose."""
+        """Number of tokens in one pose."""
         return self.code_positions * self.codes_per_position
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        return super().from_dict(_in_this_format(config_dict), **kwargs)
+        return super().from_dict(_check_format(config_dict), **kwargs)
 
     def to_dict(self):
         output = super().to_dict()
@@ -137,7 +137,7 @@ class PoseTokenizerConfig(PreTrainedConfig):
 class UniPoseConfig(PreTrainedConfig):
     r"""
     Configuration of [`UniPoseForConditionalGeneration`]. The defaults are the published model: CLIP ViT-L/14-336, the
-    ViT-H pose encoder, a pose tokenizer of 80 codes; the language model is a Llama unless `text_config` says
+    ViT-H pose encoder and a pose tokenizer with 80 codes. The language model is a Llama unless `text_config` says
     otherwise.
 
     Token ids default to the published vocabulary order: text, codes, begin, end. Codes are contiguous from
@@ -151,25 +151,24 @@ class UniPoseConfig(PreTrainedConfig):
             BlazePose by `{"model_type": "unipose_blazepose"}`; `None` for none.
         pose_config (`dict` or [`PoseTokenizerConfig`], *optional*): the pose tokenizer.
         image_token_id, pose_token_id, pose_start_token_id, pose_end_token_id, pose_query_token_id (`int`):
-            placeholders of image features and of prompt poses, the marks round a pose, and the placeholder of an
-            answer's queries.
+            ids of the placeholders of image features and prompt poses, of the tokens before and after a pose, and of
+            the queries of a predicted pose.
         pose_code_offset (`int`): vocabulary id of code 0.
-        vision_feature_layer (`int`, *optional*, defaults to -2): hidden state of the general encoder; its class token
-            is dropped.
-        vision_feature_size (`int`, *optional*): side of the grid that both maps are resampled to; by default the
-            general encoder's own, or the pose encoder's map as it is where there is no general encoder.
-        image_seq_length (`int`, *optional*): image tokens of one picture; worked out from the encoders if left out.
+        vision_feature_layer (`int`, *optional*, defaults to -2): hidden state to use from the general encoder; its
+            class token is dropped.
+        vision_feature_size (`int`, *optional*): side of the grid that both feature maps are resampled to. Defaults to
+            the general encoder's own grid, or to the pose encoder's map, unchanged, if there is no general encoder.
+        image_seq_length (`int`, *optional*): number of tokens of one image; computed from the encoders by default.
         projector_hidden_act (`str`, *optional*, defaults to `"gelu"`): activation between the projector's two layers.
-        image_tokens_per_cell (`int`, *optional*, defaults to 1): language-model rows the projector makes of one grid
-            cell.
-        pose_place_embeddings (`bool`, *optional*, defaults to `False`): add the query embedding of its place to each
-            code of a prompt pose, so that a query finds the code of its own joint at once. Published weights do
-            without.
-        bidirectional_poses (`"all"`, `"answer"` or `"none"`, *optional*, defaults to `"all"`): which pose blocks
-            attend both ways: every one, only the generated one (as published weights expect), or none.
-        pose_answer_prefix_ids (`list[int]`, *optional*, defaults to none): text tokens that `generate_pose` puts
+        image_tokens_per_cell (`int`, *optional*, defaults to 1): tokens the projector makes from one grid cell.
+        pose_place_embeddings (`bool`, *optional*, defaults to `False`): add to each code of a prompt pose the query
+            embedding of its position in the pose, so that a query can attend directly to the code of its own joint.
+            Published weights do not use it.
+        bidirectional_poses (`"all"`, `"answer"` or `"none"`, *optional*, defaults to `"all"`): which pose blocks use
+            bidirectional attention: all of them, only the generated one (as published weights expect), or none.
+        pose_answer_prefix_ids (`list[int]`, *optional*, defaults to none): text tokens that `generate_pose` inserts
             between the prompt and `<pose_start>`, for weights that learnt to write a space before a pose.
-        config_format (`int`): of `config.json`; a newer one is refused with a `ValueError`.
+        config_format (`int`): format version of `config.json`; a newer one raises `ValueError`.
     """
 
     model_type = "unipose"
@@ -224,8 +223,8 @@ class UniPoseConfig(PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        config_dict = _in_this_format(config_dict)
-        # The package registers its pipelines. Where the key stays, transformers insists on those of the remote folder.
+        config_dict = _check_format(config_dict)
+        # The package registers its own pipelines. With this key, transformers would load those of the remote folder.
         if not cls.__module__.startswith("transformers_modules."):
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}
         return super().from_dict(config_dict, **kwargs)

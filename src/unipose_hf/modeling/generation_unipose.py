@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How UniPose writes poses: all codes of a pose come from one forward pass over its queries (paper section 3.3).
+"""Pose generation: all codes of a pose come from one forward pass over its queries (paper section 3.3).
 
-Inside `generate` that pass is hidden from the library's decoding loops. When a row of the batch has written
-`<pose_start>`, its queries are appended to the next step. Their logits wait in a queue, from which the row takes one
-code a step without another pass, then `<pose_end>`; sampling, beam search and streaming see ordinary tokens. The keys
-and values of the queries are taken out of the cache and put back into the row's own columns when the row leaves the
-pose: a column of the cache always belongs to the token of the same column, whatever the other rows do meanwhile.
+`generate` hides that pass from the decoding loops of transformers. When a row of the batch has written `<pose_start>`,
+its queries are appended to the next step. Their logits go into a queue, from which the row takes one code per step
+without another pass, then `<pose_end>`; sampling, beam search and streaming see ordinary tokens. The keys and values
+of the queries are moved from the cache to a stash and put back at the row's own positions when its pose is finished: a
+cache position always belongs to the token at the same position, whatever the other rows do meanwhile.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,10 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import ModelOutput
 
-# What transformers calls the cache in arguments and outputs: up to 5.23 `past_key_values`, then `cache`.
+# The name of the cache in arguments and outputs of transformers: `past_key_values` up to 5.23, then `cache`.
 CACHE_KEY = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
 
-NO_PLACEHOLDERS = (
-    "pose_values were given with inputs_embeds, where their placeholders cannot be found; give input_ids."
-)
+NO_PLACEHOLDERS = "pose_values need input_ids: with inputs_embeds their placeholders cannot be found."
 
 
 @dataclass
@@ -34,10 +32,10 @@ class UniPosePoseOutput(ModelOutput):
     What [`UniPoseGenerationMixin.generate_pose`] returns; `rows` is `batch * num_return_sequences`.
 
     rotations (`torch.FloatTensor` of shape `(rows, 22, 3, 3)`): local rotations, float32, SMPL joint order.
-    codes (`torch.LongTensor` of shape `(rows, num_codes)`): the codes, from 0; the likeliest for `"expected"`.
-    scores (`torch.FloatTensor` of shape `(rows,)`): geometric mean of the probabilities of `codes`, in (0, 1].
-    probabilities (`torch.FloatTensor` of shape `(batch, num_codes, codebook_size)`): the distributions over codes, at
-        the temperature asked for.
+    codes (`torch.LongTensor` of shape `(rows, num_codes)`): the codes, starting at 0; for `"expected"`, the most
+    likely ones. scores (`torch.FloatTensor` of shape `(rows,)`): geometric mean of the probabilities of `codes`, in
+    (0, 1]. probabilities (`torch.FloatTensor` of shape `(batch, num_codes, codebook_size)`): the distributions over
+    codes, at the given temperature.
     """
 
     rotations: torch.FloatTensor | None = None
@@ -47,15 +45,15 @@ class UniPosePoseOutput(ModelOutput):
 
 
 class PoseDecodingState:
-    """Where each row of a batch stands in the pose it is writing, during one call of `generate`.
+    """The progress of each batch row within the pose it is writing, during one call of `generate`.
 
-    One step of the decoding loop is: `begin` says which `kind` of step it is, the model runs (or not), `end` gives the
-    logits of the next token of every row.
+    In each step of the decoding loop, `begin` decides the `kind` of step, the model runs (or not), and `end` returns
+    the logits of the next token of every row.
 
     Args:
         config (`UniPoseConfig`): token ids, `num_codes`, `codebook_size`.
-        eos_token_ids (`list[int]`): after one of them a row is finished and no longer waited for.
-        may_skip (`bool`): whether a step may do without a forward pass; not where processes must run in step.
+        eos_token_ids (`list[int]`): after one of these a row is finished and no longer needs steps.
+        may_skip (`bool`): whether a step may skip the forward pass; False if all processes must run the same steps.
     """
 
     def __init__(self, config, eos_token_ids: list[int], may_skip: bool):
@@ -64,42 +62,42 @@ class PoseDecodingState:
         self.codes = slice(config.pose_code_offset, config.pose_code_offset + config.pose_config.codebook_size)
         self.eos_token_ids = set(eos_token_ids)
         self.may_skip = may_skip
-        self.kind = "text"  # "text": one forward; "pose": one forward with queries behind; "skip": none
-        self.places: list[int | None] = []  # of each row: the next place in its pose block, or None in text
-        self.first_columns: list[int | None] = []  # of each row: cache column of the first query that is in the stash
+        self.kind = "text"  # "text": one forward pass; "pose": one with appended queries; "skip": none
+        self.positions: list[int | None] = []  # per row: the next position in its pose block, or None in text
+        self.query_starts: list[int | None] = []  # per row: cache position of its first stashed query
         self.finished: list[bool] = []
-        self.length = 0  # columns of the sequences that have been through a step
-        self.skipped = 0  # how many of the last ones are not in the cache yet
+        self.length = 0  # tokens that have been through a step
+        self.skipped = 0  # how many of the last tokens are not in the cache yet
         self.queue = None  # (batch, num_codes, codebook_size) logits of the poses being written
-        self.stash = []  # of each layer: keys and values of the queries, (batch, heads, num_codes, head_dim), or None
+        self.stash = []  # per layer: keys and values of the queries, (batch, heads, num_codes, head_dim), or None
         self.vocab_size = 0
 
     def begin(self, last_tokens: list[int], cache: Cache | None, is_prompt: bool):
         """Decides the kind of the step from the last token of each row, before the model runs."""
-        if not self.places:
-            self.places = [None] * len(last_tokens)
-            self.first_columns = [None] * len(last_tokens)
+        if not self.positions:
+            self.positions = [None] * len(last_tokens)
+            self.query_starts = [None] * len(last_tokens)
             self.finished = [False] * len(last_tokens)
             self.length = 0 if cache is None else int(cache.get_seq_length())
         starting = False
         for row, token in enumerate(last_tokens):
-            if self.places[row] == self.num_codes + 1:  # `<pose_end>` has been written
-                self.places[row] = None
-            if not is_prompt:  # whatever token a prompt ends with, its row is not finished
+            if self.positions[row] == self.num_codes + 1:  # `<pose_end>` has been written
+                self.positions[row] = None
+            if not is_prompt:  # a prompt may end with any token without finishing its row
                 self.finished[row] |= token in self.eos_token_ids
-            if token == self.config.pose_start_token_id and self.places[row] is None:
-                self.places[row] = 0
+            if token == self.config.pose_start_token_id and self.positions[row] is None:
+                self.positions[row] = 0
                 starting = True
-        waiting = [place for place, finished in zip(self.places, self.finished, strict=True) if not finished]
+        waiting = [position for position, finished in zip(self.positions, self.finished, strict=True) if not finished]
         skip = self.may_skip and len(waiting) > 0 and None not in waiting
         self.kind = "pose" if starting else "skip" if skip else "text"
         if self.kind != "skip" and (self.skipped or self._ended_rows()):
             self.settle(cache)
 
-    def count(self, columns: int):
-        """Notes that the step brings `columns` new columns, the queries not counted."""
-        self.length += columns
-        self.skipped += columns if self.kind == "skip" else 0
+    def count(self, num_tokens: int):
+        """Counts `num_tokens` new tokens of this step, without the queries."""
+        self.length += num_tokens
+        self.skipped += num_tokens if self.kind == "skip" else 0
 
     def end(
         self,
@@ -107,46 +105,47 @@ class PoseDecodingState:
         cache: Cache | None,
         code_logits: torch.FloatTensor | None = None,
     ) -> torch.FloatTensor:
-        """Logits of the forward pass (`None` for a skipped one) -> of the next token, `(batch, 1, vocab_size)`.
+        """Logits of the forward pass (`None` if skipped) -> logits of the next token, `(batch, 1, vocab_size)`.
 
-        In a step with queries `logits` are those of the column before them, and `code_logits` theirs over the codes.
+        In a step with queries, `logits` are those before the queries, and `code_logits` those of the queries over the
+        codes.
         """
         if self.kind == "skip":
-            logits = self.queue.new_full((len(self.places), 1, self.vocab_size), -torch.inf)
+            logits = self.queue.new_full((len(self.positions), 1, self.vocab_size), -torch.inf)
         else:
             logits = logits[:, -1:].clone()
         if self.kind == "pose":
             self._take_queries(code_logits, cache)
         config, self.vocab_size = self.config, logits.shape[-1]
-        logits[..., self.codes] = -torch.inf  # these stand in no text
+        logits[..., self.codes] = -torch.inf  # codes never appear in text
         banned = [config.pose_end_token_id, config.pose_query_token_id, config.pose_token_id, config.image_token_id]
         logits[..., banned] = -torch.inf
-        rows = [row for row, place in enumerate(self.places) if place is not None]
+        rows = [row for row, position in enumerate(self.positions) if position is not None]
         if rows:
             logits[rows] = -torch.inf
-            in_block = [row for row in rows if self.places[row] < self.num_codes]
-            at_end = [row for row in rows if self.places[row] == self.num_codes]
-            logits[in_block, 0, self.codes] = self.queue[in_block, [self.places[row] for row in in_block]]
+            in_block = [row for row in rows if self.positions[row] < self.num_codes]
+            at_end = [row for row in rows if self.positions[row] == self.num_codes]
+            logits[in_block, 0, self.codes] = self.queue[in_block, [self.positions[row] for row in in_block]]
             logits[at_end, 0, config.pose_end_token_id] = 0.0
         for row in rows:
-            self.places[row] += 1
+            self.positions[row] += 1
         return logits
 
     def closing_rows(self) -> list[int]:
         """Rows whose next token is `<pose_end>`, after `end`."""
-        return [row for row, place in enumerate(self.places) if place == self.num_codes + 1]
+        return [row for row, position in enumerate(self.positions) if position == self.num_codes + 1]
 
     def _take_queries(self, logits, cache):
-        """Puts the logits of the queries in the queue, and their keys and values from the cache in the stash."""
-        starting = [row for row, place in enumerate(self.places) if place == 0]
+        """Moves the logits of the queries to the queue, and their keys and values from the cache to the stash."""
+        starting = [row for row, position in enumerate(self.positions) if position == 0]
         self.queue = logits if self.queue is None else self._replace_rows(self.queue, logits, starting)
         stash = []
         for index, layer in enumerate(cache.layers):
             if layer.keys is None:
                 stash.append(None)
                 continue
-            columns = slice(self.length, self.length + self.num_codes)
-            fresh = [states[:, :, columns].clone() for states in (layer.keys, layer.values)]
+            queries = slice(self.length, self.length + self.num_codes)
+            fresh = [states[:, :, queries].clone() for states in (layer.keys, layer.values)]
             if self.stash:
                 fresh = [self._replace_rows(*pair, starting) for pair in zip(self.stash[index], fresh, strict=True)]
             stash.append(fresh)
@@ -156,7 +155,7 @@ class PoseDecodingState:
                 layer.crop(-self.num_codes)
         self.stash = stash
         for row in starting:
-            self.first_columns[row] = self.length
+            self.query_starts[row] = self.length
 
     @staticmethod
     def _replace_rows(old, new, rows):
@@ -165,9 +164,9 @@ class PoseDecodingState:
         return old
 
     def settle(self, cache: Cache | None):
-        """Brings the cache up to `length`: skipped columns are added, poses written to their end get their queries.
+        """Brings the cache up to `length`: adds skipped positions and puts back the queries of finished poses.
 
-        Poses still being written get as many queries as they have columns, so that the cache can be handed out.
+        Unfinished poses get as many queries as they have tokens, so that the cache can be returned.
         """
         if not self.stash:
             return
@@ -178,34 +177,36 @@ class PoseDecodingState:
                 layer.cumulative_length.add_(self.skipped)
             else:
                 layer.keys, layer.values = (F.pad(x, (0, 0, 0, self.skipped)) for x in (layer.keys, layer.values))
-            for row, first in enumerate(self.first_columns):
+            for row, first in enumerate(self.query_starts):
                 if first is not None:
                     count = min(self.num_codes, self.length - first)
                     layer.keys[row, :, first : first + count] = stash[0][row, :, :count]
                     layer.values[row, :, first : first + count] = stash[1][row, :, :count]
         self.skipped = 0
         for row in self._ended_rows():
-            self.first_columns[row] = None
+            self.query_starts[row] = None
 
     def _ended_rows(self):
-        return [row for row, first in enumerate(self.first_columns) if first is not None and self.places[row] is None]
+        return [
+            row for row, first in enumerate(self.query_starts) if first is not None and self.positions[row] is None
+        ]
 
     def reorder(self, rows: torch.LongTensor):
-        """Row i becomes what row `rows[i]` was, as in the cache."""
+        """Row i becomes the former row `rows[i]`, as in the cache."""
         order = rows.tolist()
-        self.places = [self.places[row] for row in order]
-        self.first_columns = [self.first_columns[row] for row in order]
+        self.positions = [self.positions[row] for row in order]
+        self.query_starts = [self.query_starts[row] for row in order]
         self.finished = [self.finished[row] for row in order]
-        if self.queue is not None and any(place is not None for place in self.places):
+        if self.queue is not None and any(position is not None for position in self.positions):
             self.queue = self.queue[rows.to(self.queue.device)]
-        if any(first is not None for first in self.first_columns):
+        if any(first is not None for first in self.query_starts):
             self.stash = [
                 None if stash is None else [states[rows.to(states.device)] for states in stash] for stash in self.stash
             ]
 
 
 class PoseEndLogitsProcessor(LogitsProcessor):
-    """After the last code `<pose_end>` follows, whatever other processors have made of its score."""
+    """Forces `<pose_end>` after the last code, whatever other processors have made of its score."""
 
     def __init__(self, state: PoseDecodingState):
         self.state = state
@@ -218,9 +219,9 @@ class PoseEndLogitsProcessor(LogitsProcessor):
 
 
 class UniPoseGenerationMixin(GenerationMixin):
-    """`generate`, where a pose costs one forward pass, and `generate_pose` for answers that are nothing but a pose."""
+    """`generate`, in which a pose costs one forward pass, and `generate_pose` for answers that are a single pose."""
 
-    # assisted decoding feeds several tokens a step, across the borders of pose blocks
+    # assisted decoding feeds several tokens per step, across the boundaries of pose blocks
     _supported_generation_modes = [
         GenerationMode.GREEDY_SEARCH,
         GenerationMode.SAMPLE,
@@ -232,27 +233,27 @@ class UniPoseGenerationMixin(GenerationMixin):
     def generate(self, *args, **kwargs):
         """[`~transformers.GenerationMixin.generate`] for answers that mix text and poses.
 
-        Takes what the processor returns and every argument of the library's method; greedy search, sampling and beam
-        search, streamers, static and reused caches work as ever. Rows may write poses at any time, many, or none.
-        A pose is `<pose_start>`, `num_codes` codes, `<pose_end>`: it costs one forward pass, but counts as
-        `num_codes + 2` new tokens. The grammar is kept: no code, mark or placeholder in text, nothing but codes within
-        a pose. `decode_poses` turns the result into rotations. The prompt's poses come back as codes.
+        Takes the processor's output and all arguments of the transformers method. Greedy search, sampling, beam
+        search, streamers, static caches and reused caches work as usual. Each row may write any number of poses at any
+        time. A pose is `<pose_start>`, `num_codes` codes, `<pose_end>`: it costs one forward pass, but counts as
+        `num_codes + 2` new tokens. The grammar is enforced: no codes or placeholders in text, nothing but codes within
+        a pose. `decode_poses` turns the result into rotations. The prompt's poses are returned as codes.
 
         Limits:
-        * What follows a pose has seen its queries, not the codes that were drawn from them.
-        * A prompt may end with `<pose_start>`, but not inside a pose; a pose cut off by `max_new_tokens` cannot be
+        * Tokens after a pose attend to its queries, not to the codes that were drawn from them.
+        * A prompt may end with `<pose_start>`, but not within a pose; a pose cut off by `max_new_tokens` cannot be
           continued.
-        * It needs a cache of plain layers: not `use_cache=False` (refused when a pose begins), not a quantized cache,
-          and no window in the cache of a sliding-window model (its keys are all kept; attention is windowed as ever).
-          A `StaticCache` of your own needs room for `num_codes` more columns.
-        * No flash attention, and no flex attention with a static cache; no `prefill_chunk_size` when a pose block of
-          the prompt attends both ways; no assisted decoding, no continuous batching.
-        * Penalties and bans on tokens act on codes as they do on words.
+        * It needs a cache with plain layers: no `use_cache=False` (refused when a pose begins) and no quantized cache.
+          The cache of a sliding-window model keeps all keys; attention is still windowed.
+          Your own `StaticCache` needs room for `num_codes` more positions.
+        * No flash attention, and no flex attention with a static cache; no `prefill_chunk_size` if the prompt has a
+          bidirectional pose block; no assisted decoding, no continuous batching.
+        * Token penalties and bans apply to codes as they do to words.
         * `hidden_states` and `attentions` are `None` for steps that needed no forward pass.
         * With `inputs_embeds` the poses of the prompt attend causally.
 
         Raises:
-            ValueError: what is asked for is among the limits, or the inputs do not match (see `forward`).
+            ValueError: the call hits one of these limits, or the inputs do not match (see `forward`).
         """
         for name in {"cache", "past_key_values"} & kwargs.keys():
             kwargs[CACHE_KEY] = kwargs.pop(name)
@@ -267,8 +268,8 @@ class UniPoseGenerationMixin(GenerationMixin):
     def _validate_generation_mode(self, generation_mode, *args):
         if generation_mode not in self._supported_generation_modes:
             raise ValueError(
-                f"{generation_mode.value.replace('_', ' ').capitalize()} cannot write poses; leave its options out: "
-                "greedy search, sampling and beam search can."
+                f"{generation_mode.value.replace('_', ' ').capitalize()} cannot write poses; leave its options out "
+                "and use greedy search, sampling or beam search."
             )
         super()._validate_generation_mode(generation_mode, *args)
 
@@ -277,11 +278,11 @@ class UniPoseGenerationMixin(GenerationMixin):
             "Continuous batching cannot write poses; use generate() without cache_implementation='paged'."
         )
 
-    # Hooks of the library's `generate`, in the order in which it calls them.
+    # Hooks of transformers' `generate`, in the order in which it calls them.
 
     def _prepare_model_inputs(self, inputs, bos_token_id, model_kwargs):
         inputs, input_name, model_kwargs = super()._prepare_model_inputs(inputs, bos_token_id, model_kwargs)
-        # before the rows are multiplied for beams: repeated one by one, poses A, B of a row would come as A, A, B, B
+        # before rows are repeated for beams: poses A, B of a row would be repeated as A, A, B, B
         pose_values = model_kwargs.pop("pose_values", None)
         if input_name == "input_ids":
             inputs = self.model.replace_pose_placeholders(inputs, pose_values)
@@ -290,7 +291,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         return inputs, input_name, model_kwargs
 
     def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs):
-        # the library would drop a pose view that comes without a general view
+        # transformers would drop pose_pixel_values that come without pixel_values
         views = [model_kwargs.pop(name, None) for name in ("pixel_values", "pose_pixel_values", "vision_features")]
         model_kwargs.setdefault("mm_encoder_outputs", {})
         if any(view is not None for view in views):
@@ -298,11 +299,11 @@ class UniPoseGenerationMixin(GenerationMixin):
         return model_kwargs
 
     def _prepare_static_cache(self, cache_implementation, batch_size, max_cache_len, prefill_chunk_size, model_kwargs):
-        # the queries stand behind the last column for a while
+        # the queries temporarily follow the last position
         room = max_cache_len + self.config.pose_config.num_codes
         cache = super()._prepare_static_cache(cache_implementation, batch_size, room, prefill_chunk_size, model_kwargs)
         for index, layer in enumerate(cache.layers):
-            if layer.is_sliding:  # columns that slid out could not come back when the queries are taken out
+            if layer.is_sliding:  # positions that slid out could not be restored when the queries are removed
                 cache.layers[index] = StaticLayer(self._previous_max_cache_length)
         return cache
 
@@ -313,7 +314,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         state = PoseDecodingState(
             self.config,
             eos_token_ids=[] if eos_token_ids is None else eos_token_ids.tolist(),
-            # with sharded weights every process must run the model as often as the others
+            # with sharded weights all processes must run the model equally often
             may_skip=not (is_deepspeed_zero3_enabled() or is_fsdp_managed_module(self)),
         )
         model_kwargs["pose_state"] = state
@@ -322,7 +323,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         cache._pose_state = state  # where `_reorder_cache` finds it
         if isinstance(cache, StaticCache) and "flex" in self.model.language_model.config._attn_implementation:
             raise ValueError(
-                'flex_attention reads a static cache wrongly; use attn_implementation="sdpa" or another cache.'
+                'flex_attention is wrong with a static cache; use attn_implementation="sdpa" or another cache.'
             )
         if not isinstance(cache, StaticCache) and not cache.get_seq_length():
             for index, layer in enumerate(cache.layers):
@@ -367,15 +368,15 @@ class UniPoseGenerationMixin(GenerationMixin):
             **{CACHE_KEY: cache},
             **kwargs,
         )
-        model_inputs.pop("mm_token_type_ids", None)  # not used, and too short for the queries
+        model_inputs.pop("mm_token_type_ids", None)  # unused, and too short for the queries
         ids = model_inputs["input_ids"]
-        columns = model_inputs["inputs_embeds"].shape[1] if ids is None else ids.shape[1]
-        if columns > 1 or (pose_state is not None and pose_state.kind == "pose"):
-            # made for static caches without knowledge of the pose blocks; the model makes its own
+        num_tokens = model_inputs["inputs_embeds"].shape[1] if ids is None else ids.shape[1]
+        if num_tokens > 1 or (pose_state is not None and pose_state.kind == "pose"):
+            # the mask for static caches ignores pose blocks; the model makes its own
             model_inputs["attention_mask"] = attention_mask
         if pose_state is None:
             return model_inputs
-        pose_state.count(columns)
+        pose_state.count(num_tokens)
         model_inputs["pose_state"] = pose_state
         if pose_state.kind == "pose":
             self._append_queries(model_inputs, cache, pose_state.length)
@@ -407,19 +408,19 @@ class UniPoseGenerationMixin(GenerationMixin):
         closed = (input_ids == config.pose_end_token_id).sum(1)
         if bool((opened > closed).any()):
             raise ValueError(
-                f"The prompt in row {int((opened > closed).nonzero()[0])} ends inside a pose block; let it end "
+                f"The prompt in row {int((opened > closed).nonzero()[0])} ends within a pose block; it must end "
                 "before or right after <pose_start>, or after <pose_end>."
             )
         if chunked and (bool(ends_with_start.any()) or self.model.has_pose_block(input_ids)):
             raise ValueError(
-                "prefill_chunk_size would cut pose blocks that attend both ways; leave it out for prompts with poses."
+                "prefill_chunk_size would split bidirectional pose blocks; leave it out for prompts with poses."
             )
 
     def _append_queries(self, model_inputs, cache, length):
-        """Puts the queries behind the last column of every row; only rows that begin a pose will make use of them."""
+        """Appends the queries to every row; only rows that begin a pose use them."""
         config, num_codes = self.config, self.config.pose_config.num_codes
         if cache is None:
-            raise ValueError("Writing a pose needs the cache; call generate with use_cache=True.")
+            raise ValueError("Writing a pose needs a cache; call generate with use_cache=True.")
         ids = model_inputs["input_ids"]
         if ids is None:
             raise ValueError("With inputs_embeds a prompt cannot end with <pose_start>; give input_ids.")
@@ -431,8 +432,9 @@ class UniPoseGenerationMixin(GenerationMixin):
                 )
             if isinstance(layer, StaticLayer) and layer.max_cache_len < length + num_codes:
                 raise ValueError(
-                    f"The static cache holds {layer.max_cache_len} columns, but a pose that begins at column {length} "
-                    f"needs {length + num_codes}; make it num_codes={num_codes} longer than the longest sequence."
+                    f"The static cache holds {layer.max_cache_len} positions, but a pose that begins at position "
+                    f"{length} needs {length + num_codes}; make it num_codes={num_codes} longer than the longest "
+                    "sequence."
                 )
         model_inputs["input_ids"] = F.pad(ids, (0, num_codes), value=config.pose_query_token_id)
         if (position_ids := model_inputs.get("position_ids")) is not None:
@@ -454,20 +456,21 @@ class UniPoseGenerationMixin(GenerationMixin):
     ) -> UniPosePoseOutput:
         """Answers each prompt with one pose, in a single forward pass over prompt, `<pose_start>` and queries.
 
-        In one pass every code is chosen without regard to the others. With more `steps` each pass decides a part of
-        the codes, the surest first, and the next ones see these (as MaskGIT does, Chang et al. 2022): for models
-        trained with some of the codes given.
+        In one pass the codes are chosen independently. With more `steps`, each pass decides some of the codes, the
+        most certain first, and later passes see them (as in MaskGIT, Chang et al. 2022); this is for models trained
+        with some of the codes given.
 
         Args:
-            input_ids (`(batch, columns)`): prompts, padded on the left, without `<pose_start>` at the end.
-            attention_mask (`(batch, columns)`, *optional*): 0 for padding.
-            decoding (*optional*, defaults to `generation_config.pose_decoding`): `"argmax"` takes the likeliest code
-                in every place, the same as greedy `generate`; `"sample"` draws each code from its own distribution;
-                `"expected"` decodes the mean code vector of every place, which varies smoothly with the prompt.
-            num_return_sequences (`int`): poses for each prompt; more than one only with `"sample"`.
+            input_ids (`(batch, sequence_length)`): prompts, padded on the left, without `<pose_start>` at the end.
+            attention_mask (`(batch, sequence_length)`, *optional*): 0 for padding.
+            decoding (*optional*, defaults to `generation_config.pose_decoding`): `"argmax"` takes the most likely code
+                at every position, like greedy `generate`; `"sample"` draws each code from its own distribution;
+                `"expected"` decodes the mean code vector at every position, which varies smoothly with the prompt.
+            num_return_sequences (`int`): poses per prompt; more than one only with `"sample"`.
             temperature (`float`): divides the logits before the softmax.
-            steps (`int`): forward passes, at most `num_codes`.
-            model_inputs: what else the processor returned (`pixel_values`, `pose_pixel_values`, `pose_values`, ...).
+            steps (`int`): number of forward passes, at most `num_codes`.
+            model_inputs: everything else the processor returned (`pixel_values`, `pose_pixel_values`, `pose_values`,
+                ...).
 
         Raises:
             ValueError: a bad option, or padding on the right.
@@ -496,7 +499,7 @@ class UniPoseGenerationMixin(GenerationMixin):
         start = input_ids.new_tensor(start).expand(len(input_ids), -1)
         queries = input_ids.new_full((len(input_ids), num_codes), self.config.pose_query_token_id)
         attention_mask = F.pad(attention_mask, (0, start.shape[1] + num_codes), value=1)
-        model_inputs.pop("mm_token_type_ids", None)  # as long as the prompt, and not used
+        model_inputs.pop("mm_token_type_ids", None)  # unused, and only as long as the prompt
         model_inputs |= {
             "attention_mask": attention_mask,
             "position_ids": (attention_mask.long().cumsum(1) - 1).clamp_min(0),
@@ -507,21 +510,28 @@ class UniPoseGenerationMixin(GenerationMixin):
 
         def predicted(answers):
             hidden_states = self.model(input_ids=torch.cat([prompt, answers], 1), **model_inputs).last_hidden_state
-            return (self.head_of_codes(hidden_states[:, -num_codes:]).float() / temperature).softmax(-1)
+            return (self.project_to_codes(hidden_states[:, -num_codes:]).float() / temperature).softmax(-1)
 
-        if steps > 1 and num_return_sequences > 1:
-            raise ValueError("Several sequences are sampled in one step; leave out steps, or repeat the prompt.")
         probabilities = predicted(queries)  # (batch, num_codes, codebook_size)
+        if steps > 1 and num_return_sequences > 1:  # from the second pass on, the answers to one prompt differ
+            batch = len(input_ids)
+            queries, prompt, probabilities = (
+                rows.repeat_interleave(num_return_sequences, 0) for rows in (queries, prompt, probabilities)
+            )
+            for name, value in model_inputs.items():
+                if isinstance(value, torch.Tensor):  # as many pictures or poses for each prompt
+                    rows = value.unflatten(0, (batch, -1)).repeat_interleave(num_return_sequences, 0)
+                    model_inputs[name] = rows.flatten(0, 1)
         tokenizer = self.model.pose_tokenizer
         decided = torch.zeros_like(queries, dtype=torch.bool)
         for step in range(1, steps):
             codes = self._chosen_codes(probabilities, decoding)
-            spread = self._spread(probabilities).masked_fill(decided, -1.0)
-            surest = spread.argsort(1)[:, : num_codes * step // steps]
+            variance = self._code_variance(probabilities).masked_fill(decided, -1.0)
+            surest = variance.argsort(1)[:, : num_codes * step // steps]
             decided = torch.zeros_like(decided).scatter(1, surest, True)
             queries = torch.where(decided, codes + self.config.pose_code_offset, queries)
             probabilities = torch.where(decided[..., None], probabilities, predicted(queries))
-        if num_return_sequences > 1:
+        if num_return_sequences > len(probabilities) // len(input_ids):
             draws = torch.multinomial(probabilities.flatten(0, 1), num_return_sequences, replacement=True)
             codes = draws.unflatten(0, (-1, num_codes)).transpose(1, 2).flatten(0, 1)  # (rows, num_codes)
         else:
@@ -531,7 +541,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             decoded = tokenizer.decode_expected(probabilities, return_dict=True)
         else:
             decoded = tokenizer.decode(codes, return_dict=True)
-        chosen = probabilities.repeat_interleave(num_return_sequences, 0).gather(-1, codes.unsqueeze(-1))
+        chosen = probabilities.repeat_interleave(len(codes) // len(probabilities), 0).gather(-1, codes.unsqueeze(-1))
         return UniPosePoseOutput(
             rotations=decoded.rotations,
             codes=codes,
@@ -541,29 +551,29 @@ class UniPoseGenerationMixin(GenerationMixin):
 
     @staticmethod
     def _chosen_codes(probabilities, decoding):
-        """Distributions `(batch, num_codes, codebook_size)` -> one code each: drawn, or the likeliest."""
+        """Distributions `(batch, num_codes, codebook_size)` -> one code each: sampled, or the most likely."""
         if decoding == "sample":
             return torch.multinomial(probabilities.flatten(0, 1), 1).view(probabilities.shape[:2])
         return probabilities.argmax(-1)
 
-    def _spread(self, probabilities):
-        """The variance of the code vectors under each distribution, `(batch, num_codes)`: how unsure a code is."""
+    def _code_variance(self, probabilities):
+        """Variance of the code vectors under each distribution, `(batch, num_codes)`: how uncertain a code is."""
         codebook = self.model.pose_tokenizer.quantizer.codebook.to(probabilities)
         mean = probabilities @ codebook
         return probabilities @ codebook.square().sum(-1) - mean.square().sum(-1)
 
     @torch.no_grad()
     def decode_poses(self, sequences: torch.LongTensor) -> list[list[torch.FloatTensor]]:
-        """Token ids `(batch, columns)` -> for each row the rotations `(22, 3, 3)` of its complete pose blocks.
+        """Token ids `(batch, sequence_length)` -> for each row the rotations `(22, 3, 3)` of its complete pose blocks.
 
-        A block that was cut short is left out. Give only the new columns, `sequences[:, prompt_length:]`, to leave out
-        the poses of the prompt.
+        Incomplete blocks are ignored. Pass only the new tokens, `sequences[:, prompt_length:]`, to exclude the poses
+        of the prompt.
         """
         num_codes, first = self.config.pose_config.num_codes, self.config.pose_code_offset
         poses = [[] for _ in sequences]
         if sequences.shape[1] < num_codes + 2:
             return poses
-        windows = sequences.unfold(1, num_codes + 2, 1)  # (batch, places, num_codes + 2)
+        windows = sequences.unfold(1, num_codes + 2, 1)  # (batch, windows, num_codes + 2)
         codes = windows[..., 1:-1] - first
         found = ((codes >= 0) & (codes < self.config.pose_config.codebook_size)).all(-1)
         found &= windows[..., 0] == self.config.pose_start_token_id

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures -> the two views of UniPose: a general one (CLIP) and one for the pose encoder. PIL and numpy only."""
+"""Images -> views for UniPose's general encoder (CLIP) and its pose encoder, with PIL and numpy only."""
 
 import base64
 import functools
@@ -23,26 +23,27 @@ from transformers.processing_utils import ImagesKwargs
 
 from .fetching_unipose import fetch
 
-SMALLEST_SIDE = 16
-MOST_PIXELS = 100_000_000
-LARGEST_ASPECT = 20
-# PIL reads many more, some by calling other programs.
+MIN_SIDE = 16
+MAX_PIXELS = 100_000_000
+MAX_ASPECT_RATIO = 20
+# PIL reads many more, some of them by running other programs.
 FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF", "BMP", "PPM")
 
 
 class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
     r"""
     general_size (`int`, *optional*):
-        Side of the general view: shortest edge to it, then centre crop, CLIP mean and deviation. `None` for no view.
+        Side of the general view: resize the shortest edge to it, centre crop, then normalise as CLIP does. `None` for
+            no view.
     pose_size (`int` or `(int, int)`, *optional*):
         Side of the pose view, or its height and width.
     pose_view (`str`, *optional*):
-        `"square"`: the whole picture, padded with black to a square, in [0, 1]. `"crop"`: shortest edge to the longer
-        side of `pose_size`, then centre crop, ImageNet mean and deviation.
+        `"square"`: the whole image, padded with black to a square, in [0, 1]. `"crop"`: resize the shortest edge to
+        the longer side of `pose_size`, centre crop, then normalise as for ImageNet.
     box_margin (`float`, *optional*):
-        The square cut out for a box has this many times the longer side of the box.
+        Side of the square that is cut out around a box, as a multiple of the box's longer side.
     boxes (`list`, *optional*):
-        For each picture `(x0, y0, x1, y1)` in pixels of the upright picture, or `None`.
+        For each image, `(x0, y0, x1, y1)` in pixels of the upright image, or `None`.
     """
 
     general_size: int | None
@@ -54,20 +55,20 @@ class UniPoseImageProcessorKwargs(ImagesKwargs, total=False):
 
 class UniPoseImageProcessor(PilBackend):
     r"""
-    Makes `pose_pixel_values` `(n, 3, *pose_size)` and, if `general_size` is set, `pixel_values`
+    Produces `pose_pixel_values` `(n, 3, *pose_size)` and, if `general_size` is set, `pixel_values`
     `(n, 3, general_size, general_size)`, both float32.
 
-    The published model has `general_size=336`, `pose_size=(256, 192)`, `pose_view="crop"` (supplement B.2); the
+    The published model uses `general_size=336`, `pose_size=(256, 192)`, `pose_view="crop"` (supplement B.2); the
     defaults are those of the bundled checkpoint: one view of 512 pixels for BlazePose. With a box, both views show the
-    square round the box, cut from the picture at its full resolution.
+    square around the box, cut from the image at full resolution.
 
-    Of the options that image processors share, `do_rescale=False` leaves values in 0 ... 255, `rescale_factor` scales
-    them otherwise, and `do_normalize=False` leaves mean and deviation out. How a view is sized and cut is fixed by its
-    encoder: other options (`size`, `do_resize=False`, `image_mean`, ...) are refused with a `ValueError`, and so are
-    unknown ones.
+    Of the usual options of image processors, `do_rescale=False` keeps values in 0 ... 255, `rescale_factor` sets
+    another scale, and `do_normalize=False` skips the mean and standard deviation. The encoder determines how a view is
+    resized and cropped, so other options (`size`, `do_resize=False`, `image_mean`, ...) and unknown ones raise
+    `ValueError`.
 
-    Pictures are paths, URLs, PIL images, arrays or tensors `(H, W)`, `(H, W, C)` or `(C, H, W)` with 1, 3 or 4
-    channels: 8- and 16-bit integers, or floats in [0, 1]. EXIF turns are applied, transparent pixels become white.
+    Images are paths, URLs, PIL images, arrays or tensors `(H, W)`, `(H, W, C)` or `(C, H, W)` with 1, 3 or 4 channels:
+    8- and 16-bit integers, or floats in [0, 1]. EXIF orientation is applied; transparent pixels become white.
     """
 
     general_size = None
@@ -88,12 +89,12 @@ class UniPoseImageProcessor(PilBackend):
 
     @classmethod
     def from_dict(cls, image_processor_dict, **kwargs):
-        # A file may be a later version's of the library: what is new in it is no mistake of the user's.
+        # A later version of transformers may have written the file: unknown options in it are not the user's mistake.
         known = {*_OPTIONS, *_ALWAYS, *_PASSED_BY, *UniPoseImageProcessorKwargs.__annotations__}
         return super().from_dict({k: v for k, v in image_processor_dict.items() if k in known}, **kwargs)
 
     def fetch_images(self, image_url_or_urls):
-        """Any nesting of pictures -> the same nesting of upright RGB PIL images."""
+        """Any nesting of images -> the same nesting of upright RGB PIL images."""
         if isinstance(image_url_or_urls, list | tuple):
             return [self.fetch_images(image) for image in image_url_or_urls]
         return load_picture(image_url_or_urls)
@@ -101,13 +102,12 @@ class UniPoseImageProcessor(PilBackend):
     def preprocess(self, images, boxes=None, return_tensors=None, **kwargs):
         """
         Args:
-            images: one picture or any nesting of them.
-            boxes: for each picture `(x0, y0, x1, y1)` in pixels of the upright picture, or `None`.
+            images: one image or any nesting of images.
+            boxes: for each image, `(x0, y0, x1, y1)` in pixels of the upright image, or `None`.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: unreadable, too small, too large or too thin a picture, wrong array, empty or misplaced box, an
-                option that is unknown or cannot be had.
+            FileNotFoundError: the file does not exist. ValueError: an unreadable, too small, too large or too thin
+                image, an invalid array, an empty or misplaced box, an option that is unknown or cannot be set.
         """
         _check_options(kwargs)
         options = self._options(**kwargs)
@@ -119,7 +119,7 @@ class UniPoseImageProcessor(PilBackend):
             boxes = [boxes]
         if len(boxes) != len(pictures):
             raise ValueError(
-                f"There are {len(boxes)} boxes for {len(pictures)} pictures; give one box or None for each."
+                f"There are {len(boxes)} boxes for {len(pictures)} images; give one box or None for each."
             )
         squares = [_square_of_box(box, picture.size, margin) for box, picture in zip(boxes, pictures, strict=True)]
         framed = list(zip(pictures, squares, strict=True))
@@ -139,14 +139,14 @@ class UniPoseImageProcessor(PilBackend):
         return BatchFeature(data, tensor_type=return_tensors)
 
     def _options(self, **given):
-        """Those of this processor, or of one call; `None` is a choice for `general_size` alone."""
+        """This processor's options, updated by those of a call; only `general_size` may be set to `None`."""
         options = {name: getattr(self, name) for name in _OPTIONS}
         options |= {name: value for name, value in given.items() if value is not None or name == "general_size"}
         view, size = options["pose_view"], options["pose_size"]
         if view not in ("square", "crop"):
-            raise ValueError(f"pose_view must be 'square' or 'crop', but it is {view!r}.")
+            raise ValueError(f"pose_view is {view!r}; choose 'square' or 'crop'.")
         if view == "square" and not isinstance(size, int):
-            raise ValueError(f"The square pose view has one side, but pose_size is {size}.")
+            raise ValueError(f"pose_size is {size}; the square pose view needs a single number.")
         return options
 
     def to_dict(self):
@@ -155,7 +155,8 @@ class UniPoseImageProcessor(PilBackend):
         return output
 
 
-# What is obeyed, what is so in any case, and what the library writes into files or has no effect on a result.
+# Options that can be set, options with a fixed value, and options that transformers writes to files or that do not
+# change a result.
 _OPTIONS = ("general_size", "pose_size", "pose_view", "box_margin", "do_rescale", "rescale_factor", "do_normalize")
 _ALWAYS = {"do_resize": True, "do_convert_rgb": True, "data_format": "channels_first", "device": "cpu"}
 _PASSED_BY = ("image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "default_to_square")
@@ -168,20 +169,20 @@ def _check_options(options):
             continue
         if name in _ALWAYS:
             if str(getattr(value, "value", value)) != str(_ALWAYS[name]):
-                raise ValueError(f"{name} is {value!r}, but a UniPose image processor always has {_ALWAYS[name]!r}.")
+                raise ValueError(
+                    f"{name} is {value!r}, but a UniPose image processor only supports {_ALWAYS[name]!r}."
+                )
         elif name in UniPoseImageProcessorKwargs.__annotations__:
             raise ValueError(
-                f"{name} cannot be chosen: each view is sized, cut and centred as its encoder needs it; set "
+                f"{name} cannot be set: each encoder determines how its view is resized and cropped; set "
                 "general_size, pose_size or pose_view instead."
             )
         else:
-            raise ValueError(
-                f"A UniPose image processor does not know the option {name!r}; it has {', '.join(_OPTIONS)}."
-            )
+            raise ValueError(f"A UniPose image processor has no option {name!r}; it has {', '.join(_OPTIONS)}.")
 
 
 def flatten_pictures(images):
-    """Any nesting of pictures -> a flat list; an array or tensor of four dimensions is a list of pictures."""
+    """Any nesting of images -> a flat list; an array or tensor with four dimensions is a list of images."""
     if isinstance(images, list | tuple):
         return [picture for item in images for picture in flatten_pictures(item)]
     if isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4:
@@ -194,7 +195,8 @@ def load_picture(image):
     A path, URL, data URL, bytes, PIL image, array or tensor -> an upright RGB PIL image.
 
     Raises:
-        FileNotFoundError: there is no such file. ValueError: it is no picture, is broken, or has an absurd size.
+        FileNotFoundError: the file does not exist. ValueError: it is not an image, is damaged, or has an unreasonable
+            size.
     """
     if isinstance(image, np.ndarray | torch.Tensor):
         name, image = "The array", _array_to_picture(image)
@@ -205,12 +207,12 @@ def load_picture(image):
     _check_size(name, *image.size)
     try:
         return _to_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:  # of a frame that is larger than the picture says
+    except Image.DecompressionBombError as error:  # raised for a frame that is larger than the header says
         raise ValueError(_bomb(name)) from error
     except (OSError, SyntaxError, EOFError, ValueError, IndexError) as error:
-        # PIL reads the pixels only now, and says in many ways that they are broken
+        # PIL reads the pixels only now, and raises many kinds of errors if they are damaged
         raise ValueError(
-            f"{name} is broken and cannot be read as a picture ({error}); try to save it anew."
+            f"{name} is damaged and cannot be read as an image ({error}); try saving it again."
         ) from error
 
 
@@ -229,10 +231,10 @@ def _open(source):
     elif isinstance(source, str | os.PathLike):
         source = os.fspath(source)
         if not os.path.exists(source):
-            raise FileNotFoundError(f"There is no picture {name!r}; check the path.")
+            raise FileNotFoundError(f"The image {name!r} does not exist; check the path.")
     elif not hasattr(source, "read"):
         raise ValueError(
-            f"A picture is a path, a URL, a PIL image or an array, but {type(source).__name__} was given."
+            f"An image must be a path, a URL, a PIL image or an array, but {type(source).__name__} was given."
         )
     try:
         with warnings.catch_warnings():
@@ -242,36 +244,34 @@ def _open(source):
         raise ValueError(_bomb(name)) from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, ValueError) and ("too large" in str(error) or "Too much memory" in str(error)):
-            raise ValueError(_bomb(name)) from error  # of the words in a PNG file
-        raise ValueError(f"{name} is not a picture that PIL can read; give a JPEG, PNG or WebP file.") from error
+            raise ValueError(_bomb(name)) from error  # raised for the text chunks of a PNG file
+        raise ValueError(f"{name} is not an image that PIL can read; give a JPEG, PNG or WebP file.") from error
 
 
 @functools.cache
 def picture_formats():
-    """Those of `FORMATS` that this PIL reads."""
+    """The members of `FORMATS` that the installed PIL can read."""
     Image.init()
     return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _bomb(name):
     return (
-        f"{name} is a decompression bomb, or a picture of more than {MOST_PIXELS // 10**6} megapixels; make it "
-        "smaller first."
+        f"{name} is a decompression bomb, or an image of more than {MAX_PIXELS // 10**6} megapixels; make it smaller "
+        "first."
     )
 
 
 def _check_size(name, width, height):
-    if min(width, height) < SMALLEST_SIDE:
+    if min(width, height) < MIN_SIDE:
+        raise ValueError(f"{name} is {width} x {height} pixels; an image needs at least {MIN_SIDE} on each side.")
+    if width * height > MAX_PIXELS:
         raise ValueError(
-            f"{name} is {width} x {height} pixels; a picture needs at least {SMALLEST_SIDE} on each side."
+            f"{name} is {width} x {height} pixels, more than {MAX_PIXELS // 10**6} megapixels; make it smaller first."
         )
-    if width * height > MOST_PIXELS:
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise ValueError(
-            f"{name} is {width} x {height} pixels, more than {MOST_PIXELS // 10**6} megapixels; make it smaller first."
-        )
-    if max(width, height) > LARGEST_ASPECT * min(width, height):
-        raise ValueError(
-            f"{name} is {width} x {height} pixels, thinner than 1:{LARGEST_ASPECT}; cut out the person first."
+            f"{name} is {width} x {height} pixels, thinner than 1:{MAX_ASPECT_RATIO}; crop it to the person first."
         )
 
 
@@ -279,7 +279,7 @@ def _to_rgb(image):
     if image.mode == "RGB":
         image.load()
         return image
-    if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bits a pixel, which PIL would clip at 255
+    if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bits per pixel, which PIL would clip at 255
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ValueError("it holds NaN or infinite values")
@@ -303,18 +303,17 @@ def _array_to_picture(array):
         array = array[..., 0]
     if not (array.ndim == 2 or array.ndim == 3 and array.shape[-1] in (3, 4)) or array.size == 0:
         raise ValueError(
-            "A picture as an array has the shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, but "
-            f"{shape} was given."
+            "An image array must have shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, but has {shape}."
         )
     if kind not in "buif":
-        raise ValueError(f"A picture as an array holds numbers, but its type is {array.dtype}.")
+        raise ValueError(f"An image array must hold numbers, but its type is {array.dtype}.")
     if kind == "f" and not np.isfinite(array).all():
-        raise ValueError("The array holds NaN or infinite values, which are no picture.")
+        raise ValueError("The image array holds NaN or infinite values.")
     low, high = array.min(), array.max()
     top = 1 if kind in "bf" else 65535 if array.dtype == np.uint16 else 255
     if low < -0.01 * top or high > 1.01 * top:
         raise ValueError(
-            f"The array of type {array.dtype} holds values from {low:g} to {high:g}; floats must lie in [0, 1] and "
+            f"The array of type {array.dtype} holds values from {low:g} to {high:g}; floats must be in [0, 1] and "
             "integers in [0, 255] (uint16: [0, 65535])."
         )
     if array.dtype != np.uint8:
@@ -323,7 +322,7 @@ def _array_to_picture(array):
 
 
 def _square_of_box(box, size, margin):
-    """Box -> (left, top, side) of the square round it in pixels, or `None` for the whole picture."""
+    """Box -> (left, top, side) of the square around it in pixels, or `None` for the whole image."""
     if box is None:
         return None
     width, height = size
@@ -332,16 +331,16 @@ def _square_of_box(box, size, margin):
     except (TypeError, ValueError):
         values = np.empty(0)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise ValueError(f"A box is four finite numbers (x0, y0, x1, y1) in pixels, but {box!r} was given.")
+        raise ValueError(f"A box must be four finite numbers (x0, y0, x1, y1) in pixels, but {box!r} was given.")
     x0, y0, x1, y1 = values
     if x1 <= x0 or y1 <= y0:
         raise ValueError(f"The box {_show(values)} is empty; it must have x0 < x1 and y0 < y1.")
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     if x1 <= x0 or y1 <= y0:
-        raise ValueError(f"The box {_show(values)} lies outside the picture of {width} x {height} pixels.")
+        raise ValueError(f"The box {_show(values)} is outside the image of {width} x {height} pixels.")
     if min(x1 - x0, y1 - y0) < 2:
         raise ValueError(
-            f"The box {_show(values)} covers less than two pixels of the picture; boxes are in pixels, not fractions."
+            f"The box {_show(values)} covers less than two pixels of the image; boxes are in pixels, not fractions."
         )
     side = margin * max(x1 - x0, y1 - y0)
     return ((x0 + x1 - side) / 2, (y0 + y1 - side) / 2, side)
@@ -352,7 +351,7 @@ def _show(box):
 
 
 def _padded(picture, square, size):
-    """The square of a picture at `size` pixels, black where it leaves the picture; `None` is the smallest round it."""
+    """The square of an image at `size` pixels, black outside the image; `None` is the smallest square around it."""
     width, height = picture.size
     if square is None:
         side = max(width, height)
@@ -360,7 +359,7 @@ def _padded(picture, square, size):
     left, top, side = square
     seen = (max(left, 0), max(top, 0), min(left + side, width), min(top + side, height))
     scale = size / side
-    # The part that is seen is resized alone and put at its place: no large black canvas is ever made.
+    # Only the visible part is resized and then pasted, so no large black canvas is ever created.
     target = [round((edge - start) * scale) for edge, start in zip(seen, (left, top, left, top), strict=True)]
     x0, y0, x1, y1 = target
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
@@ -375,8 +374,11 @@ def _padded(picture, square, size):
 
 
 def _cropped(picture, square, size, rounding):
-    """Shortest edge to `size`, then the centre; of a square the whole. A size of (height, width) is cut from the
-    square of the longer one. `rounding` of odd margins is that of the library each view was made with."""
+    """Resizes the shortest edge to `size` and crops the centre; a given square is used as a whole.
+
+    A size (height, width) is cut from the square of the longer side. `rounding` of odd margins follows the library
+    that each encoder was trained with.
+    """
     height, width = (size, size) if isinstance(size, int) else size
     side = max(height, width)
     if square is not None:
@@ -392,7 +394,7 @@ def _cropped(picture, square, size, rounding):
 
 def _normalize(picture, scale, mean=None, std=None):
     """PIL image -> (3, H, W) float32, times `scale`, then perhaps centred and divided."""
-    pixels = np.asarray(picture, dtype=np.float32) / np.float32(1 / scale)  # by 255, to the last bit
+    pixels = np.asarray(picture, dtype=np.float32) / np.float32(1 / scale)  # division by 255, bit-exact
     if mean is not None:
         pixels = (pixels - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts and poses in one space: retrieval of a pose, or of a pair of poses, by text and the other way round.
+"""Texts and poses in one embedding space: retrieve a pose, or a pair of poses, by text, or a text by pose.
 
 UniPose (CVPR 2025), supplement B.2; the objectives are those of PoseScript (Delmas et al., 2022) and of SigLIP.
 """
@@ -24,10 +24,10 @@ from .rotation_unipose import matrix_to_rotation_6d
 @dataclass
 class PoseTextRetrievalOutput(ModelOutput):
     """
-    loss (`torch.FloatTensor`): of text `i` belonging to pose `i`; None where there are not as many texts as poses.
-    logits (`torch.FloatTensor` of shape `(texts, poses)`): cosines times the learnt temperature.
-    text_embeds (`torch.FloatTensor` of shape `(texts, embed_dim)`): of unit length.
-    pose_embeds (`torch.FloatTensor` of shape `(poses, embed_dim)`): of unit length.
+    loss (`torch.FloatTensor`): text `i` belongs to pose `i`; None if the numbers of texts and poses differ.
+    logits (`torch.FloatTensor` of shape `(texts, poses)`): cosine similarities times the learnt temperature.
+    text_embeds (`torch.FloatTensor` of shape `(texts, embed_dim)`): unit vectors.
+    pose_embeds (`torch.FloatTensor` of shape `(poses, embed_dim)`): unit vectors.
     """
 
     loss: torch.FloatTensor | None = None
@@ -37,18 +37,18 @@ class PoseTextRetrievalOutput(ModelOutput):
 
 
 def batch_classification_loss(logits: torch.Tensor) -> torch.Tensor:
-    """BBC: every row of `(n, n)` logits chooses its own column among those of the batch (supplement B.2, eq. 2)."""
+    """Batch-based classification: row i of the `(n, n)` logits must choose column i (supplement B.2, eq. 2)."""
     return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def sigmoid_loss(logits: torch.Tensor) -> torch.Tensor:
-    """SigLIP: each of `(n, n)` logits says by itself whether row and column belong together."""
+    """SigLIP: each of the `(n, n)` logits is a binary decision whether its row and column belong together."""
     belongs = 2 * torch.eye(len(logits), device=logits.device) - 1
     return -F.logsigmoid(belongs * logits).sum(1).mean()
 
 
 class RetrievalPoseEncoder(nn.Module):
-    """The pose tokenizer's encoder, one pose at a time, then convolutions over the joint axis that take all poses."""
+    """The pose tokenizer's encoder on each pose, then convolutions over the joint axis of all poses together."""
 
     def __init__(self, config: PoseTextRetrievalConfig):
         super().__init__()
@@ -58,7 +58,7 @@ class RetrievalPoseEncoder(nn.Module):
             nn.Conv1d(widths[i], widths[i + 1], 3, stride=2, padding=1) for i in range(len(widths) - 1)
         )
         length = math.ceil(config.pose_config.num_codes / 2 ** len(self.convolutions))
-        # What is left is pooled with weights of its own for every place: a mean would forget which joint is which.
+        # Pooled with separate weights for every position: a mean would forget which joint is which.
         self.pooling = nn.Linear(widths[-1] * length, config.pose_hidden_size)
         self.hidden_layer = nn.Linear(config.pose_hidden_size, config.pose_hidden_size)
         self.output_layer = nn.Linear(config.pose_hidden_size, config.embed_dim)
@@ -73,10 +73,10 @@ class RetrievalPoseEncoder(nn.Module):
 
 
 class RetrievalTextEncoder(nn.Module):
-    """Word embeddings and one bidirectional GRU layer, the last states of its two directions side by side.
+    """Word embeddings and one bidirectional GRU layer; the last states of both directions are concatenated.
 
-    Each direction is a GRU of its own that reads from where its text begins; what it makes of the padding behind is
-    not looked at. Packed sequences would do the same, but their gradient takes twice as long on a processor.
+    Each direction is a separate GRU that reads its text from the start; its outputs on the padding that follows are
+    ignored. Packed sequences would do the same, but their backward pass takes twice as long on a CPU.
     """
 
     def __init__(self, config: PoseTextRetrievalConfig):
@@ -86,17 +86,17 @@ class RetrievalTextEncoder(nn.Module):
         self.forward_gru = nn.GRU(width, half, batch_first=True)
         self.backward_gru = nn.GRU(width, half, batch_first=True)
 
-    def forward(self, input_ids, attention_mask):  # (batch, length) twice -> (batch, embed_dim)
+    def forward(self, input_ids, attention_mask):  # both (batch, sequence_length) -> (batch, embed_dim)
         last = attention_mask.sum(1, keepdim=True) - 1  # (batch, 1)
-        # words first and padding behind, wherever the tokenizer pads
+        # move words to the front and padding to the end, whichever side the tokenizer pads
         is_word = attention_mask.bool()
         target = torch.where(is_word, is_word.cumsum(1) - 1, last + (~is_word).cumsum(1))
-        columns = torch.arange(target.shape[1], device=target.device).expand(target.shape)
-        places = torch.zeros_like(target).scatter(1, target, columns)
-        if not is_tracing():  # a graph cannot be as long as its longest text
-            places = places[:, : int(last.max()) + 1]
-        words = self.word_embeddings(input_ids.gather(1, places))  # (batch, length, width)
-        reverse = (last - torch.arange(places.shape[1], device=last.device)).clamp_min(0)
+        source = torch.arange(target.shape[1], device=target.device).expand(target.shape)
+        positions = torch.zeros_like(target).scatter(1, target, source)
+        if not is_tracing():  # a traced graph cannot depend on the longest text
+            positions = positions[:, : int(last.max()) + 1]
+        words = self.word_embeddings(input_ids.gather(1, positions))  # (batch, sequence_length, width)
+        reverse = (last - torch.arange(positions.shape[1], device=last.device)).clamp_min(0)
         backwards = words.gather(1, reverse[..., None].expand(words.shape))
         states = torch.cat([self.forward_gru(words)[0], self.backward_gru(backwards)[0]], -1)
         return states.gather(1, last[..., None].expand(-1, -1, states.shape[-1]))[:, 0]
@@ -104,11 +104,11 @@ class RetrievalTextEncoder(nn.Module):
 
 class PoseTextRetrievalModel(PreTrainedModel):
     r"""
-    Features of texts and of poses, to be compared by their cosine.
+    Embeds texts and poses so that they can be compared by cosine similarity.
 
-    Poses are local rotation matrices `(batch, 22, 3, 3)` in SMPL joint order, y up, and face the viewer
-    (`unipose_hf.body.remove_yaw`): texts say nothing of the heading, and the models are trained so. To start from a
-    trained pose tokenizer and from pretrained words, with both tokenizers' sizes in the configuration:
+    Poses are local rotation matrices `(batch, 22, 3, 3)` in SMPL joint order, y up. They must face the viewer
+    (`unipose_hf.body.remove_yaw`): texts do not mention the heading, and the models are trained this way. To start
+    from a trained pose tokenizer and pretrained word embeddings, set the sizes of both in the configuration and run:
 
         model.pose_encoder.encoder.load_state_dict(pose_tokenizer.encoder.state_dict())
         model.set_input_embeddings(language_model.get_input_embeddings())
@@ -120,7 +120,7 @@ class PoseTextRetrievalModel(PreTrainedModel):
     main_input_name = "rotations"
     input_modalities = ("pose", "text")
     _no_split_modules = ["RetrievalPoseEncoder", "RetrievalTextEncoder"]
-    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # nothing in it attends
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = True  # it has no attention
 
     def __init__(self, config: PoseTextRetrievalConfig):
         super().__init__(config)
@@ -129,14 +129,14 @@ class PoseTextRetrievalModel(PreTrainedModel):
         self.gates = None
         if config.gated_head:
             self.gates = nn.ModuleDict({side: nn.Linear(config.embed_dim, config.embed_dim) for side in _SIDES})
-        # The factor is learnt by its logarithm, which keeps it positive and lets it grow in proportion.
+        # Learning its logarithm keeps the factor positive and scales its updates with its size.
         self.log_temperature = nn.Parameter(torch.zeros(()))
         self.logit_bias = nn.Parameter(torch.zeros(())) if config.loss == "siglip" else None
         self.post_init()
 
     @property
     def temperature(self) -> torch.Tensor:
-        """What cosines are multiplied by, a scalar."""
+        """The scalar that multiplies the cosine similarities."""
         return self.log_temperature.exp()
 
     def get_input_embeddings(self):
@@ -147,27 +147,29 @@ class PoseTextRetrievalModel(PreTrainedModel):
 
     @can_return_tuple
     def get_text_features(self, input_ids, attention_mask=None, **kwargs) -> BaseModelOutputWithPooling:
-        """Token ids `(batch, length)` -> unit vectors in `.pooler_output` `(batch, embed_dim)`; padding changes none.
+        """Token ids `(batch, sequence_length)` -> unit vectors in `.pooler_output` `(batch, embed_dim)`.
 
         Raises:
             ValueError: a text has no token.
         """
         if attention_mask is None:
             attention_mask = input_ids != self.config.pad_token_id
-        if not is_tracing():  # what values are cannot be asked within a compiled graph
+        if not is_tracing():  # a compiled graph cannot look at values
             empty = ~attention_mask.bool().any(1)
             if empty.any():
-                raise ValueError(f"Text {int(empty.nonzero()[0])} of the batch has no token; every text needs a word.")
+                raise ValueError(
+                    f"Text {int(empty.nonzero()[0])} of the batch has no token; every text needs at least one word."
+                )
         features = self._unit(self.text_encoder(input_ids, attention_mask), "text")
         return BaseModelOutputWithPooling(pooler_output=features)
 
     @can_return_tuple
     def get_pose_features(self, rotations, **kwargs) -> BaseModelOutputWithPooling:
-        """Rotations `(batch, 22, 3, 3)`, of pairs `(batch, 2, 22, 3, 3)` -> unit vectors in `.pooler_output`
+        """Rotations `(batch, 22, 3, 3)`, or `(batch, 2, 22, 3, 3)` for pairs -> unit vectors in `.pooler_output`
         `(batch, embed_dim)`.
 
         Raises:
-            ValueError: the shape is another one, or a value is not finite.
+            ValueError: wrong shape, or a value that is not finite.
         """
         count = self.config.num_poses
         shape = (*((count,) if count > 1 else ()), self.config.pose_config.num_joints, 3, 3)
@@ -184,11 +186,12 @@ class PoseTextRetrievalModel(PreTrainedModel):
     def forward(self, rotations=None, input_ids=None, attention_mask=None, **kwargs) -> PoseTextRetrievalOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(poses, 22, 3, 3)` or `(poses, 2, 22, 3, 3)` for pairs): the poses.
-        input_ids (`torch.LongTensor` of shape `(texts, length)`): the texts.
-        attention_mask (`torch.LongTensor` of shape `(texts, length)`, *optional*): 1 for words, 0 for padding.
+        input_ids (`torch.LongTensor` of shape `(texts, sequence_length)`): the texts.
+        attention_mask (`torch.LongTensor` of shape `(texts, sequence_length)`, *optional*): 1 for
+            words, 0 for padding.
 
         Raises:
-            ValueError: there are neither poses nor texts, or as `get_pose_features` and `get_text_features` say.
+            ValueError: neither poses nor texts are given, or `get_pose_features` or `get_text_features` raises it.
         """
         if rotations is None and input_ids is None:
             raise ValueError("There is nothing to embed; give rotations, input_ids or both.")
@@ -239,7 +242,7 @@ class PoseTextRetrievalModel(PreTrainedModel):
         elif isinstance(module, PoseTextRetrievalModel):
             init.constant_(module.log_temperature, math.log(self.config.initial_temperature))
             if module.logit_bias is not None:
-                init.constant_(module.logit_bias, -10.0)  # as in SigLIP: nearly all pairs of a batch do not belong
+                init.constant_(module.logit_bias, -10.0)  # as in SigLIP: most pairs of a batch do not match
 
 
 _SIDES = ("text", "pose")
@@ -247,8 +250,8 @@ _SIDES = ("text", "pose")
 
 class PosePairTextRetrievalModel(PoseTextRetrievalModel):
     r"""
-    As [`PoseTextRetrievalModel`], for instructions and the pairs of poses `(batch, 2, 22, 3, 3)` they belong to: the
-    instruction leads from the first to the second. Either pose faces the viewer.
+    Like [`PoseTextRetrievalModel`], for instructions and pairs of poses `(batch, 2, 22, 3, 3)`: an instruction says
+    how to get from the first pose to the second. Both poses must face the viewer.
     """
 
     config: PosePairTextRetrievalConfig

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pose tokenizer: a VQ-VAE between the 22 joint rotations of a pose and discrete codes.
 
-UniPose (CVPR 2025), section 3.2 and supplement B.1. All of it runs in float32, whatever the surrounding model runs in:
-bfloat16 would flip 2-10 % of the codes.
+UniPose (CVPR 2025), section 3.2 and supplement B.1. It always runs in float32, whatever the dtype of the surrounding
+model: bfloat16 would flip 2-10 % of the codes.
 """
 
 import itertools
@@ -20,8 +20,8 @@ from transformers.utils.generic import can_return_tuple
 from .configuration_unipose import PoseTokenizerConfig
 from .rotation_unipose import matrix_to_rotation_6d, rotation_6d_to_matrix
 
-# Poses that are encoded and decoded at once on a processor: the intermediate results of more leave its cache.
-ENCODED_AT_ONCE, DECODED_AT_ONCE = 32, 64
+# Poses per batch on a CPU: the activations of larger batches do not fit in its cache.
+ENCODE_BATCH_SIZE, DECODE_BATCH_SIZE = 32, 64
 
 
 @dataclass
@@ -47,9 +47,10 @@ class PoseTokenizerOutput(ModelOutput):
     """
     loss (`torch.FloatTensor`): reconstruction plus commitment loss.
     rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): the decoded poses.
-    codes (`torch.LongTensor` of shape `(..., num_codes)`): their codes.
+    codes (`torch.LongTensor` of shape `(..., num_codes)`): the codes of the input poses.
     reconstruction_loss (`torch.FloatTensor`): mean squared error of the rotation matrices.
-    commitment_loss (`torch.FloatTensor`): mean squared distance of latents from their codes (0 for `"fsq"`).
+    commitment_loss (`torch.FloatTensor`): mean squared distance between latents and their code vectors (0 for
+        `"fsq"`).
     perplexity (`torch.FloatTensor`): exponential of the entropy of the codes used in this batch.
     """
 
@@ -64,8 +65,8 @@ class PoseTokenizerOutput(ModelOutput):
 def _convolve(hidden, weight, bias, stride=1, padding=0, dilation=1):
     """Convolution over the rows of `(batch, length, channels)`.
 
-    Two-dimensional with a height of one, because one-dimensional convolutions know no channels-last memory, in which
-    processors compute them at up to twice the speed and resampling copies whole rows.
+    It is a 2D convolution with a height of one, because 1D convolutions do not support channels-last memory, which is
+    up to twice as fast on a CPU and lets resampling copy whole rows.
     """
     picture = hidden.transpose(1, 2).unsqueeze(2)  # (batch, channels, 1, length)
     result = F.conv2d(picture, weight.unsqueeze(2), bias, (1, stride), (0, padding), (1, dilation))
@@ -76,7 +77,7 @@ class PoseTokenizerConvolution(nn.Conv1d):
     """A `Conv1d` on `(batch, length, channels)`."""
 
     def forward(self, hidden, rows: torch.LongTensor | None = None):
-        """All rows of the result, or only these."""
+        """Computes all rows of the result, or only `rows`."""
         (stride,), (padding,), (dilation,), (width,) = self.stride, self.padding, self.dilation, self.kernel_size
         if rows is None:
             return _convolve(hidden, self.weight, self.bias, stride, padding, dilation)
@@ -92,11 +93,11 @@ def _convolution(in_channels: int, out_channels: int, width: int, dilation: int 
 
 
 def _activate(hidden):
-    return F.relu(hidden, inplace=True)  # of a convolution's result, which its gradient does not need
+    return F.relu(hidden, inplace=True)  # in place: the convolution's gradient does not need its result
 
 
 def resampled(layer, hidden, length: int):
-    """`relu(layer(hidden))`, resampled to `length` rows by nearest neighbours; rows to be dropped are not computed."""
+    """`relu(layer(hidden))` resampled to `length` rows by nearest neighbour; dropped rows are not computed."""
     rows = torch.arange(hidden.shape[1], dtype=torch.float32, device=hidden.device)
     rows = F.interpolate(rows[None, None], size=length, mode="nearest")[0, 0].long()
     if length < hidden.shape[1]:
@@ -166,14 +167,14 @@ class PoseTokenizerDecoder(nn.Module):
         return self.output_layer(self.middle_layer(self.residual_blocks(hidden)))  # (batch, num_joints, 6)
 
 
-def _several_processes() -> bool:
+def _is_distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 class PoseTokenizerVectorQuantizer(nn.Module):
-    """A codebook learnt by exponential averages, dead codes re-seeded (van den Oord et al. 2017, appendix A.1).
+    """A codebook of exponential moving averages that re-seeds dead codes (van den Oord et al. 2017, appendix A.1).
 
-    The running sums and counts are buffers, so that a reloaded model trains on where it stood.
+    The running sums and counts are buffers, so a reloaded model continues training where it stopped.
     """
 
     def __init__(self, config: PoseTokenizerConfig):
@@ -208,16 +209,16 @@ class PoseTokenizerVectorQuantizer(nn.Module):
 
     def _random_rows(self, flat):
         rows = torch.randint(len(flat), (len(self.codebook),), device=flat.device)
-        spread = 0.01 / math.sqrt(flat.shape[1])  # rows drawn twice must not make identical codes
+        spread = 0.01 / math.sqrt(flat.shape[1])  # so that a row drawn twice does not give identical codes
         rows = flat[rows] + spread * torch.randn_like(self.codebook)
-        if _several_processes():
+        if _is_distributed():
             torch.distributed.broadcast(rows, src=0)
         return rows
 
     def _update(self, flat, codes):
         counts = torch.bincount(codes, minlength=len(self.codebook)).to(flat.dtype)
         sums = torch.zeros_like(self.running_sum).index_add_(0, codes, flat)
-        if _several_processes():  # the codebook learns from all of them and stays the same on all of them
+        if _is_distributed():  # every process sees all data and keeps the same codebook
             torch.distributed.all_reduce(counts)
             torch.distributed.all_reduce(sums)
         self.running_count.lerp_(counts, 1 - self.decay)
@@ -230,7 +231,7 @@ class PoseTokenizerVectorQuantizer(nn.Module):
 
 
 class PoseTokenizerScalarQuantizer(nn.Module):
-    """Finite scalar quantisation (Mentzer et al., ICLR 2024): every dimension is bounded and rounded to levels."""
+    """Finite scalar quantisation (Mentzer et al., ICLR 2024): every dimension is bounded and rounded."""
 
     def __init__(self, config: PoseTokenizerConfig):
         super().__init__()
@@ -239,7 +240,7 @@ class PoseTokenizerScalarQuantizer(nn.Module):
         digits = torch.arange(config.codebook_size)[:, None] // basis % levels
         self.levels = nn.Buffer(levels, persistent=False)
         self.basis = nn.Buffer(basis, persistent=False)
-        # every dimension in [-1, 1]; float32 by name, because loading in bfloat16 makes that the default type
+        # every dimension in [-1, 1]; explicitly float32, because loading in bfloat16 changes the default dtype
         self.codebook = nn.Buffer(2 * digits.float() / (levels - 1) - 1, persistent=False)
 
     def forward(self, latents):  # (..., code_dim) -> code vectors (..., code_dim), codes (...), commitment loss (none)
@@ -272,7 +273,7 @@ class PoseTokenizerModel(PreTrainedModel):
     main_input_name = "rotations"
     input_modalities = ("pose",)
     _no_split_modules = ["PoseTokenizerResidualBlock"]
-    # It has no attention; a parent model could not choose its own implementation if this were left False.
+    # It has no attention, but a parent model could not choose its own implementation if these were False.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
     def __init__(self, config: PoseTokenizerConfig):
@@ -292,7 +293,7 @@ class PoseTokenizerModel(PreTrainedModel):
             bound = 1 / math.sqrt(module.weight[0].numel())
             init.uniform_(module.bias, -bound, bound)
             if module is self.decoder.output_layer:
-                # Joints start near rest. From anywhere else the spine settles on a full turn from the pelvis to the
+                # Joints start near the identity. Otherwise the spine converges to a full turn between pelvis and
                 # shoulders, which the losses on joints and vertices cannot see.
                 init.copy_(module.bias, module.bias.new_tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
         elif isinstance(module, PoseTokenizerVectorQuantizer):
@@ -300,7 +301,7 @@ class PoseTokenizerModel(PreTrainedModel):
             init.zeros_(module.running_sum)
             init.ones_(module.running_count)
             init.zeros_(module.initialized)
-        elif isinstance(module, PoseTokenizerScalarQuantizer):  # not in the checkpoint: made again from the levels
+        elif isinstance(module, PoseTokenizerScalarQuantizer):  # not in the checkpoint: computed from the levels
             fresh = PoseTokenizerScalarQuantizer(self.config)
             for name, buffer in fresh.named_buffers():
                 init.copy_(getattr(module, name), buffer)
@@ -312,11 +313,11 @@ class PoseTokenizerModel(PreTrainedModel):
         """Rotation matrices `(..., num_joints, 3, 3)` -> codes `(..., num_codes)`.
 
         Raises:
-            ValueError: the shape is another one, or a value is not finite.
+            ValueError: wrong shape, or a value that is not finite.
         """
         leading, flat = self._checked(rotations)
         with self._full_precision(rotations.device):
-            parts = [self.encoder(part) for part in _parts(matrix_to_rotation_6d(flat), ENCODED_AT_ONCE)]
+            parts = [self.encoder(part) for part in _parts(matrix_to_rotation_6d(flat), ENCODE_BATCH_SIZE)]
             codes = torch.cat([self.quantizer.nearest(part) for part in parts])
             latents = torch.cat(parts)
             if self.config.search_rounds:
@@ -330,16 +331,16 @@ class PoseTokenizerModel(PreTrainedModel):
         """Codes `(..., num_codes)` -> rotation matrices `(..., num_joints, 3, 3)`.
 
         Raises:
-            ValueError: the last dimension is not `num_codes`, or a code lies outside the codebook.
+            ValueError: the last dimension is not `num_codes`, or a code is outside the codebook.
         """
         if codes.shape[-1:] != (self.config.num_codes,):
             raise ValueError(
                 f"A pose has {self.config.num_codes} codes, but the codes have shape {tuple(codes.shape)}."
             )
-        # what values are cannot be asked within a compiled graph
+        # a compiled graph cannot look at values
         if not is_tracing() and codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
             raise ValueError(
-                f"Codes must lie in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."
+                f"Codes must be in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."
             )
         codebook = self.quantizer.codebook
         return self._decode_vectors(F.embedding(codes.to(codebook.device), codebook))
@@ -353,7 +354,7 @@ class PoseTokenizerModel(PreTrainedModel):
         Differentiable: a loss on the decoded pose reaches the distributions.
 
         Args:
-            known: codes `(..., num_codes)` that stand in place of their distributions, -1 for those that do not.
+            known: codes `(..., num_codes)` that replace their distributions; -1 where the distribution is used.
         """
         codebook = self.quantizer.codebook
         with self._full_precision(codebook.device):
@@ -389,25 +390,25 @@ class PoseTokenizerModel(PreTrainedModel):
 
     @torch.no_grad()
     def _search(self, codes, rotations):
-        """Codes (batch, num_codes) that decode nearer to rotations (batch, num_joints, 3, 3), if one level away.
+        """Codes `(batch, num_codes)` -> codes at most one level away that decode closer to the rotations.
 
-        Each joint has codes of its own, so that all joints are searched at once.
+        Each joint has its own codes, so all joints are searched at once.
         """
         quantizer = self.quantizer
         steps = 2 / (quantizer.levels - 1)  # between levels, (code_dim,)
 
-        def tried(vectors):
+        def decoding_error(vectors):
             decoded = self._decode_vectors(vectors.reshape(*codes.shape, self.config.code_dim)).rotations
             return (decoded - rotations).square().sum((-1, -2))  # (batch, num_joints)
 
         vectors = F.embedding(codes, quantizer.codebook)
         vectors = vectors.unflatten(1, (rotations.shape[1], -1)).flatten(2)  # (batch, num_joints, levels of a joint)
         steps = steps.repeat(vectors.shape[-1] // len(steps))
-        best = tried(vectors)
-        for _, place, way in itertools.product(range(self.config.search_rounds), range(len(steps)), (-1, 1)):
+        best = decoding_error(vectors)
+        for _, dimension, sign in itertools.product(range(self.config.search_rounds), range(len(steps)), (-1, 1)):
             moved = vectors.clone()
-            moved[..., place] = (moved[..., place] + way * steps[place]).clamp(-1, 1)
-            error = tried(moved)
+            moved[..., dimension] = (moved[..., dimension] + sign * steps[dimension]).clamp(-1, 1)
+            error = decoding_error(moved)
             vectors = torch.where((error < best)[..., None], moved, vectors)
             best = torch.minimum(error, best)
         return quantizer.numbers(vectors.reshape(*codes.shape, self.config.code_dim))
@@ -415,7 +416,7 @@ class PoseTokenizerModel(PreTrainedModel):
     def _decode_vectors(self, vectors):
         leading = vectors.shape[:-2]
         with self._full_precision(vectors.device):
-            parts = _parts(vectors.reshape(-1, *vectors.shape[-2:]), DECODED_AT_ONCE)
+            parts = _parts(vectors.reshape(-1, *vectors.shape[-2:]), DECODE_BATCH_SIZE)
             rotations = rotation_6d_to_matrix(torch.cat([self.decoder(part) for part in parts]))
         return PoseTokenizerDecoderOutput(rotations=rotations.reshape(*leading, *rotations.shape[1:]))
 
@@ -436,5 +437,5 @@ class PoseTokenizerModel(PreTrainedModel):
 
 
 def _parts(poses, at_once: int):
-    # a compiled graph is one for any number of poses
+    # one compiled graph serves any number of poses
     return poses.split(at_once) if poses.device.type == "cpu" and not is_tracing() else (poses,)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """UniPose: a language model that reads and writes 3D human poses as tokens (CVPR 2025, section 3).
 
-Two frozen vision encoders look at the same picture, their features are concatenated cell by cell and projected to the
+Two frozen vision encoders see the same image; their features are concatenated cell by cell and projected to the
 language model. A pose is `num_codes` tokens of the pose tokenizer between `<pose_start>` and `<pose_end>`. A pose to
-be predicted is that many learned queries, which see each other in both directions and are answered in one pass.
+be predicted is `num_codes` learnt queries, which attend to each other in both directions and are answered in one pass.
 """
 
 import copy
@@ -38,7 +38,7 @@ NO_ENCODER = (
 @dataclass
 class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
     """
-    last_hidden_state (`torch.FloatTensor` of shape `(batch, columns, hidden_size)`).
+    last_hidden_state (`torch.FloatTensor` of shape `(batch, sequence_length, hidden_size)`).
     past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language model
         returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
@@ -51,13 +51,14 @@ class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
 class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
     """
     loss (`torch.FloatTensor`): cross-entropy, when `labels` or `shift_labels` were given.
-    logits (`torch.FloatTensor` of shape `(batch, columns, vocab_size)`): the next token, and at a query its own code.
-    past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language model
+    logits (`torch.FloatTensor` of shape `(batch, sequence_length, vocab_size)`): the next token or, at a query, its
+    own code. past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language
+    model
         returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
     pose_logits (`torch.FloatTensor` of shape `(poses, num_codes, codebook_size)`): the logits of the codes at the
-        queries, in the order of the query blocks; only when labels were given and there are queries, and not in a
-        compiled forward pass, or at `code_columns`.
+        queries, in the order of the query blocks. Returned for the positions in `code_mask`, or if labels are given
+        and there are queries (but not in a compiled forward pass).
     """
 
     image_hidden_states: torch.FloatTensor | None = None
@@ -65,11 +66,11 @@ class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
 
 
 def make_shift_labels(labels: torch.LongTensor, input_ids: torch.LongTensor, config: UniPoseConfig):
-    """Labels `(batch, columns)` at their own columns -> what the logits of each column must predict, same shape.
+    """Labels `(batch, sequence_length)` at their own positions -> the targets of the logits at each position.
 
-    The logits of a column predict the next token, but those of a query predict the code that stands in its own column.
-    `<pose_start>` before a query predicts nothing (-100), and neither does anything predict `<pose_end>`: both are
-    certain. Collators use this too: trainers that compute the loss themselves need `shift_labels` in the batch.
+    The logits at a position predict the next token, but those at a query predict the code at that same position.
+    `<pose_start>` before a query predicts nothing (-100), and nothing predicts `<pose_end>`: both are certain.
+    Collators use this function too: trainers that compute the loss themselves need `shift_labels` in the batch.
     """
     is_query = input_ids == config.pose_query_token_id
     next_labels = F.pad(labels[:, 1:], (0, 1), value=-100)
@@ -78,10 +79,10 @@ def make_shift_labels(labels: torch.LongTensor, input_ids: torch.LongTensor, con
 
 
 def pose_block_ids(input_ids: torch.LongTensor, config: UniPoseConfig) -> torch.LongTensor:
-    """Token ids `(batch, columns)` -> for each column the number of the pose block that attends both ways, or -1.
+    """Token ids `(batch, sequence_length)` -> the index of the bidirectional pose block at each position, or -1.
 
-    `config.bidirectional_poses` says which blocks do: `"all"`, only the queries (`"answer"`), or `"none"`. The marks
-    around a block stay causal (paper section 3.3).
+    `config.bidirectional_poses` says which blocks are bidirectional: `"all"`, only the queries (`"answer"`), or
+    `"none"`. The tokens before and after a block stay causal (paper section 3.3).
     """
     inside = torch.zeros_like(input_ids, dtype=torch.bool)
     if config.bidirectional_poses != "none":
@@ -99,12 +100,13 @@ def _height_width(size) -> tuple[int, int]:
 
 
 def _native_grid(config) -> tuple[int, int]:
-    """Rows and columns of the feature map that an encoder makes of a picture of its configured size."""
+    """Rows and columns of an encoder's feature map for an image of its configured size."""
     if config.model_type == BlazePoseConfig.model_type:
         return 1, 1  # one vector for the person
     if not hasattr(config, "patch_size"):
         raise ValueError(
-            f"A {config.model_type} encoder does not say how large its feature map is; set vision_feature_size."
+            f"The configuration of a {config.model_type} encoder does not tell the size of its feature map; set "
+            "vision_feature_size."
         )
     sides = zip(_height_width(config.image_size), _height_width(config.patch_size), strict=True)
     rows, columns = (side // patch for side, patch in sides)
@@ -112,7 +114,7 @@ def _native_grid(config) -> tuple[int, int]:
 
 
 def image_grid(config: UniPoseConfig) -> tuple[int, int]:
-    """Rows and columns of the grid on which the features of both encoders meet; (0, 0) without an encoder."""
+    """Rows and columns of the grid that both encoders' features are resampled to; (0, 0) without an encoder."""
     if config.vision_config is None and config.pose_vision_config is None:
         return 0, 0
     if config.vision_feature_size is not None:
@@ -121,20 +123,20 @@ def image_grid(config: UniPoseConfig) -> tuple[int, int]:
 
 
 def _tokens_to_map(tokens, picture: torch.Size, patch_size) -> torch.Tensor:
-    """Patch tokens (n, extra + rows * columns, C) -> map (n, C, rows, columns); class and register tokens go."""
+    """Patch tokens (n, extra + rows * columns, C) -> map (n, C, rows, columns), without class and register tokens."""
     rows, columns = (side // patch for side, patch in zip(picture[-2:], _height_width(patch_size), strict=True))
     return tokens[:, tokens.shape[1] - rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
 
 
 def _pad_to_square(feature_map):
-    """Zero columns (or rows) on both sides: an upright crop then covers the same square as the general view."""
+    """Pads with zeros on both sides, so that an upright crop covers the same square as the general view."""
     missing = feature_map.shape[-2] - feature_map.shape[-1]  # rows - columns
     wide, tall = max(missing, 0), max(-missing, 0)
     return F.pad(feature_map, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
 
 
 def _takes(model_class: type[PreTrainedModel], attention: str) -> bool:
-    """Whether a class of models takes an attention implementation; every one takes `"eager"`."""
+    """Whether a model class supports an attention implementation; all support `"eager"`."""
     if "flash" in attention:
         return model_class._supports_flash_attn
     known = {"sdpa": model_class._supports_sdpa, "flex_attention": model_class._supports_flex_attn}
@@ -149,15 +151,15 @@ def _build_tower(config) -> PreTrainedModel | None:
     auto_class = AutoModel if type(config) in AutoModel._model_mapping else AutoBackbone
     attention = config._attn_implementation
     if attention is not None and not _takes(auto_class._model_mapping[type(config)], attention):
-        config._attn_implementation = None  # what was asked for is the language model's; the encoder takes its usual
+        config._attn_implementation = None  # it was chosen for the language model; the encoder uses its default
     return auto_class.from_config(config)
 
 
 class UniPoseMultiModalProjector(nn.Module):
-    """Two linear layers with a GELU between them: one grid cell -> `image_tokens_per_cell` rows of the language model.
+    """Two linear layers with a GELU between them: one grid cell -> `image_tokens_per_cell` tokens.
 
     Args:
-        config (`UniPoseConfig`): the channels are those of its vision encoders, concatenated.
+        config (`UniPoseConfig`): the input channels are those of its vision encoders, concatenated.
     """
 
     def __init__(self, config: UniPoseConfig):
@@ -175,12 +177,12 @@ class UniPoseMultiModalProjector(nn.Module):
         return rows.unflatten(2, (-1, self.hidden_size)).flatten(1, 2)
 
 
-# Patterns of module names. A pose moves by centimetres where its encoder or a code's logits are off by a percent.
+# Patterns of module names. An error of one percent in the encoder or in a code's logits moves joints by centimetres.
 _NOT_QUANTISED = ["lm_head", ".*vision_tower", ".*multi_modal_projector", ".*pose_tokenizer"]
 
 
-def _of_language_model_only(quantization_config):
-    """The configuration with `_NOT_QUANTISED` where it names no modules; libraries differ in what they call them."""
+def _language_model_only(quantization_config):
+    """Adds `_NOT_QUANTISED` to a configuration that names no modules; libraries name the argument differently."""
     if isinstance(quantization_config, dict):
         quantization_config = AutoQuantizationConfig.from_dict(quantization_config)
     quantization_config = copy.copy(quantization_config)
@@ -200,22 +202,22 @@ class UniPosePreTrainedModel(PreTrainedModel):
     # bfloat16 would flip 2-10 % of the codes
     _keep_in_fp32_modules_strict = ["pose_tokenizer"]
     _supports_sdpa = True
-    _supports_flash_attn = True  # for text alone; a block that attends both ways is refused in `forward`
+    _supports_flash_attn = True  # for text only; `forward` refuses it for bidirectional blocks
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
     @classmethod
     def from_pretrained(cls, *args, quantization_config=None, **kwargs):
-        """The library's method; a `quantization_config` that does not say which modules to leave alone quantises the
-        language model only, and not its head.
+        """As in transformers, but a `quantization_config` that does not name the modules to skip quantises only the
+        language model, without its head.
         """
         if quantization_config is not None:
-            kwargs["quantization_config"] = _of_language_model_only(quantization_config)
+            kwargs["quantization_config"] = _language_model_only(quantization_config)
         return super().from_pretrained(*args, **kwargs)
 
     def set_attn_implementation(self, attn_implementation, *args, **kwargs):
-        """The library's method; an encoder that does not know the implementation keeps its own."""
+        """As in transformers, but an encoder that does not support the implementation keeps its own."""
         if isinstance(attn_implementation, str):
             models = [module for module in self.modules() if isinstance(module, PreTrainedModel)]
             unable = {id(model.config) for model in models if not _takes(type(model), attn_implementation)}
@@ -229,12 +231,12 @@ class UniPoseModel(UniPosePreTrainedModel):
     r"""
     The vision encoders, the pose tokenizer and the language model without its head.
 
-    The pose tokenizer is never trained here, and an encoder with no trainable parameter stays in evaluation mode when
-    `train()` is called: a frozen encoder must not drop paths at random.
+    The pose tokenizer is never trained here. An encoder without trainable parameters stays in evaluation mode when
+    `train()` is called: a frozen encoder must not use dropout or stochastic depth.
 
     Attributes: `vision_tower` and `pose_vision_tower` (either may be `None`), `pose_tokenizer`,
     `multi_modal_projector` (`None` without an encoder), `language_model`, `pose_query_embeddings` (one row for each
-    place in a pose block).
+    position in a pose block).
     """
 
     def __init__(self, config: UniPoseConfig):
@@ -245,8 +247,8 @@ class UniPoseModel(UniPosePreTrainedModel):
             config.image_seq_length = image_seq_length
         elif config.image_seq_length != image_seq_length:
             raise ValueError(
-                f"image_seq_length is {config.image_seq_length}, but the vision encoders of this configuration make "
-                f"{image_seq_length} image tokens; leave image_seq_length out to have it worked out."
+                f"image_seq_length is {config.image_seq_length}, but the vision encoders of this configuration "
+                f"produce {image_seq_length} image tokens; leave image_seq_length out to have it computed."
             )
         self.vision_tower = _build_tower(config.vision_config)
         self.pose_vision_tower = _build_tower(config.pose_vision_config)
@@ -258,14 +260,14 @@ class UniPoseModel(UniPosePreTrainedModel):
 
     def train(self, mode: bool = True):
         super().train(mode)
-        self.pose_tokenizer.eval()  # in training mode it would move its codebook
+        self.pose_tokenizer.eval()  # in training mode it would update its codebook
         for tower in (self.vision_tower, self.pose_vision_tower):
             if tower is not None and not any(parameter.requires_grad for parameter in tower.parameters()):
                 tower.eval()
         return self
 
     def _apply(self, fn, recurse=True):
-        # `.to(dtype)`, `.half()` and `.bfloat16()` spare what `from_pretrained(dtype=...)` leaves in float32.
+        # `.to(dtype)`, `.half()` and `.bfloat16()` skip what `from_pretrained(dtype=...)` keeps in float32.
         names = self._keep_in_fp32_modules_strict
         named_tensors = itertools.chain(self.named_parameters(), self.named_buffers())
         kept = {id(tensor) for name, tensor in named_tensors if not names.isdisjoint(name.split("."))}
@@ -291,20 +293,20 @@ class UniPoseModel(UniPosePreTrainedModel):
         vision_features: torch.FloatTensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPooling:
-        """Pictures -> rows of the language model, in `.pooler_output` `(images, image_seq_length, hidden_size)`.
+        """Images -> input embeddings, in `.pooler_output` `(images, image_seq_length, hidden_size)`.
 
         Args:
-            pixel_values (`(images, 3, H, W)`): the view of the general encoder; only for models that have one.
-            pose_pixel_values (`(images, 3, h, w)`): the view of the pose encoder; only for models that have one.
+            pixel_values (`(images, 3, H, W)`): input of the general encoder; only for models that have one.
+            pose_pixel_values (`(images, 3, h, w)`): input of the pose encoder; only for models that have one.
             vision_features (`(images, cells, channels)`): instead of both, the `.last_hidden_state` that this method
-                returned for the same pictures; no encoder is run.
+                returned for the same images; no encoder is run.
 
         Raises:
-            ValueError: a view is missing that the model needs, or given that it has no encoder for.
+            ValueError: an input that the model needs is missing, or the model has no encoder for it.
         """
         if vision_features is not None:
             if pixel_values is not None or pose_pixel_values is not None:
-                raise ValueError("Give either pictures or their vision_features, and not both.")
+                raise ValueError("Give either images or their vision_features, not both.")
             return self._project(vision_features)
         views = {"pixel_values": (self.vision_tower, pixel_values)}
         views["pose_pixel_values"] = (self.pose_vision_tower, pose_pixel_values)
@@ -314,8 +316,8 @@ class UniPoseModel(UniPosePreTrainedModel):
             raise ValueError(NO_ENCODER)
         if needed != given:
             raise ValueError(
-                f"This model looks at images through {' and '.join(needed)}, but was given {' and '.join(given)}; "
-                "use the processor that was saved with it."
+                f"This model needs {' and '.join(needed)} for its images, but was given {' and '.join(given)}; use "
+                "the processor that was saved with it."
             )
         first_outputs, cells = None, []
         for tower, pixels in views.values():
@@ -324,22 +326,26 @@ class UniPoseModel(UniPosePreTrainedModel):
                 first_outputs = first_outputs or outputs
                 cells.append(self._to_grid(feature_map).flatten(2).transpose(1, 2))  # (images, cells, C)
         outputs = self._project(torch.cat([part.to(cells[0].device) for part in cells], -1))
-        if kwargs.get("output_hidden_states", self.config.output_hidden_states):  # not those of a layer's need alone
+        if kwargs.get(
+            "output_hidden_states", self.config.output_hidden_states
+        ):  # only if asked for, not if merely needed for a layer
             outputs.hidden_states = first_outputs.hidden_states
         outputs.attentions = first_outputs.attentions
         return outputs
 
     def _project(self, cells):
-        """What the encoders say (images, cells, channels) -> with the rows of the language model."""
+        """Encoder features `(images, cells, channels)` -> these and their projection to the language model."""
         if self.multi_modal_projector is None:
             raise ValueError(NO_ENCODER)
         cells = cells.to(self.multi_modal_projector.linear_1.weight.dtype)
         return BaseModelOutputWithPooling(last_hidden_state=cells, pooler_output=self.multi_modal_projector(cells))
 
     def _encode(self, tower, pixels, **kwargs):
-        if not isinstance(tower, BlazePoseBackbone):  # that one stays in float32 and reads float32
+        if not isinstance(tower, BlazePoseBackbone):  # which stays in float32 and takes float32
             pixels = pixels.to(tower.dtype)
-        if getattr(tower.config, "num_experts", 1) > 1:  # ViTPose+ has one for each data set; the first is COCO's
+        if (
+            getattr(tower.config, "num_experts", 1) > 1
+        ):  # ViTPose+ has an expert for each data set; the first is COCO's
             kwargs["dataset_index"] = torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
         kwargs["return_dict"] = True
         if isinstance(tower, BackboneMixin):
@@ -362,10 +368,10 @@ class UniPoseModel(UniPosePreTrainedModel):
         return F.interpolate(feature_map, size=grid, mode="bilinear", align_corners=True)
 
     def get_placeholder_mask(self, input_ids, inputs_embeds, image_features) -> torch.BoolTensor:
-        """Where the image features go, `(batch, columns, 1)`; with `input_ids=None` found by their embedding.
+        """Mask of the image placeholders `(batch, sequence_length, 1)`, found by embedding if `input_ids` is None.
 
         Raises:
-            ValueError: the number of `<image>` placeholders is not the number of feature rows.
+            ValueError: the number of `<image>` placeholders differs from the number of image features.
         """
         if input_ids is None:
             token = torch.tensor(self.config.image_token_id, device=inputs_embeds.device)
@@ -377,7 +383,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             mask.sum() == images * each,
             lambda: (
                 f"The prompt has {int(mask.sum())} <image> placeholders, but {images} images need "
-                f"{images * each} ({each} each); build prompt and images with one call of the processor."
+                f"{images * each} ({each} each); build prompt and images in one call of the processor."
             ),
         )
         return mask.unsqueeze(-1)
@@ -388,10 +394,11 @@ class UniPoseModel(UniPosePreTrainedModel):
         return self.pose_tokenizer.encode(pose_values, return_dict=True).codes
 
     def replace_pose_placeholders(self, input_ids: torch.LongTensor, pose_values: torch.FloatTensor | None):
-        """Token ids `(batch, columns)` with each run of `<pose>` placeholders replaced by the codes of the next pose.
+        """Token ids `(batch, sequence_length)` with each run of `<pose>` placeholders replaced by the codes of the
+        next pose.
 
         Raises:
-            ValueError: the placeholders are not `num_codes` for each pose.
+            ValueError: there are not exactly `num_codes` placeholders for each pose.
         """
         mask = input_ids == self.config.pose_token_id
         num_poses, num_codes = 0 if pose_values is None else len(pose_values), self.config.pose_config.num_codes
@@ -399,7 +406,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             mask.sum() == num_poses * num_codes,
             lambda: (
                 f"The prompt has {int(mask.sum())} <pose> placeholders, but {num_poses} poses in pose_values need "
-                f"{num_poses * num_codes} ({num_codes} each); build prompt and poses with one call of the processor."
+                f"{num_poses * num_codes} ({num_codes} each); build prompt and poses in one call of the processor."
             ),
         )
         if not num_poses:
@@ -409,35 +416,36 @@ class UniPoseModel(UniPosePreTrainedModel):
 
     def _embed(self, input_ids):
         inputs_embeds = self.get_input_embeddings()(input_ids)
-        if input_ids.shape[1] == 1:  # a decoding step: queries never come alone
+        if input_ids.shape[1] == 1:  # a decoding step: a query is never alone
             return inputs_embeds
         input_ids = input_ids.to(inputs_embeds.device)
         is_query = input_ids == self.config.pose_query_token_id
         first, size = self.config.pose_code_offset, self.config.pose_config.codebook_size
         in_block = is_query | ((input_ids >= first) & (input_ids < first + size))
-        # every block holds `num_codes` of them, so counting gives the place in the block
-        place = (in_block.cumsum(1) - 1).clamp_min(0) % self.config.pose_config.num_codes
-        places = self.pose_query_embeddings(place).to(inputs_embeds)  # (batch, columns, hidden_size)
+        # every block holds `num_codes` of them, so counting gives the position in the block
+        position = (in_block.cumsum(1) - 1).clamp_min(0) % self.config.pose_config.num_codes
+        queries = self.pose_query_embeddings(position).to(inputs_embeds)  # (batch, sequence_length, hidden_size)
         if self.config.pose_place_embeddings:
-            inputs_embeds = torch.where((in_block & ~is_query).unsqueeze(-1), inputs_embeds + places, inputs_embeds)
-        return torch.where(is_query.unsqueeze(-1), places, inputs_embeds)
+            inputs_embeds = torch.where((in_block & ~is_query).unsqueeze(-1), inputs_embeds + queries, inputs_embeds)
+        return torch.where(is_query.unsqueeze(-1), queries, inputs_embeds)
 
     def has_pose_block(self, input_ids: torch.LongTensor) -> bool:
-        """Whether some pose block among these columns attends both ways; in a compiled pass, whether one may."""
+        """Whether these tokens contain a bidirectional pose block; in a compiled pass, whether they may."""
         attends = self.config.bidirectional_poses != "none"
         return attends and (is_tracing() or bool((pose_block_ids(input_ids, self.config) >= 0).any()))
 
     def _attention_mask(self, input_ids, inputs_embeds, attention_mask, cache, position_ids):
-        """What the language model is handed: full where a pose block attends both ways, causal elsewhere."""
+        """The language model's mask: bidirectional within such pose blocks, causal elsewhere."""
         if attention_mask is not None and not (torch.is_tensor(attention_mask) and attention_mask.ndim == 2):
             return attention_mask  # prepared by the caller
         if input_ids is None or input_ids.shape[1] == 1 or not self.has_pose_block(input_ids):
-            return attention_mask  # the language model makes the mask it always makes
+            return attention_mask  # the language model makes its usual mask
         config = self.language_model.config
         if is_flash_attention_requested(config):
             raise ValueError(
-                f"Attention implementation {config._attn_implementation!r} cannot attend both ways within a pose "
-                'block; load the model with attn_implementation="sdpa" (or "eager").'
+                f"Attention implementation {config._attn_implementation!r} does not support bidirectional attention "
+                ""
+                'within a pose block; load the model with attn_implementation="sdpa" (or "eager").'
             )
         past_length = 0 if cache is None else int(cache.get_seq_length())
         return create_masks_for_generate(
@@ -445,7 +453,7 @@ class UniPoseModel(UniPosePreTrainedModel):
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            # block numbers are read by column of the cache
+            # block indices refer to positions in the cache
             block_sequence_ids=F.pad(pose_block_ids(input_ids, self.config), (past_length, 0), value=-1),
             **{CACHE_KEY: cache},
         )
@@ -470,12 +478,12 @@ class UniPoseModel(UniPosePreTrainedModel):
         """See [`UniPoseForConditionalGeneration.forward`]."""
         cache = past_key_values if cache is None else cache
         if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("Give either input_ids or inputs_embeds, and not both.")
+            raise ValueError("Give either input_ids or inputs_embeds, not both.")
         if input_ids is not None:
             if input_ids.shape[1] > 1 or pose_values is not None:
                 input_ids = self.replace_pose_placeholders(input_ids, pose_values)
             inputs_embeds = self._embed(input_ids)
-            input_ids = input_ids.to(inputs_embeds.device)  # with a device map each part may be on its own
+            input_ids = input_ids.to(inputs_embeds.device)  # with a device map each part may be on another device
         elif pose_values is not None:
             raise ValueError(NO_PLACEHOLDERS)
         image_outputs = (mm_encoder_outputs or {}).get("image")
@@ -515,7 +523,9 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         self.model = UniPoseModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.generation_config.pose_decoding = "argmax"
-        self.generation_config._from_model_config = False  # else loading drops what the library does not know
+        self.generation_config._from_model_config = (
+            False  # otherwise loading drops attributes that transformers does not know
+        )
         self.post_init()
 
     def get_input_embeddings(self):
@@ -542,21 +552,21 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         return self.model.get_pose_codes(pose_values)
 
     def forward_poses(self, input_ids: torch.LongTensor, **kwargs) -> torch.FloatTensor:
-        """Logits of the codes at the queries, `(poses, num_codes, codebook_size)`; nothing else goes through the head.
+        """Logits of the codes at the queries, `(poses, num_codes, codebook_size)`; the head computes nothing else.
 
         Args:
-            input_ids (`(batch, columns)`): with blocks of `<pose_query>`; the poses keep their order.
+            input_ids (`(batch, sequence_length)`): contains blocks of `<pose_query>`; the result keeps their order.
             kwargs: as for `forward`.
         """
         hidden_states = self.model(input_ids=input_ids, **kwargs | {"return_dict": True}).last_hidden_state
         at_queries = hidden_states[input_ids.to(hidden_states.device) == self.config.pose_query_token_id]
-        return self.head_of_codes(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
+        return self.project_to_codes(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))
 
-    def head_of_codes(self, hidden_states: torch.FloatTensor) -> torch.FloatTensor:
+    def project_to_codes(self, hidden_states: torch.FloatTensor) -> torch.FloatTensor:
         """Hidden states `(..., hidden_size)` -> logits over the codes `(..., codebook_size)`.
 
-        The head's rows for text are most of it and are not computed, unless only its own `forward` knows its weight:
-        where it is adapted, quantised, offloaded or sharded.
+        Skips the rows of the head for text, which are most of it, unless only the head's own `forward` can use its
+        weight: if it is adapted, quantised, offloaded or sharded.
         """
         head, weight = self.lm_head, self.lm_head.weight
         whole = type(head) is nn.Linear and type(weight) is nn.Parameter and len(weight) == head.out_features
@@ -565,11 +575,11 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         return F.linear(hidden_states, self.code_logits(weight.T).T)
 
     def _next_logits(self, hidden_states, cache, pose_state):
-        """Hidden states of a step of `generate` `(batch, columns, hidden_size)` -> logits of its next token."""
+        """Hidden states of a `generate` step `(batch, sequence_length, hidden_size)` -> logits of the next token."""
         if pose_state.kind == "text":
             return pose_state.end(self.lm_head(hidden_states[:, -1:]), cache)
         before, queries = hidden_states[:, : -pose_state.num_codes], hidden_states[:, -pose_state.num_codes :]
-        return pose_state.end(self.lm_head(before[:, -1:]), cache, self.head_of_codes(queries))
+        return pose_state.end(self.lm_head(before[:, -1:]), cache, self.project_to_codes(queries))
 
     def code_logits(self, logits: torch.FloatTensor) -> torch.FloatTensor:
         """Logits over the vocabulary `(..., vocab_size)` -> over the codes `(..., codebook_size)`."""
@@ -593,7 +603,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         mm_token_type_ids: torch.LongTensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         logits_to_keep: int | torch.Tensor = 0,
-        code_columns: torch.BoolTensor | None = None,
+        code_mask: torch.BoolTensor | None = None,
         pose_state: PoseDecodingState | None = None,
         cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
@@ -601,31 +611,28 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         r"""One pass through the model.
 
         Args:
-            input_ids (`(batch, columns)`): a prompt pose is `<pose_start>`, `num_codes` times `<pose>` (or its codes),
-                `<pose_end>`; a pose to be predicted has `<pose_query>` in that place.
-            pixel_values (`(images, 3, H, W)`), pose_pixel_values (`(images, 3, h, w)`): the views of the general and
-                of the pose encoder, in the order of the images in the batch.
-            vision_features (`(images, cells, channels)`): instead of both, what the encoders said of these images,
-                as [`UniPoseModel.get_image_features`] returns it in `.last_hidden_state`.
-            pose_values (`(poses, 22, 3, 3)`): local rotations of the prompt poses, in order.
-            attention_mask (`(batch, columns)`): 1 for tokens, 0 for padding on either side; a mask of another shape is
-                handed to the language model as it is.
-            inputs_embeds (`(batch, columns, hidden_size)`): instead of `input_ids`; pose blocks are then not seen and
-                stay causal.
-            labels (`(batch, columns)`): targets at their own columns, codes at the queries, -100 for none.
-            shift_labels (`(batch, columns)`): instead of `labels`, what [`make_shift_labels`] makes of them.
-            mm_token_type_ids: accepted because processors return it; not used.
-            past_key_values, cache (`Cache`): two names for one thing; the later one is what transformers says from
-                5.24 on.
+            input_ids (`(batch, sequence_length)`): a prompt pose is `<pose_start>`, `num_codes` times `<pose>` (or its
+            codes), `<pose_end>`; a pose to be predicted has `<pose_query>` instead of `<pose>`. pixel_values
+            (`(images, 3, H, W)`), pose_pixel_values (`(images, 3, h, w)`): the inputs of the general encoder and of
+            the pose encoder, in the order of the images in the batch. vision_features (`(images, cells, channels)`):
+            instead of both, the encoders' features of these images, as [`UniPoseModel.get_image_features`] returns
+            them in `.last_hidden_state`. pose_values (`(poses, 22, 3, 3)`): local rotations of the prompt poses, in
+            order. attention_mask (`(batch, sequence_length)`): 1 for tokens, 0 for padding on either side; a mask of
+            another shape is passed to the language model unchanged. inputs_embeds (`(batch, sequence_length,
+            hidden_size)`): instead of `input_ids`; pose blocks are then not recognised and stay causal. labels
+            (`(batch, sequence_length)`): targets at their own positions, codes at the queries, -100 for none.
+            shift_labels (`(batch, sequence_length)`): instead of `labels`, the result of [`make_shift_labels`].
+            mm_token_type_ids: ignored; accepted because processors return it. past_key_values, cache (`Cache`): two
+            names for the same argument; transformers uses the second from 5.24 on.
             mm_encoder_outputs: `{"image": get_image_features(...)}` instead of the pixels.
-            logits_to_keep: 0 for the logits of all columns, n for the last n, a mask for those of a selection.
-            code_columns (`(batch, columns)`): mask of the columns of whole poses to be predicted; `pose_logits` are
-                then theirs, over the codes alone, which spares the rest of the vocabulary.
-            pose_state: given by `generate`; the logits are then those of the next token under the grammar of poses.
+            logits_to_keep: 0 for the logits of all positions, n for the last n, a mask for a selection.
+            code_mask (`(batch, sequence_length)`): mask of the positions of whole poses to be predicted; `pose_logits`
+            are then computed there, over the codes only, which saves the rest of the vocabulary. pose_state: set by
+            `generate`; the logits are then those of the next token under the pose grammar.
 
         Raises:
-            ValueError: placeholders and images or poses do not match, an encoder is missing, or the attention
-                implementation is flash attention while a pose block attends both ways.
+            ValueError: placeholders do not match the images or poses, an encoder is missing, or flash attention is
+                used with a bidirectional pose block.
         """
         cache = past_key_values if cache is None else cache
         if pose_state is not None and pose_state.kind == "skip":
@@ -650,8 +657,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         else:
             logits = self._next_logits(hidden_states, cache, pose_state)
         loss, pose_logits = None, None
-        if code_columns is not None:
-            codes = self.head_of_codes(hidden_states[code_columns])
+        if code_mask is not None:
+            codes = self.project_to_codes(hidden_states[code_mask])
             pose_logits = codes.unflatten(0, (-1, self.config.pose_config.num_codes))
         if labels is not None or shift_labels is not None:
             if shift_labels is None and input_ids is not None:
@@ -659,9 +666,9 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=logits.shape[-1], shift_labels=shift_labels, **kwargs
             )
-            # how many there are depends on the data, which a compiled graph cannot have in its shapes
-            asked = pose_logits is None and input_ids is not None and logits.shape[:2] == input_ids.shape
-            if asked and not is_tracing():
+            # the number of queries depends on the data, and shapes in a compiled graph cannot
+            at_all_positions = pose_logits is None and input_ids is not None and logits.shape[:2] == input_ids.shape
+            if at_all_positions and not is_tracing():
                 at_queries = logits[input_ids.to(logits.device) == self.config.pose_query_token_id]
                 if len(at_queries):
                     pose_logits = self.code_logits(at_queries).unflatten(0, (-1, self.config.pose_config.num_codes))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search in a gallery of poses or texts by a text or a pose: `pipeline("pose-retrieval")`."""
+"""Searches a gallery of poses or texts by a text or a pose: `pipeline("pose-retrieval")`."""
 
 import functools
 
@@ -10,12 +10,12 @@ from transformers import Pipeline
 from .pipeline_unipose import _turn_about_vertical
 from .pose_unipose import Pose
 
-BATCH = 256  # rows of a gallery embedded at once
+BATCH = 256  # gallery rows embedded per batch
 
 
 @torch.no_grad()
 def embed_texts(model, tokenizer, texts) -> torch.Tensor:
-    """Texts -> features `(n, embed_dim)` of unit length, on the processor."""
+    """Texts -> unit vectors `(n, embed_dim)`, on the CPU."""
     features = []
     for start in range(0, len(texts), BATCH):
         words = tokenizer(texts[start : start + BATCH], padding=True, truncation=True, return_tensors="pt")
@@ -26,7 +26,7 @@ def embed_texts(model, tokenizer, texts) -> torch.Tensor:
 
 @torch.no_grad()
 def embed_poses(model, rotations) -> torch.Tensor:
-    """Rotations `(n, 22, 3, 3)`, or `(n, 2, 22, 3, 3)` of pairs, facing the viewer -> features `(n, embed_dim)`."""
+    """Rotations `(n, 22, 3, 3)`, or `(n, 2, 22, 3, 3)` for pairs, facing the viewer -> features `(n, embed_dim)`."""
     chunks = (chunk.to(model.device) for chunk in rotations.split(BATCH))
     features = [model.get_pose_features(chunk, return_dict=True).pooler_output for chunk in chunks]
     return torch.cat(features).float().cpu()
@@ -34,20 +34,20 @@ def embed_poses(model, rotations) -> torch.Tensor:
 
 class PoseRetrievalPipeline(Pipeline):
     """
-    `pipeline("pose-retrieval", model=..., gallery=...)`: a text or a pose -> the rows of the gallery most like it,
-    best first, each `{"score": cosine, "index": its row, "pose" | "poses" | "text": what stands there}`.
+    `pipeline("pose-retrieval", model=..., gallery=...)`: a text or a pose -> the most similar rows of the gallery,
+    best first, each `{"score": cosine similarity, "index": row, "pose" | "poses" | "text": content of the row}`.
 
     A gallery is a list of texts; poses, as a list or an array `(n, 22, 3)` of axis-angle or `(n, 22, 3, 3)` of
-    matrices; or a table of `datasets` with a column `text`, `pose` or both. With both, a text searches the poses and
-    a pose the texts. With a model of pairs every pose is a pair: a tuple, an array `(2, 22, 3)`, a column `poses`.
+    matrices; or a `datasets.Dataset` with a column `text`, `pose` or both. With both, a text searches the poses and a
+    pose the texts. For a pair model every pose is a pair: a tuple, an array `(2, 22, 3)`, or a column `poses`.
 
-    The gallery given here is embedded once; one given to a call serves that call. The heading of poses does not
-    matter. A list is a batch of queries. `top_k` rows are returned, 5 by default. The search is exact, by `faiss`
-    where it is installed.
+    A gallery given here is embedded once; one given to a call is used for that call only. The heading of poses does
+    not matter. A list is a batch of queries. `top_k` rows are returned, 5 by default. The search is exact and uses
+    `faiss` if it is installed.
 
     Raises:
-        ValueError: no gallery, an empty one, one of neither texts nor poses, an empty text, a pose of a wrong shape or
-            not finite, a pair for a model of single poses or the other way round, `top_k` below 1.
+        ValueError: no gallery, an empty one, one with neither texts nor poses, an empty text, a pose with a wrong
+            shape or non-finite values, a pair for a model of single poses or vice versa, `top_k` below 1.
     """
 
     _load_tokenizer = True
@@ -55,7 +55,7 @@ class PoseRetrievalPipeline(Pipeline):
 
     def _sanitize_parameters(self, gallery=None, top_k=None, **unknown):
         if unknown:
-            raise ValueError(f"pose-retrieval takes the options gallery, top_k, but not {', '.join(unknown)}.")
+            raise ValueError(f"pose-retrieval takes the options gallery and top_k, but not {', '.join(unknown)}.")
         options = {}
         if gallery is not None:
             options["gallery"] = PoseGallery(self, gallery)
@@ -71,10 +71,10 @@ class PoseRetrievalPipeline(Pipeline):
         return super().__call__(query, **kwargs)
 
     def preprocess(self, query):
-        if isinstance(query, dict):  # also the result of another pipeline, with its score
+        if isinstance(query, dict):  # possibly the result of another pipeline, with its score
             keys = [key for key in ("text", "pose", "poses") if key in query]
             if len(keys) != 1:
-                raise ValueError(f"A query holds one of 'text', 'pose' and 'poses', but {keys} were given.")
+                raise ValueError(f"A query must have exactly one of 'text', 'pose' and 'poses', but has {keys}.")
             query = query[keys[0]]
         if isinstance(query, str):
             return {"texts": _checked_texts([query])}
@@ -87,26 +87,26 @@ class PoseRetrievalPipeline(Pipeline):
 
     def postprocess(self, output, gallery=None, top_k=5):
         if gallery is None:
-            raise ValueError("There is nothing to search in; give gallery=... to the pipeline or to the call.")
+            raise ValueError("There is no gallery to search; give gallery=... to the pipeline or to the call.")
         return gallery.search(output["features"], output["searched"], top_k)
 
     def get_iterator(self, inputs, num_workers, batch_size, *params):
-        # Texts and poses may stand in one batch; a query is small beside its gallery.
+        # A batch may mix texts and poses, and a query is cheap compared to its gallery.
         return (self.run_single(one, *params) for one in inputs)
 
     def read_pose(self, given) -> torch.Tensor:
-        """A pose, or a pair for a model of pairs -> rotations as the model takes them, facing the viewer."""
+        """A pose, or a pair for a pair model -> rotations as the model takes them, facing the viewer."""
         count = self.model.config.num_poses
         if count == 1:
             return _facing_viewer(_as_pose(given))
         poses = list(given) if isinstance(given, list | tuple | np.ndarray | torch.Tensor) else [given]
         if len(poses) != count:
-            raise ValueError(f"This model compares pairs of poses, but {len(poses)} were given in place of a pair.")
+            raise ValueError(f"This model compares pairs of poses, but {len(poses)} poses were given instead of two.")
         return torch.stack([_facing_viewer(_as_pose(pose)) for pose in poses])
 
 
 class PoseGallery:
-    """Rows to be searched. What a query needs of them is embedded when it is first needed."""
+    """The rows to search. Texts and poses are embedded when they are first needed."""
 
     def __init__(self, pipeline, gallery):
         self.pipeline = pipeline
@@ -152,7 +152,7 @@ class PoseGallery:
 
 
 class _Index:
-    """Features `(n, embed_dim)` and the rows nearest to others, exactly."""
+    """Exact nearest-neighbour search in features `(n, embed_dim)`."""
 
     def __init__(self, features):
         self.features, self.faiss = features, None
@@ -164,7 +164,7 @@ class _Index:
         self.faiss.add(features.numpy())
 
     def nearest(self, features, top_k):
-        """The features `(1, embed_dim)` of a query -> cosines and row numbers of the nearest, best first."""
+        """A query's features `(1, embed_dim)` -> similarities and indices of the nearest rows, best first."""
         top_k = min(top_k, len(self.features))
         if self.faiss is not None:
             scores, indices = self.faiss.search(features.numpy(), top_k)
@@ -182,13 +182,13 @@ def _checked_texts(texts):
 
 
 def _as_pose(given):
-    """A `Pose` of a `Pose`, axis-angle `(22, 3)` or matrices `(22, 3, 3)`."""
+    """A `Pose`, axis-angle `(22, 3)` or matrices `(22, 3, 3)` -> a `Pose`."""
     is_matrices = not hasattr(given, "axis_angle") and np.shape(given)[-2:] == (3, 3)
     return Pose.from_matrix(given) if is_matrices else Pose(given)
 
 
 def _facing_viewer(pose):
-    """A `Pose` -> its rotations `(22, 3, 3)` with the turn about the vertical axis taken away."""
+    """A `Pose` -> its rotations `(22, 3, 3)` without the rotation about the vertical axis."""
     rotations = np.array(pose.matrix)
     rotations[0] = _turn_about_vertical(rotations[0]).T @ rotations[0]
     return torch.from_numpy(rotations)

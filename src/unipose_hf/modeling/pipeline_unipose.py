@@ -62,16 +62,16 @@ class UniPosePipeline(Pipeline):
         return shared, kwargs, {}
 
     def _check_options(self, given):
-        """Refuses what neither the task nor its way of answering knows, before any work."""
+        """Raises for arguments that neither the task nor its kind of answer takes."""
         inputs = [key for key in _INPUT_KEYS if self._takes(key)]
         if TASKS[self.unipose_task].answer == "pose":
-            options, told = _POSE_OPTIONS, ", ".join(_POSE_OPTIONS)
+            options, names = _POSE_OPTIONS, ", ".join(_POSE_OPTIONS)
         else:
-            options, told = _TEXT_OPTIONS | self.model.generation_config.to_dict().keys(), "those of generate"
+            options, names = _TEXT_OPTIONS | self.model.generation_config.to_dict().keys(), "those of generate"
         unknown = [name for name in given if name not in inputs and name not in options]
         if unknown:
             raise ValueError(
-                f"{self.unipose_task} takes the inputs {', '.join(inputs)} and the options {told}, but not "
+                f"{self.unipose_task} takes the inputs {', '.join(inputs)} and the options {names}, but not "
                 f"{', '.join(unknown)}."
             )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One human pose as a value: what every task takes and gives."""
+"""`Pose`: one human pose, the input or output of every task."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .rotation_unipose import (
     matrix_to_rotation_6d,
     rotation_6d_to_matrix,
 )
-from .smpl_rows_unipose import in_our_world, read_archive
+from .smpl_rows_unipose import read_archive, to_our_frame
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,21 +32,21 @@ VERSION = 1
 SUFFIXES = (".glb", ".bvh", ".obj", ".npz", ".json")
 NUM_JOINTS = 22
 NUM_BETAS = 10
-# a z-up world (AMASS, SMPL's own) is ours turned by +90 degrees about x; this turns it back
+# a z-up world (AMASS, SMPL itself) is our frame rotated by +90 degrees about x; this undoes the rotation
 Z_UP_TO_Y_UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], dtype=np.float32)
-# Bones from hip to toe, neck, collar bones, and from shoulder to wrist by the joint at their end, the joint they begin
-# at, and what share of a person's height they have, in hundredths.
+# Bones from hip to toe, the neck, the collar bones, and from shoulder to wrist: the joint at the end, the joint at the
+# start, and the length in hundredths of a person's height.
 _BONES = np.array([1, 2, 4, 5, 7, 8, 10, 11, 12, 13, 14, 16, 17, 18, 19, 20, 21])
 _BONE_PARENTS = np.array([0, 0, 1, 2, 4, 5, 7, 8, 9, 9, 9, 13, 14, 16, 17, 18, 19])
 _BONE_LENGTHS = np.array([7, 7, 23, 23, 25, 25, 9, 9, 11, 10, 10, 8, 8, 15, 15, 14, 14], dtype=np.float32)
-_LEFT_BONES = np.array([0, 2, 4, 6, 9, 11, 13, 15])  # among these; the right ones follow them
+_LEFT_BONES = np.array([0, 2, 4, 6, 9, 11, 13, 15])  # indices into _BONES; each right bone follows its left one
 
 
 class Pose:
-    """A body pose: 22 local joint rotations, and optionally a body shape. A value: it cannot be changed.
+    """A body pose: 22 local joint rotations and, optionally, a body shape. Immutable.
 
-    Frame: y up, z to the viewer, metres; the body's left is +x, and all rotations zero is the T-pose facing the
-    viewer. The joints are SMPL's 22 body joints in SMPL's order; the first one (the pelvis) carries the global
+    Frame: y up, z towards the viewer, metres. The body's left is +x, and zero rotations are the T-pose facing the
+    viewer. The joints are SMPL's 22 body joints in SMPL's order; the first one (the pelvis) holds the global
     orientation.
 
     Args:
@@ -54,21 +54,21 @@ class Pose:
         betas: (10,) body shape, in standard deviations of the body model's components.
 
     Raises:
-        ValueError: wrong shape, not numbers, NaN or infinite; degrees in place of radians, or positions of joints in
-            place of rotations.
+        ValueError: wrong shape, not numbers, NaN or infinite values, degrees instead of radians, or joint positions
+            instead of rotations.
     """
 
     __slots__ = ("_axis_angle", "_betas")
 
     def __init__(self, axis_angle, betas=None):
-        if hasattr(axis_angle, "axis_angle"):  # a Pose, also one of a copy of this file loaded from a Hub folder
+        if hasattr(axis_angle, "axis_angle"):  # a Pose, possibly from a copy of this file loaded from a Hub folder
             betas = axis_angle.betas if betas is None else betas
             axis_angle = axis_angle.axis_angle
         self._axis_angle = _checked(axis_angle, "axis_angle", (NUM_JOINTS, 3))
         check_rotation_vectors(self._axis_angle)
         self._betas = None if betas is None else _checked(betas, "betas", (NUM_BETAS,))
 
-    # --- other ways to make one -----------------------------------------------------------------------------------
+    # --- constructors ---------------------------------------------------------------------------------------------
 
     @classmethod
     def from_axis_angle(cls, axis_angle, betas=None) -> Pose:
@@ -80,7 +80,7 @@ class Pose:
         """From (22, 3, 3) local rotation matrices; `ValueError` if one is not a rotation within 0.001."""
         matrix = _checked(matrix, "matrix", (NUM_JOINTS, 3, 3))
         error = np.abs(matrix @ matrix.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
-        error = np.maximum(error, np.abs(np.linalg.det(matrix) - 1))  # a reflection is orthogonal, too
+        error = np.maximum(error, np.abs(np.linalg.det(matrix) - 1))  # a reflection is orthogonal too
         worst = int(error.argmax())
         if error[worst] > 1e-3:
             raise ValueError(
@@ -96,7 +96,7 @@ class Pose:
         area = np.linalg.norm(np.cross(rotation_6d[:, :3], rotation_6d[:, 3:]), axis=1)
         if area.min() < 1e-6:
             raise ValueError(
-                f"rotation_6d[{int(area.argmin())}] has two parallel or zero rows, which fix no rotation; "
+                f"rotation_6d[{int(area.argmin())}] has two parallel or zero rows, which do not define a rotation; "
                 "expected two independent rows."
             )
         return cls.from_matrix(rotation_6d_to_matrix(torch.from_numpy(rotation_6d.copy())), betas)
@@ -108,15 +108,15 @@ class Pose:
         """From one frame of an AMASS-style file: `poses` (F, 66 or more) rotation vectors, or `root_orient` and
         `pose_body`, or `global_orient` and `body_pose`.
 
-        The 22 body joints are read, hands and translation are not. `betas` are kept only from files that `save`
+        Reads the 22 body joints, but not the hands or the translation. `betas` are kept only from files that `save`
         wrote: those of AMASS belong to SMPL-family bodies; pass them yourself if you use such a body.
 
-        `up` is the axis of the file's world that points up ("y", "z", "-y" before a camera), `facing` the one that
-        points to the viewer. By default they are read off the file: AMASS is z up, other programs are not.
+        `up` is the axis of the file's world that points up ("y", "z", "-y" in a camera frame), `facing` the one that
+        points towards the viewer. By default both are detected from the file: AMASS is z up, other programs are not.
         """
-        path = _existing(path)
+        path = _check_exists(path)
         arrays = read_archive(path)
-        poses = in_our_world(arrays, path, up, facing)
+        poses = to_our_frame(arrays, path, up, facing)
         if not -len(poses) <= frame < len(poses):
             raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
         betas = arrays.get("betas") if arrays.get("format") is not None else None
@@ -130,27 +130,30 @@ class Pose:
     def from_bvh(
         cls, path: str | os.PathLike, frame: int = 0, up: str | None = None, facing: str | None = None, joint_map=None
     ) -> Pose:
-        """From one frame of a BVH motion of any usual skeleton.
+        """From one frame of a BVH motion with any common skeleton.
 
-        `up` and `facing` as for `from_npz`; `joint_map` names joints of the file that are not known by their names,
-        like `{"left_hip": "Hip.L"}`.
+        `up` and `facing` as for `from_npz`; `joint_map` assigns joints of the file with unknown names, such as
+        `{"left_hip": "Hip.L"}`.
         """
-        return _part("data.pose_files").read_pose(path, frame, up=up, facing=facing, joint_map=joint_map)
+        return _import_from_package("data.pose_files").read_pose(
+            path, frame, up=up, facing=facing, joint_map=joint_map
+        )
 
     @classmethod
     def from_glb(cls, path: str | os.PathLike) -> Pose:
         """From a .glb file that `save` wrote (without its body shape, which is in the mesh)."""
-        return cls(_part("data.glb_file").read_glb(path))
+        return cls(_import_from_package("data.glb_file").read_glb(path))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Pose:
-        """From what `to_dict` gives."""
+        """From the result of `to_dict`."""
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = f"format {data.get('format')!r}" if isinstance(data, dict) else type(data).__name__
             raise ValueError(f"The pose has {found}; expected a dictionary with format {FORMAT!r}.")
         if data.get("version") != VERSION:
             raise ValueError(
-                f"The pose has version {data.get('version')!r}; this package reads {VERSION}: update unipose-hf."
+                f"The pose has version {data.get('version')!r}, but this package reads version {VERSION}; upgrade "
+                "unipose-hf."
             )
         if "axis_angle" not in data:
             raise ValueError("The pose has no 'axis_angle'; expected 22 rotation vectors of 3 numbers under that key.")
@@ -159,14 +162,14 @@ class Pose:
     @classmethod
     def from_json(cls, path: str | os.PathLike) -> Pose:
         """From a .json file that `save` wrote."""
-        path = _existing(path)
+        path = _check_exists(path)
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ValueError(f"{path} is not a JSON file ({error}); expected one written by Pose.save.") from error
         return cls.from_dict(data)
 
-    # --- what it holds --------------------------------------------------------------------------------------------
+    # --- attributes -----------------------------------------------------------------------------------------------
 
     @property
     def axis_angle(self) -> np.ndarray:
@@ -214,7 +217,7 @@ class Pose:
 
     @property
     def faces(self) -> np.ndarray:
-        """(F, 3) triangles of the bundled body, vertex numbers, counter-clockwise seen from outside."""
+        """(F, 3) triangles of the bundled body: vertex indices, counter-clockwise when seen from outside."""
         return bundled_body().faces.numpy()
 
     def _matrix(self) -> torch.Tensor:
@@ -223,10 +226,10 @@ class Pose:
     def _betas_tensor(self) -> torch.Tensor | None:
         return None if self._betas is None else torch.from_numpy(self._betas.copy())
 
-    # --- out ------------------------------------------------------------------------------------------------------
+    # --- output ---------------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers that survive JSON exactly; `from_dict` takes them back."""
+        """Plain numbers that survive JSON exactly; `from_dict` reads them back."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -235,32 +238,33 @@ class Pose:
         }
 
     def save(self, path: str | os.PathLike, body=None) -> Path:
-        """Write a file whose suffix says its kind, and return its path.
+        """Write a file whose format follows from its suffix, and return its path.
 
-        .glb: skinned mesh with a skeleton (Blender, game engines, web viewers); .bvh: skeleton, one frame; .obj: bare
-        mesh; .npz: AMASS-style; .json: `to_dict`. `body` is another body model (see `unipose_hf.body.load_body`) for
-        the first three.
+        .glb: skinned mesh with a skeleton (Blender, game engines, web viewers); .bvh: skeleton, one frame; .obj: mesh
+        only; .npz: AMASS-style; .json: `to_dict`. `body` replaces the bundled body model (see
+        `unipose_hf.body.load_body`) in the first three.
         """
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-            raise ValueError(f"{path.name!r} has {found}; a pose is saved as one of {', '.join(SUFFIXES)}.")
+            raise ValueError(f"{path.name!r} has {found}; a pose can be saved as {', '.join(SUFFIXES)}.")
         if not path.parent.is_dir():
-            raise FileNotFoundError(f"The folder {path.parent} does not exist; make it first.")
+            raise FileNotFoundError(f"The folder {path.parent} does not exist; create it first.")
         if suffix == ".json":
             write_file(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
         elif suffix == ".npz":
             write_file(path, self._npz())
         else:
-            export = _part("visualization.export")
+            export = _import_from_package("visualization.export")
             getattr(export, f"write_{suffix[1:]}")(path, self, body=body)
         return path
 
     def _npz(self) -> bytes:
-        # As AMASS has SMPL-X: 22 body joints, then jaw, eyes and hands. Readers insist on betas, and on either rate.
+        # Like SMPL-X in AMASS: 22 body joints, then jaw, eyes and hands. Readers require betas and one of the two
+        # rates.
         poses = np.zeros((1, 165), dtype=np.float32)
-        poses[0, : 3 * NUM_JOINTS] = _turned(self._axis_angle, Z_UP_TO_Y_UP.T).reshape(-1)
+        poses[0, : 3 * NUM_JOINTS] = _rotate_root(self._axis_angle, Z_UP_TO_Y_UP.T).reshape(-1)
         arrays = {
             "poses": poses,
             "trans": np.zeros((1, 3), dtype=np.float32),
@@ -277,18 +281,18 @@ class Pose:
         return buffer.getvalue()
 
     def render(self, path: str | os.PathLike | None = None, size: int = 512, body=None, **view) -> Image.Image:
-        """A square picture of `size` pixels of the bundled body (or of `body`) in this pose; saved if `path` is given.
+        """Renders the bundled body (or `body`) as a square image of `size` pixels; saves it if `path` is given.
 
-        `view`: see `unipose_hf.visualization.draw_pose`, for example `azimuth=90` to look from the body's left when
-        it faces the viewer.
+        `view`: see `unipose_hf.visualization.draw_pose`, for example `azimuth=90` to look at a body that faces the
+        viewer from its left.
         """
-        image = _part("visualization").draw_pose(self, size=size, body=body, **view)
+        image = _import_from_package("visualization").draw_pose(self, size=size, body=body, **view)
         if path is not None:
             path = Path(path)
             if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-                raise ValueError(f"{path.name!r} is not a picture's name; use .png, .jpg or .webp.")
+                raise ValueError(f"{path.name!r} is not the name of an image file; use .png, .jpg or .webp.")
             if not path.parent.is_dir():
-                raise FileNotFoundError(f"The folder {path.parent} does not exist; make it first.")
+                raise FileNotFoundError(f"The folder {path.parent} does not exist; create it first.")
             buffer = io.BytesIO()
             image.save(buffer, {".png": "PNG", ".webp": "WEBP"}.get(path.suffix.lower(), "JPEG"))
             write_file(path, buffer.getvalue())
@@ -298,13 +302,13 @@ class Pose:
         """How a notebook shows the pose."""
         try:
             image = self.render(size=320)
-        except ImportError:  # without the package's pictures the text form is shown
+        except ImportError:  # without the renderer, show the text form
             return None
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
         return buffer.getvalue()
 
-    # --- a value --------------------------------------------------------------------------------------------------
+    # --- value semantics ------------------------------------------------------------------------------------------
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Pose):
@@ -342,7 +346,9 @@ def _checked(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} holds things that are not numbers; expected {shape} numbers.") from None
+        raise ValueError(
+            f"{name} holds values that are not numbers; expected an array of numbers of shape {shape}."
+        ) from None
     if array.shape != shape:
         hint = ""
         if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
@@ -351,36 +357,36 @@ def _checked(values, name: str, shape: tuple[int, ...]) -> np.ndarray:
             hint = f" (reshape it to {shape})"
         raise ValueError(f"{name} has shape {array.shape}; expected {shape}{hint}.")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinite numbers; expected finite {shape}.")
+        raise ValueError(f"{name} holds NaN or infinite values; expected finite numbers.")
     array.flags.writeable = False
     return array
 
 
 def check_rotation_vectors(vectors: np.ndarray) -> None:
-    """That (22, 3) numbers can be rotations in radians, and are not degrees or positions of joints.
+    """Checks that (22, 3) numbers can be rotations in radians, and are not degrees or joint positions.
 
     Raises:
-        ValueError: they turn by more than two rounds, or lie as the joints of a body do. More than one round is warned
-            of: some optimisers leave such vectors.
+        ValueError: they rotate by more than two full turns, or are arranged like the joints of a body. More than one
+            full turn is only a warning: some optimisers produce such vectors.
     """
     bones = np.linalg.norm(vectors[_BONES] - vectors[_BONE_PARENTS], axis=1) / _BONE_LENGTHS
     sides = bones[_LEFT_BONES] / np.maximum(bones[_LEFT_BONES + 1], 1e-9)
     if bones.max() < 2.6 * bones.min() and 0.7 < sides.min() and sides.max() < 1.4:
         raise ValueError(
-            "axis_angle holds what looks like the positions of 22 joints, since they lie as far apart as those of a "
-            "body; expected 22 rotation vectors in radians."
+            "axis_angle looks like the positions of 22 joints, because they are as far apart as those of a body; "
+            "expected 22 rotation vectors in radians."
         )
     turns = np.linalg.norm(vectors, axis=1)
     worst = int(turns.argmax())
-    told = f"axis_angle[{worst}] turns by {turns[worst]:.4g} radians, more than"
+    found = f"axis_angle[{worst}] rotates by {turns[worst]:.4g} radians, more than"
     if turns[worst] > 4 * np.pi:
-        raise ValueError(f"{told} two whole rounds; give radians, not degrees (numpy.radians).")
+        raise ValueError(f"{found} two full turns; give radians, not degrees (numpy.radians).")
     if turns[worst] > 2 * np.pi + 1e-3:
-        warnings.warn(f"{told} a whole round; if these are degrees, give numpy.radians of them.", stacklevel=3)
+        warnings.warn(f"{found} a full turn; if these are degrees, convert them with numpy.radians.", stacklevel=3)
 
 
-def _turned(axis_angle: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """The pose (22, 3) whose global orientation is turned by the matrix `turn` in the world."""
+def _rotate_root(axis_angle: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """The pose (22, 3) with its global orientation rotated by the matrix `turn` about the world's axes."""
     root = torch.from_numpy(turn.copy()) @ axis_angle_to_matrix(torch.from_numpy(axis_angle[0].copy()))
     result = axis_angle.copy()
     result[0] = matrix_to_axis_angle(root).numpy()
@@ -388,10 +394,10 @@ def _turned(axis_angle: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 
 def _decimal(value: np.float32) -> float:
-    return float(f"{value:.9g}")  # nine digits give a float32 back exactly
+    return float(f"{value:.9g}")  # nine digits represent a float32 exactly
 
 
-def _existing(path: str | os.PathLike) -> Path:
+def _check_exists(path: str | os.PathLike) -> Path:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}.")
@@ -399,10 +405,10 @@ def _existing(path: str | os.PathLike) -> Path:
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """Write a whole file or none, and return its path."""
+    """Write a file atomically, and return its path."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(part, "xb") as file:  # with the permissions that the user's umask gives
+        with open(part, "xb") as file:  # with the permissions of the user's umask
             file.write(content)
         os.replace(part, path)
     finally:
@@ -410,8 +416,8 @@ def write_file(path: Path, content: bytes) -> Path:
     return path
 
 
-def _part(name: str):
-    """A part of the unipose_hf package, which this file can travel without."""
+def _import_from_package(name: str):
+    """Imports a module of the unipose_hf package, which may be missing: a Hub folder ships this file without it."""
     try:
         return importlib.import_module(f"unipose_hf.{name}")
     except ModuleNotFoundError as error:
@@ -422,5 +428,5 @@ def _part(name: str):
 
 @functools.cache
 def bundled_body():
-    """The bundled full body, read once."""
-    return _part("body").load_body()
+    """The bundled full-resolution body, loaded once."""
+    return _import_from_package("body").load_body()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chats of text, images and poses -> tensors for UniPose, and its tasks written as chats (UniPose, section 3.1)."""
+"""Turns chats of text, images and poses into tensors, and tasks into chats (UniPose, section 3.1)."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ from .pose_unipose import check_rotation_vectors
 from .rotation_unipose import axis_angle_to_matrix
 
 if TYPE_CHECKING:
-    # transformers copies the files named here when a user saves remote code anew: the pipelines travel along
+    # transformers copies the files imported here when a user saves remote code again, so the pipelines are included
     from .pipeline_unipose import UniPosePipeline  # noqa: F401
 
 IMAGE_TOKEN = "<image>"
@@ -29,11 +29,11 @@ POSE_QUERY_TOKEN = "<pose_query>"
 USER_TOKEN = "<user>"
 ASSISTANT_TOKEN = "<assistant>"
 
-# A character that Unicode reserves for use inside programs. It is put into control tokens that a user writes, so that
-# they are not found as tokens, and the tokenizer drops it again: the user's words arrive as they were, as plain text.
+# A character that Unicode reserves for internal use. It is inserted into control tokens in a user's text, so that the
+# tokenizer does not match them; the tokenizer then drops it, and the user's words arrive unchanged as plain text.
 _BREAK = "\ufdd0"
 
-# `answer_queries` writes the poses of assistant turns as `<pose_query>`: places whose codes the model learns to name.
+# `answer_queries` writes the poses of assistant turns as `<pose_query>`: placeholders whose codes the model predicts.
 CHAT_TEMPLATE = (
     "{%- macro content(message, place) -%}"
     "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
@@ -61,7 +61,7 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Task:
-    """What a task takes and gives. `prompt` is its one default wording; `{text}` stands for the user's words."""
+    """The inputs and output of a task. `prompt` is its default wording; `{text}` stands for the user's text."""
 
     prompt: str
     images: int = 0
@@ -71,7 +71,7 @@ class Task:
     prompt_with_text: str | None = None
 
 
-# Voices of texts: how people would put it, in a few words or in full, and as posecodes and paircodes measure it.
+# Styles of generated text: plain English, short or full, and the measured style of posecodes and paircodes.
 TEXT_STYLES = {"short": " In a few words.", "full": " In plain English.", "measured": ""}
 
 TASKS = {
@@ -89,22 +89,23 @@ TASKS = {
 
 def task_messages(task, *, text=None, images=(), poses=(), answer=None, style=None):
     """
-    One task as chat messages, with the default wording that the model is trained on.
+    Returns a task as chat messages, with the default wording that the model is trained on.
 
     Args:
         task (`str`): a key of `TASKS`.
-        text (`str`, *optional*): the user's words: a description, an instruction, or who is meant in the image.
-        images (sequence): pictures, or dicts `{"image": picture, "box": (x0, y0, x1, y1)}`.
+        text (`str`, *optional*): the user's text: a description, an instruction, or which person in the image is
+            meant.
+        images (sequence): images, or dicts `{"image": image, "box": (x0, y0, x1, y1)}`.
         poses (sequence): poses in any form that [`UniPoseProcessor`] takes.
-        answer (*optional*): a pose or a text; adds the assistant's turn, for training.
-        style (*optional*): the voice of a text that is asked for, a key of `TEXT_STYLES`.
+        answer (*optional*): a pose or a text; adds the assistant's message, for training.
+        style (*optional*): the style of a text answer, a key of `TEXT_STYLES`.
 
     Raises:
-        ValueError: unknown task or style, a style where a pose is asked for, missing or superfluous text, wrong number
-            of images or poses.
+        ValueError: unknown task or style, a style for a task that answers with a pose, missing or superfluous text,
+            wrong number of images or poses.
     """
     if task not in TASKS:
-        raise ValueError(f"There is no task {task!r}; choose one of {', '.join(TASKS)}.")
+        raise ValueError(f"Unknown task {task!r}; choose one of {', '.join(TASKS)}.")
     rule = TASKS[task]
     for name, given, expected in (("image", images, rule.images), ("pose", poses, rule.poses)):
         if len(given) != expected:
@@ -128,7 +129,7 @@ def task_messages(task, *, text=None, images=(), poses=(), answer=None, style=No
 
 
 def _is_known(word, known):
-    """Whether a word is known, or is another form of a known one."""
+    """Whether a word, or another form of it, is known."""
     word = word.replace("’", "'")
     stems = {word, word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ed")}
     stems |= {
@@ -142,7 +143,7 @@ def _is_known(word, known):
 
 
 def style_suffix(task, style):
-    """What is said after a prompt to ask for a voice of texts; nothing for `None`.
+    """The sentence after a prompt that asks for a style; empty for `None`.
 
     Raises:
         ValueError: unknown style, or the task answers with a pose.
@@ -150,7 +151,7 @@ def style_suffix(task, style):
     if style is None:
         return ""
     if style not in TEXT_STYLES:
-        raise ValueError(f"There is no style {style!r}; choose one of {', '.join(TEXT_STYLES)}.")
+        raise ValueError(f"Unknown style {style!r}; choose one of {', '.join(TEXT_STYLES)}.")
     if TASKS[task].answer != "text":
         raise ValueError(f"{task} answers with a pose, which has no style; leave out style={style!r}.")
     return TEXT_STYLES[style]
@@ -158,8 +159,8 @@ def style_suffix(task, style):
 
 def add_pose_tokens(tokenizer, codebook_size):
     """
-    Give a fast tokenizer the tokens of UniPose: seven special ones, then `codebook_size` codes with contiguous ids.
-    Codes are not special, so that decoding with `skip_special_tokens` keeps them. Returns the id of `<pose_0>`.
+    Adds the tokens of UniPose to a fast tokenizer: seven special ones, then `codebook_size` codes with contiguous ids.
+    Codes are not special tokens, so decoding with `skip_special_tokens` keeps them. Returns the id of `<pose_0>`.
     """
     special = [
         IMAGE_TOKEN,
@@ -177,10 +178,10 @@ def add_pose_tokens(tokenizer, codebook_size):
 
 
 def _drop_breaks(tokenizer):
-    """Make the tokenizer drop `_BREAK`, after added tokens are found and before words are cut into pieces."""
+    """Makes the tokenizer drop `_BREAK` after matching added tokens and before splitting words."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise ValueError(f"UniPose needs a fast tokenizer, but {type(tokenizer).__name__} is a slow one.")
+        raise ValueError(f"UniPose needs a fast tokenizer, but {type(tokenizer).__name__} is slow.")
     steps = backend.pre_tokenizer
     if steps is not None and _BREAK in json.dumps(json.loads(steps.__getstate__()), ensure_ascii=False):
         return
@@ -194,33 +195,31 @@ class UniPoseProcessorKwargs(ProcessingKwargs, total=False):
 
 class UniPoseProcessor(ProcessorMixin):
     r"""
-    Image processor and tokenizer in one, which also takes poses.
+    Combines an image processor and a tokenizer, and also takes poses.
 
-    A pose is a `Pose`, an array or tensor of axis-angle vectors `(22, 3)` in radians or of rotation matrices
-    `(22, 3, 3)`, or a list of `num_codes` code numbers. In a text each `<pose>` stands for one pose and becomes
-    `<pose_start>` + `num_codes` places + `<pose_end>`; rotations are returned as `pose_values`
-    `(n, 22, 3, 3)` float32, codes become code tokens at once. Each `<pose_query>` stands for a pose the model shall
-    learn to answer; its rotations are returned as `answer_pose_values`, its codes as `answer_pose_codes`
-    `(n, num_codes)`.
+    A pose is a `Pose`, an array or tensor of axis-angle vectors `(22, 3)` in radians or of rotation matrices `(22, 3,
+    3)`, or a list of `num_codes` codes. Each `<pose>` in a text stands for one pose and becomes `<pose_start>` +
+    `num_codes` placeholders + `<pose_end>`. Rotations are returned as `pose_values` `(n, 22, 3, 3)` float32; codes
+    become code tokens directly. Each `<pose_query>` stands for a pose that the model learns to answer; its rotations
+    are returned as `answer_pose_values`, its codes as `answer_pose_codes` `(n, num_codes)`.
 
     In [`~UniPoseProcessor.apply_chat_template`] content is `{"type": "text", "text": ...}`,
-    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`; for
-    `"image"` also `"url"`, `"path"` or `"base64"`. A system message stands before the first turn. An image may also be
-    given as what frozen encoders said of it, `{"type": "image", "features": array (cells, channels)}`, in all the
-    images of a batch or in none; they are returned as `vision_features`.
-    What stands in a text is always text: `<pose>`, `<image>`, `</s>` and the like written by a user are spelled out
-    and never become tokens of control.
+    `{"type": "image", "image": ..., "box": (x0, y0, x1, y1)}` (box optional) or `{"type": "pose", "pose": ...}`;
+    `"url"`, `"path"` or `"base64"` may replace the key `"image"`. A system message comes before the first turn. An
+    image may also be given as features of the frozen encoders, `{"type": "image", "features": array (cells,
+    channels)}`, for all images of a batch or for none; they are returned as `vision_features`. User text is always
+    plain text: `<pose>`, `<image>`, `</s>` and the like are spelled out and never become control tokens.
 
     Args:
-        image_processor ([`UniPoseImageProcessor`]): makes `pixel_values` and `pose_pixel_values`.
-        tokenizer ([`PreTrainedTokenizerFast`]): a fast tokenizer that holds the tokens of [`add_pose_tokens`].
+        image_processor ([`UniPoseImageProcessor`]): produces `pixel_values` and `pose_pixel_values`.
+        tokenizer ([`PreTrainedTokenizerFast`]): a fast tokenizer with the tokens of [`add_pose_tokens`].
         chat_template (`str`, *optional*): Jinja template, by default `<user>...<assistant>...`.
         num_codes (`int`, *optional*, defaults to 80): tokens of one pose.
         num_image_tokens (`int`, *optional*, defaults to 576): tokens of one image.
-        text_style (`str`, *optional*): the voice of texts that pipelines ask for, a key of `TEXT_STYLES`, for a model
-            that was trained on several; `None` for the default prompts alone.
-        known_words (`str`, *optional*): the words of texts that the model was trained on, lower case, with spaces
-            between; pipelines warn of others.
+        text_style (`str`, *optional*): the style that pipelines ask for, a key of `TEXT_STYLES`, for a model trained
+            on several styles; `None` for the default prompts only.
+        known_words (`str`, *optional*): the words in the model's training texts, in lower case, separated by spaces;
+            pipelines warn about other words.
     """
 
     valid_processor_kwargs = UniPoseProcessorKwargs
@@ -245,7 +244,7 @@ class UniPoseProcessor(ProcessorMixin):
         vocabulary = tokenizer.get_vocab()
         missing = [t for t in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN, "<pose_0>") if t not in vocabulary]
         if missing:
-            raise ValueError(f"The tokenizer has no {', '.join(missing)}: add the tokens with add_pose_tokens first.")
+            raise ValueError(f"The tokenizer lacks {', '.join(missing)}: add the tokens with add_pose_tokens first.")
         self.image_token_id = vocabulary[IMAGE_TOKEN]
         self.pose_token_id = vocabulary[POSE_TOKEN]
         self.pose_query_token_id = vocabulary[POSE_QUERY_TOKEN]
@@ -262,14 +261,14 @@ class UniPoseProcessor(ProcessorMixin):
         super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
     def token_ids(self):
-        """The ids that a [`UniPoseConfig`] for this tokenizer has: `UniPoseConfig(**processor.token_ids(), ...)`."""
+        """The ids for a [`UniPoseConfig`] with this tokenizer: `UniPoseConfig(**processor.token_ids(), ...)`."""
         names = {"image": IMAGE_TOKEN, "pose": POSE_TOKEN, "pose_start": POSE_START_TOKEN, "pose_end": POSE_END_TOKEN}
         names["pose_query"] = POSE_QUERY_TOKEN
         ids = {f"{name}_token_id": self.tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
         return {**ids, "pose_code_offset": self.pose_code_offset}
 
     def unknown_words(self, text):
-        """The words of a text that the model was not trained on, in order; none where `known_words` is not set."""
+        """The words of a text that the model was not trained on, in order; empty if `known_words` is not set."""
         if not self.known_words:
             return []
         known = self._known_words
@@ -302,29 +301,31 @@ class UniPoseProcessor(ProcessorMixin):
     ):
         """
         Args:
-            images: pictures (path, URL, PIL image, array), flat or one list for each text.
-            text (`str` or `list[str]`): `<image>`, `<pose>` and `<pose_query>` mark the places of images and poses.
-            poses: poses in the order of their places, flat or one list for each text.
-            boxes: for each image, in order, `(x0, y0, x1, y1)` in pixels of the upright picture or `None`.
-            vision_features: instead of images, an array `(cells, channels)` for each, as the encoders made it.
+            images: images (path, URL, PIL image, array), as a flat list or one list for each text.
+            text (`str` or `list[str]`): `<image>`, `<pose>` and `<pose_query>` are placeholders of images and poses.
+            poses: poses in the order of their placeholders, as a flat list or one list for each text.
+            boxes: for each image, in order, `(x0, y0, x1, y1)` in pixels of the upright image, or `None`.
+            vision_features: instead of images, an array `(cells, channels)` of encoder features for each.
 
         Returns:
             `BatchFeature` with `input_ids`, `attention_mask`, `mm_token_type_ids` (0 text, 1 image, 4 pose, 5 query),
-            and where there are such `pixel_values`, `pose_pixel_values`, `vision_features`, `pose_values`,
+            and, where present, `pixel_values`, `pose_pixel_values`, `vision_features`, `pose_values`,
             `answer_pose_values`, `answer_pose_codes`.
         """
         self._check_options(kwargs)
         poses = self.read_poses(poses)
         if text is None and poses:
-            raise ValueError(f"{len(poses)} poses were given without a text that says where they stand.")
+            raise ValueError(
+                f"{len(poses)} poses were given without a text; give a text with one <pose> for each of them."
+            )
         if images is not None:
             images = flatten_pictures(images)
         images, text, _, _ = self.prepare_inputs_layout(images=images, text=text)
-        if not vision_features:  # the library would miss the pictures that the text has places for
+        if not vision_features:  # transformers would complain about placeholders without images
             self.validate_inputs(images=images, text=text)
         merged = self._merge_kwargs(tokenizer_init_kwargs=self.tokenizer.init_kwargs, **kwargs)
         text_kwargs = merged["text_kwargs"]
-        # Tensors are made at the end: the library would walk through every offset of every token to make one of them.
+        # Tensors are made at the end: transformers would iterate over every offset of every token to convert them.
         return_tensors = text_kwargs.pop("return_tensors", None)
         with_types = text_kwargs.pop("return_mm_token_type_ids", merged["return_mm_token_type_ids"])
         with_offsets = text_kwargs.pop("return_text_replacement_offsets", merged["return_text_replacement_offsets"])
@@ -337,7 +338,7 @@ class UniPoseProcessor(ProcessorMixin):
             data.update(self.image_processor(images, **{**image_kwargs, "boxes": boxes}))
         if vision_features:
             if images is not None:
-                raise ValueError("Some images of this batch are pictures and some features; give all in the same way.")
+                raise ValueError("This batch mixes images and image features; give all of them in the same form.")
             data["vision_features"] = np.stack([np.asarray(cells, dtype=np.float32) for cells in vision_features])
         if images is not None or vision_features:
             count = len(images if images is not None else vision_features)
@@ -355,7 +356,7 @@ class UniPoseProcessor(ProcessorMixin):
         return BatchFeature(data, tensor_type=return_tensors, skip_tensor_conversion=self.skip_tensor_conversion)
 
     def _check_options(self, given):
-        """Refuses what the library would only warn of, or drop without a word."""
+        """Raises for options that transformers would only warn about, or drop silently."""
         own = self.valid_processor_kwargs.__annotations__
         groups = {name: kind.__annotations__ for name, kind in own.items() if is_typeddict(kind)}
         groups["images_kwargs"] = UniPoseImageProcessorKwargs.__annotations__
@@ -364,12 +365,12 @@ class UniPoseProcessor(ProcessorMixin):
         for group, names in groups.items():
             unknown += [name for name in given.get(group) or () if name not in names]
         if unknown:
-            raise ValueError(f"A UniPose processor does not know the option {', '.join(map(repr, unknown))}.")
+            raise ValueError(f"A UniPose processor has no option {', '.join(map(repr, unknown))}.")
 
     # -- poses ------------------------------------------------------------------------------------------------------
 
     def read_poses(self, poses):
-        """Any nesting of poses -> flat list of `(22, 3, 3)` float32 arrays and lists of codes; checks every one."""
+        """Any nesting of poses -> a flat list of checked `(22, 3, 3)` float32 arrays and lists of codes."""
         found = list(_walk_poses(poses))
         vectors, entries = [], []
         for pose in found:
@@ -378,19 +379,20 @@ class UniPoseProcessor(ProcessorMixin):
                 vectors.append((len(entries), entry))
             entries.append(entry)
         if vectors:
-            places, values = zip(*vectors, strict=True)
+            indices, values = zip(*vectors, strict=True)
             matrices = axis_angle_to_matrix(torch.from_numpy(np.stack(values))).numpy()
-            for place, matrix in zip(places, matrices, strict=True):
-                entries[place] = matrix
+            for index, matrix in zip(indices, matrices, strict=True):
+                entries[index] = matrix
         return entries
 
     def _read_pose(self, pose):
         if pose.ndim == 1 and pose.dtype.kind in "iu":
             if len(pose) != self.num_codes:
-                raise ValueError(f"A pose given as codes has {self.num_codes} of them, but {len(pose)} were given.")
+                raise ValueError(f"A pose has {self.num_codes} codes, but {len(pose)} were given.")
             if pose.min() < 0 or pose.max() >= self.codebook_size:
                 raise ValueError(
-                    f"Codes run from 0 to {self.codebook_size - 1}, but a pose holds {pose.min()} to {pose.max()}."
+                    f"Codes must be in 0..{self.codebook_size - 1}, but a pose has codes from {pose.min()} to "
+                    f"{pose.max()}."
                 )
             return pose.tolist()
         if pose.shape not in ((22, 3), (22, 3, 3)) or pose.dtype.kind not in "fiu":
@@ -401,7 +403,7 @@ class UniPoseProcessor(ProcessorMixin):
         pose = pose.astype(np.float32, copy=False)
         largest = np.abs(pose).max()
         if not np.isfinite(largest):
-            raise ValueError("A pose holds NaN or infinite numbers; every rotation must be finite.")
+            raise ValueError("A pose holds NaN or infinite values; every rotation must be finite.")
         if pose.ndim == 2:
             check_rotation_vectors(pose)
         if pose.ndim == 3:
@@ -413,21 +415,21 @@ class UniPoseProcessor(ProcessorMixin):
         return pose
 
     def _expand(self, texts, image_texts, poses):
-        """Write out every place of an image or pose; returns the texts, where they grew, and the poses as arrays."""
+        """Expands every placeholder; returns the texts, the spans of the replacements, and the poses as arrays."""
         images, poses = iter(image_texts), iter(poses)
         values, answers, answer_codes = [], [], []
-        grown, offsets = [], []
+        expanded, offsets = [], []
         for text in texts:
-            parts, spans, last, gained = [], [], 0, 0
-            for match in _PLACES.finditer(text):
-                place, (start, end) = match.group(), match.span()
-                if place == IMAGE_TOKEN:
+            parts, spans, last, shift = [], [], 0, 0
+            for match in _PLACEHOLDERS.finditer(text):
+                placeholder, (start, end) = match.group(), match.span()
+                if placeholder == IMAGE_TOKEN:
                     written = next(images)
                 else:
                     pose = next(poses, None)
                     if pose is None:
-                        raise ValueError("The texts have more places for poses than poses were given.")
-                    if place == POSE_QUERY_TOKEN:
+                        raise ValueError("The texts have more pose placeholders than there are poses.")
+                    if placeholder == POSE_QUERY_TOKEN:
                         (answer_codes if isinstance(pose, list) else answers).append(pose)
                         inner = POSE_QUERY_TOKEN * self.num_codes
                     elif isinstance(pose, list):
@@ -436,25 +438,27 @@ class UniPoseProcessor(ProcessorMixin):
                         values.append(pose)
                         inner = POSE_TOKEN * self.num_codes
                     written = f"{POSE_START_TOKEN}{inner}{POSE_END_TOKEN}"
-                new_start = start + gained
+                new_start = start + shift
                 spans.append(
                     {
-                        "type": "image" if place == IMAGE_TOKEN else "pose",
+                        "type": "image" if placeholder == IMAGE_TOKEN else "pose",
                         "span": (start, end),
                         "new_span": (new_start, new_start + len(written)),
-                        "text": place,
+                        "text": placeholder,
                         "replacement": written,
                     }
                 )
                 parts += [text[last:start], written]
-                gained += len(written) - (end - start)
+                shift += len(written) - (end - start)
                 last = end
-            grown.append("".join([*parts, text[last:]]))
+            expanded.append("".join([*parts, text[last:]]))
             offsets.append(spans)
         if next(poses, None) is not None:
-            raise ValueError("More poses were given than the texts have places for; write <pose> once for each pose.")
+            raise ValueError(
+                "There are more poses than pose placeholders in the texts; write <pose> once for each pose."
+            )
         if answers and answer_codes:
-            raise ValueError("The answers of one batch must all be rotations or all be codes.")
+            raise ValueError("The answer poses of one batch must all be rotations or all be codes.")
         data = {}
         if values:
             data["pose_values"] = np.stack(values)
@@ -462,7 +466,7 @@ class UniPoseProcessor(ProcessorMixin):
             data["answer_pose_values"] = np.stack(answers)
         if answer_codes:
             data["answer_pose_codes"] = np.array(answer_codes, dtype=np.int64)
-        return grown, offsets, data
+        return expanded, offsets, data
 
     def _check_whole(self, texts, input_ids):
         for text, ids in zip(texts, input_ids, strict=True):
@@ -471,11 +475,11 @@ class UniPoseProcessor(ProcessorMixin):
             found = np.isin(ids, [self.image_token_id, self.pose_token_id, self.pose_query_token_id]).sum()
             if found != wanted:
                 raise ValueError(
-                    "Truncation would cut an image or a pose in two; raise max_length or shorten the text."
+                    "Truncation would cut through an image or a pose; increase max_length or shorten the text."
                 )
 
     def create_mm_token_type_ids(self, input_ids):
-        """0 text, 1 image, 4 pose, 5 query of an answer pose."""
+        """Token types: 0 text, 1 image, 4 pose, 5 query of an answer pose."""
         if not isinstance(input_ids, list):
             return self._token_types[np.asarray(input_ids)]
         return [self._token_types[np.asarray(row, dtype=np.int64)].tolist() for row in input_ids]
@@ -484,13 +488,13 @@ class UniPoseProcessor(ProcessorMixin):
 
     def apply_chat_template(self, conversation, *args, sanitize_control_tokens=True, **kwargs):
         """
-        As in [`ProcessorMixin`], with poses. Control tokens in the users' words are always made plain text, so
-        `sanitize_control_tokens` changes nothing. `answer_queries=True` turns the poses of assistant turns into
-        `<pose_query>` places, for training.
+        As in [`ProcessorMixin`], with poses. Control tokens in users' text always become plain text, so
+        `sanitize_control_tokens` has no effect. `answer_queries=True` turns the poses of assistant messages into
+        `<pose_query>` placeholders, for training.
         """
         del sanitize_control_tokens
         if len(conversation) == 0:
-            raise ValueError("The chat holds no messages.")
+            raise ValueError("The chat has no messages.")
         return super().apply_chat_template(conversation, *args, **kwargs)
 
     def _normalize_conversations(self, conversation):
@@ -506,7 +510,7 @@ class UniPoseProcessor(ProcessorMixin):
         return conversations, is_batched
 
     def _plain(self, text):
-        """Break every control token that stands in a text, so that the tokenizer spells it out."""
+        """Breaks up every control token in a text, so that the tokenizer spells it out."""
         if _BREAK in text:
             text = text.replace(_BREAK, "")
         return self._control_tokens.sub(lambda match: match.group()[:1] + _BREAK + match.group()[1:], text)
@@ -515,14 +519,12 @@ class UniPoseProcessor(ProcessorMixin):
         kind = part.get("type")
         if kind == "text":
             if not isinstance(part.get("text"), str):
-                raise ValueError(
-                    f"A text in a chat must be a string under the key 'text', but it is {part.get('text')!r}."
-                )
+                raise ValueError(f"The value of 'text' in a chat must be a string, but it is {part.get('text')!r}.")
             return {"type": "text", "text": self._plain(part["text"])}
         if kind == "pose" and part.get("pose") is None:
-            raise ValueError("A pose in a chat stands under the key 'pose', which is missing.")
+            raise ValueError("A part of type 'pose' in a chat needs the key 'pose', which is missing.")
         if kind not in ("image", "pose"):
-            raise ValueError(f"Content of a chat has the type text, image or pose, but {kind!r} was given.")
+            raise ValueError(f"The type of chat content must be text, image or pose, but it is {kind!r}.")
         return part
 
     def _multimodal_inputs_from_conversations(self, conversations, *args, **kwargs):
@@ -554,18 +556,18 @@ class UniPoseProcessor(ProcessorMixin):
         )
 
     def _adjust_assistant_masks_indices(self, processed, generation_indices):
-        # The library compares token by token in Python, which on tensors takes a millisecond a sample.
+        # transformers compares token by token in Python, which takes a millisecond per sample on tensors.
         offset_mapping = processed.pop("offset_mapping")
         replacements = processed.pop("text_replacement_offsets")
         masks = []
-        for row, spans, grown in zip(offset_mapping, generation_indices, replacements, strict=True):
+        for row, spans, replaced in zip(offset_mapping, generation_indices, replacements, strict=True):
             row = np.asarray(row).reshape(-1, 2)
-            ends = [item["span"][1] for item in grown]
-            gains = [0, *(item["new_span"][1] - item["span"][1] for item in grown)]
+            ends = [item["span"][1] for item in replaced]
+            shifts = [0, *(item["new_span"][1] - item["span"][1] for item in replaced)]
             mask = np.zeros(len(row), dtype=bool)
             for span in spans:
-                start, end = (char + gains[np.searchsorted(ends, char, side="right")] for char in span)
-                # tokens without width (padding) never match
+                start, end = (char + shifts[np.searchsorted(ends, char, side="right")] for char in span)
+                # tokens of zero width (padding) never match
                 mask |= (row[:, 0] < end) & (row[:, 1] > start) & (row[:, 1] > row[:, 0])
             masks.append(mask.astype(np.int64).tolist())
         processed["assistant_masks"] = masks
@@ -573,20 +575,20 @@ class UniPoseProcessor(ProcessorMixin):
 
 
 def _picture(part, key):
-    """What stands under a key of an image in a chat, as the image processor takes it."""
+    """The image under `key` in a chat, as the image processor takes it."""
     is_bare = key == "base64" and isinstance(part[key], str) and not part[key].startswith("data:")
     return f"data:image/png;base64,{part[key]}" if is_bare else part[key]
 
 
 _PICTURE_KEYS = ("image", "url", "path", "base64")
-_PLACES = re.compile("|".join(re.escape(token) for token in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN)))
+_PLACEHOLDERS = re.compile("|".join(re.escape(token) for token in (IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN)))
 
 
 def _walk_poses(poses):
     """Yield every pose of any nesting as a numpy array: `(22, 3)`, `(22, 3, 3)` or 1-D codes."""
     if poses is None:
         return
-    if hasattr(poses, "axis_angle"):  # a `Pose`; asked by its attribute, as remote code makes a second class of it
+    if hasattr(poses, "axis_angle"):  # a `Pose`; checked by attribute, because remote code has a second class of it
         yield np.asarray(poses.axis_angle, dtype=np.float32)
     elif isinstance(poses, torch.Tensor):
         yield from _split_poses(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotation conversions for the files that travel to a Hub repository, where only torch may be imported.
+"""Rotation conversions for the files that are copied to a Hub repository, where only torch may be imported.
 
 Names are `from_to`; every function takes any number of leading batch dimensions. The 6D representation (Zhou et al.,
-CVPR 2019) here is the first two *rows* of the matrix, as the published UniPose tokenizer has it.
+CVPR 2019) here is the first two *rows* of the matrix, as in the published UniPose tokenizer.
 """
 
 import torch
@@ -25,10 +25,9 @@ def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:
 
 
 def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
-    """Matrices (..., 3, 3) -> rotation vectors (..., 3) with angle in [0, pi], also right at an angle of exactly pi.
+    """Matrices (..., 3, 3) -> rotation vectors (..., 3) with angle in [0, pi], also correct at an angle of exactly pi.
 
-    Goes through the quaternion whose largest component is computed first (Shepperd 1978): no division by a small
-    number.
+    Converts to a quaternion, largest component first (Shepperd 1978), which avoids dividing by a small number.
     """
     m = matrix.flatten(-2)
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = m.unbind(-1)
@@ -60,7 +59,7 @@ def matrix_to_rotation_6d(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def rotation_6d_to_matrix(rotation_6d: torch.Tensor) -> torch.Tensor:
-    """Any (..., 6) -> the rotation matrices (..., 3, 3) whose rows Gram-Schmidt makes of the two 3-vectors."""
+    """Any (..., 6) -> rotation matrices (..., 3, 3) with rows from Gram-Schmidt on the two 3-vectors."""
     first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
     row0 = F.normalize(first, dim=-1)
     row1 = F.normalize(second - (row0 * second).sum(-1, keepdim=True) * row0, dim=-1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a training does when it is told to stop, and how its memory stays within bounds on a processor."""
+"""Callbacks that save a checkpoint on Ctrl-C and keep memory bounded on a CPU."""
 
 import ctypes
 import signal
@@ -10,19 +10,22 @@ from transformers import TrainerCallback
 
 
 class SaveOnInterrupt(TrainerCallback):
-    """Ctrl-C ends the training after the step that is running, with a checkpoint; a second one ends it at once."""
+    """On Ctrl-C, stops after the current step and saves a checkpoint; a second Ctrl-C stops immediately."""
 
     def __init__(self):
         self.interrupted, self._before = False, None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if threading.current_thread() is threading.main_thread():  # only there may signals be caught
+        if threading.current_thread() is threading.main_thread():  # signals can only be caught there
             self._before = signal.signal(signal.SIGINT, self._interrupt)
 
     def _interrupt(self, number, frame):
         self.interrupted = True
         signal.signal(signal.SIGINT, self._before)
-        print("\nThe training ends after this step, with a checkpoint; Ctrl-C again ends it at once.", flush=True)
+        print(
+            "\nTraining will stop after this step and save a checkpoint; press Ctrl-C again to stop immediately.",
+            flush=True,
+        )
 
     def on_step_end(self, args, state, control, **kwargs):
         if self._anyone(args):
@@ -30,12 +33,12 @@ class SaveOnInterrupt(TrainerCallback):
         return control
 
     def _anyone(self, args):
-        """Whether any process was interrupted: one that left while the others go on would keep them waiting."""
+        """Whether any process was interrupted: all must stop together, or the others would wait forever."""
         if args.world_size == 1:
             return self.interrupted
-        told = torch.tensor(int(self.interrupted), device=args.device)
-        torch.distributed.all_reduce(told)
-        return bool(told)
+        interrupted = torch.tensor(int(self.interrupted), device=args.device)
+        torch.distributed.all_reduce(interrupted)
+        return bool(interrupted)
 
     def on_train_end(self, args, state, control, **kwargs):
         if self._before is not None:
@@ -44,21 +47,20 @@ class SaveOnInterrupt(TrainerCallback):
 
 class ReturnFreeMemory(TrainerCallback):
     """
-    Gives memory that is free back to the system every few steps of a training on a processor.
+    Returns free memory to the system every few steps of training on a CPU.
 
-    Batches differ in length, and so do their tensors. The allocator of Linux keeps the holes that freed ones leave;
-    the next tensors do not fit into all of them, so that its heap grows for hours. Where there is no such allocator
-    nothing is done.
+    Batches and their tensors vary in length. glibc's allocator keeps the gaps left by freed tensors, into which later
+    tensors may not fit, so the heap grows for hours. Does nothing with other allocators.
 
     Args:
-        every: steps.
+        every: number of steps between two releases.
     """
 
     def __init__(self, every: int = 20):
         self.every = every
         try:
             self.trim = ctypes.CDLL(None).malloc_trim
-        except (OSError, TypeError, AttributeError):  # glibc's alone
+        except (OSError, TypeError, AttributeError):  # only glibc has it
             self.trim = None
 
     def on_step_end(self, args, state, control, **kwargs):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples `{"task", "messages", "images", "poses"}` as one batch of the model, for any trainer.
+"""Collates samples `{"task", "messages", "images", "poses"}` into a batch, for any trainer.
 
-`SFTTrainer` computes the loss from `shift_labels` if the batch has them and shifts `labels` by one column if not,
-which is wrong for a pose: the logits at a query predict the code of that very column. So do `label_smoothing_factor`
-and most functions given as `compute_loss_func`, in any trainer; `UniPoseTrainer` refuses both.
+`SFTTrainer` computes the loss from `shift_labels` if the batch has them; otherwise it shifts `labels` by one position,
+which is wrong for a pose: the logits at a query predict the code at the same position. `label_smoothing_factor` and
+most functions for `compute_loss_func` also shift, in any trainer; `UniPoseTrainer` refuses both.
 """
 
 import logging
@@ -23,30 +23,29 @@ logger = logging.getLogger(__name__)
 
 class UniPoseCollator:
     """
-    Beside the four keys of every sample it reads these, where they are there: `pose_codes`, the code numbers of its
-    poses (see `add_pose_codes`; else its poses are tokenized here, each time anew), `vision_features`, what the frozen
-    encoders said of its images, in place of these, `pictured`, the poses of the people in them, `stated`, what the
-    text says of the pose to be made, `weights`, what each joint of that pose counts `(22,)`, and `id`.
+    Besides the four keys of every sample it reads these optional ones: `pose_codes`, the codes of its poses (see
+    `add_pose_codes`; otherwise poses are tokenized here every time); `vision_features`, features of the frozen
+    encoders instead of images; `pictured`, the poses of the people in the images; `stated`, what the text states about
+    the pose to be predicted; `weights` `(22,)`, the weight of each joint of that pose; and `id`.
 
-    A sample that cannot be read is named in the log and left out of its batch.
+    A sample that cannot be read is logged and dropped from its batch.
 
     Args:
-        processor: of the model in training.
-        pose_tokenizer: of the same model.
-        pose_targets: give the batch what the losses on whole poses need: of the answers `answer_pose_values`
-            `(answers, 22, 3, 3)`, `answer_weights` `(answers, 22)` and, for the samples that have `stated`,
-            `stated_bounds` `(bounds, 5)`; of the
-            prompts `prompt_pose_values` `(poses, 22, 3, 3)`, yaw removed, and `prompt_pose_follows` `(poses,)`,
-            whether the pose before is of the same prompt; of the samples that have `pictured` the same of these,
-            `pictured_pose_values` and `pictured_pose_follows`.
+        processor: the processor of the model in training.
+        pose_tokenizer: the pose tokenizer of the same model.
+        pose_targets: add what the losses on whole poses need: for the answers, `answer_pose_values`
+            `(answers, 22, 3, 3)`, `answer_weights` `(answers, 22)` and, for samples with `stated`, `stated_bounds`
+            `(bounds, 5)`; for the prompts, `prompt_pose_values` `(poses, 22, 3, 3)`, yaw removed, and
+            `prompt_pose_follows` `(poses,)`, whether the previous pose belongs to the same prompt; for samples with
+            `pictured`, likewise `pictured_pose_values` and `pictured_pose_follows`.
 
     Returns, when called with a list of samples:
-        `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, columns)`, padded on the right,
-        `sample_ids`, the `tasks` among them, and, where there are images, `pixel_values`, `pose_pixel_values` or
+        `input_ids`, `attention_mask`, `labels` and `shift_labels`, all `(samples, sequence_length)`, padded on the
+        right, `sample_ids`, the `tasks` among them, and, with images, `pixel_values`, `pose_pixel_values` or
         `vision_features`.
 
     Raises:
-        ValueError: no sample of a batch can be read.
+        ValueError: no sample of the batch can be read.
     """
 
     def __init__(self, processor: UniPoseProcessor, pose_tokenizer: PoseTokenizerModel, pose_targets: bool = False):
@@ -59,7 +58,8 @@ class UniPoseCollator:
             good = [sample for sample in samples if self._readable(sample)]
             if not good:
                 raise ValueError(
-                    f"None of the samples {', '.join(map(sample_id, samples))} can be read; the log says why."
+                    f"None of the samples {', '.join(map(sample_id, samples))} can be read; see the log for the "
+                    "reasons."
                 ) from None
             return self._collate(good)
 
@@ -67,7 +67,7 @@ class UniPoseCollator:
         try:
             self._collate([sample])
         except (ValueError, OSError) as error:
-            logger.warning("Sample %s is left out: %s", sample_id(sample), error)
+            logger.warning("Skipping sample %s: %s", sample_id(sample), error)
             return False
         return True
 
@@ -100,32 +100,32 @@ class UniPoseCollator:
         return {**sample, "poses": pose_codes(self.pose_tokenizer, sample["poses"]) if codes is None else codes}
 
     def _targets(self, samples):
-        """True poses: of the answers, with what their texts state, of the prompts, and of the prompts' pictures."""
-        answers, weights, stated, told, pictured = [], [], [], [], []
+        """True poses of the answers, with what their texts state, of the prompts, and of the prompts' images."""
+        answers, weights, stated, prompts, pictured = [], [], [], [], []
         for sample in samples:
             poses = [torch.as_tensor(pose, dtype=torch.float32) for pose in sample["poses"]]
             if sample["messages"][-1]["content"][-1]["type"] == "pose":
                 answers.append(poses.pop())
                 weights.append(sample.get("weights") or [1.0] * NUM_JOINTS)
                 stated.append(sample.get("stated") or [])
-            told.append(poses)
+            prompts.append(poses)
             pictured.append([torch.as_tensor(pose, dtype=torch.float32) for pose in sample.get("pictured") or []])
         targets = {}
         if answers:
             targets["answer_pose_values"] = axis_angle_to_matrix(torch.stack(answers))
             targets["stated_bounds"] = stated_bounds(stated)
             targets["answer_weights"] = torch.tensor(weights)
-        for name, groups in (("prompt", told), ("pictured", pictured)):
+        for name, groups in (("prompt", prompts), ("pictured", pictured)):
             if any(groups):
                 poses = torch.stack([pose for group in groups for pose in group])
                 targets[f"{name}_pose_values"] = axis_angle_to_matrix(remove_yaw(poses))
-                follows = [place > 0 for group in groups for place in range(len(group))]
+                follows = [index > 0 for group in groups for index in range(len(group))]
                 targets[f"{name}_pose_follows"] = torch.tensor(follows)
         return targets
 
 
 def sample_id(sample: dict) -> str:
-    """The sample's `id`, or its task and first words where it has none."""
+    """The sample's `id`, or its task and first words if it has none."""
     if sample.get("id") is not None:
         return str(sample["id"])
     texts = [part["text"] for turn in sample["messages"] for part in turn["content"] if part["type"] == "text"]
@@ -134,7 +134,7 @@ def sample_id(sample: dict) -> str:
 
 @torch.no_grad()
 def pose_codes(pose_tokenizer: PoseTokenizerModel, poses) -> list[list[int]]:
-    """Axis-angle poses `(n, 22, 3)`, or a list of them -> `num_codes` code numbers each."""
+    """Axis-angle poses `(n, 22, 3)`, or a list of them -> `num_codes` codes each."""
     if not len(poses):
         return []
     poses = torch.stack([torch.as_tensor(pose, dtype=torch.float32) for pose in poses])
@@ -143,9 +143,10 @@ def pose_codes(pose_tokenizer: PoseTokenizerModel, poses) -> list[list[int]]:
 
 
 def add_pose_codes(dataset, pose_tokenizer: PoseTokenizerModel, batch_size: int = 256):
-    """A `datasets.Dataset` of samples with their `pose_codes`, each pose tokenized once; `datasets` caches the result.
+    """Adds `pose_codes` to a `datasets.Dataset` of samples, so each pose is tokenized once; `datasets` caches the
+    result.
 
-    The pose tokenizer is frozen in all stages, so its codes stay what they are.
+    The pose tokenizer is frozen in all stages, so its codes do not change.
     """
 
     def tokenize(samples):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An untrained UniPose out of trained parts: a language model, vision encoders and a pose tokenizer."""
+"""Builds an untrained UniPose from trained parts: a language model, vision encoders and a pose tokenizer."""
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -22,18 +22,18 @@ def compose(
     image_processor: UniPoseImageProcessor,
     **settings,
 ) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """The parts keep their weights; the projector, the vocabulary rows of codes and marks and the queries are new.
+    """The parts keep their weights; the projector, the vocabulary rows of the pose tokens and the queries are new.
 
     Args:
         language_model: any causal language model of transformers (`AutoModelForCausalLM`).
-        tokenizer: its fast tokenizer; the tokens of poses are added where it has none.
-        pose_tokenizer: trained, as `examples/train_pose_tokenizer.py` leaves it.
-        vision, pose_vision: the general and the pose encoder, either or both or none.
-        image_processor: makes the views that these look at.
+        tokenizer: its fast tokenizer; pose tokens are added if it has none.
+        pose_tokenizer: a trained pose tokenizer, such as the output of `examples/train_pose_tokenizer.py`.
+        vision, pose_vision: the general and the pose encoder; one, both or neither.
+        image_processor: produces the inputs of these encoders.
         settings: other fields of [`UniPoseConfig`].
 
     Raises:
-        ValueError: the tokenizer is a slow one.
+        ValueError: the tokenizer is slow.
     """
     if "<pose_0>" not in tokenizer.get_vocab():
         add_pose_tokens(tokenizer, pose_tokenizer.config.codebook_size)
@@ -42,7 +42,7 @@ def compose(
     if language_model.get_input_embeddings().num_embeddings < len(tokenizer):
         language_model.resize_token_embeddings(len(tokenizer))
     text_config = language_model.config
-    text_config.tie_word_embeddings = False  # codes are read and written by rows of their own
+    text_config.tie_word_embeddings = False  # codes have separate rows in the embedding and in the head
     text_config.pad_token_id = tokenizer.pad_token_id
     processor = UniPoseProcessor(
         image_processor, tokenizer, chat_template=CHAT_TEMPLATE, num_codes=pose_tokenizer.config.num_codes
@@ -67,17 +67,17 @@ def compose(
     seed_new_rows(model)
     for part in (config.text_config, config.vision_config, config.pose_vision_config, config.pose_config):
         if part is not None:
-            part.name_or_path = ""  # or the saved model would name folders of this machine
+            part.name_or_path = ""  # otherwise the saved model would contain local paths
     return model, processor
 
 
 @torch.no_grad()
 def seed_new_rows(model: UniPoseForConditionalGeneration) -> None:
-    """Starting values of the rows of codes, as large as those of the words, and of the pose queries.
+    """Initialises the rows of codes and the pose queries, at the scale of the text rows.
 
     Codes with similar vectors start with similar rows, in the embedding and in the head: random projections of smooth
-    functions of the vector (random Fourier features, Rahimi and Recht 2007). Beside rows of another size, what the
-    layers add at first, nearly the same for all, drowns which token or query it is.
+    functions of the vector (random Fourier features, Rahimi and Recht 2007). With rows of another scale, the nearly
+    constant output of the untrained layers would drown out their differences.
     """
     codebook = model.model.pose_tokenizer.quantizer.codebook  # (codebook_size, code_dim)
     features = 256

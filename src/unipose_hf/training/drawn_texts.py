@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of text and pose without end for the retrieval models: open poses and what the caption engine says of them, and
-poses of the language bank with what people would say of them.
+"""Endless rows of text and pose for the retrieval models: open poses with texts of the caption engine, and poses of
+the language bank with texts in plain English.
 
-Each `draw_...` takes a pool of poses `(n, 22, 3)`, how many rows to draw and a generator, and gives poses
-`(rows, 22, 3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty where nothing can be said.
+Each `draw_...` takes a pool of poses `(n, 22, 3)`, the number of rows and a generator, and returns poses `(rows, 22,
+3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty if there is nothing to say.
 """
 
 from collections.abc import Callable
@@ -14,23 +14,23 @@ from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
 
-SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # poses of a batch that resemble one another, and how often they share a limb
-ENGINE_EVERY = 2  # one block in so many of plain English is the caption engine's, lest its words be forgotten
+SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # number of similar poses in a group, and how often they share a limb
+ENGINE_EVERY = 2  # one in this many plain-English blocks uses the caption engine, so that its words are not forgotten
 
 
 class DrawnRows(torch.utils.data.Dataset):
     """
-    Rows of `text` and `pose`, or `text`, `pose_a` and `pose_b`, drawn in blocks when the first of a block is asked
-    for. A block depends on the seed and its number alone; a trainer must take the rows in order, and so
+    Rows of `text` and `pose`, or `text`, `pose_a` and `pose_b`, drawn in blocks when the first row of a block is
+    requested. A block depends only on the seed and its index; a trainer must take the rows in order, as
     [`RetrievalTrainer`] does.
 
     Args:
         draw: one of `draw_captions`, `draw_siblings` and `draw_instructions`, or `draw_plain` with its composer
             (`functools.partial`).
-        pool: what it draws from.
-        count: rows in all.
-        block: rows drawn at once: the batch size, so that those which resemble one another meet in a batch.
-        seed: of everything.
+        pool: poses to draw from.
+        count: total number of rows.
+        block: rows drawn at once: the batch size, so that similar poses end up in the same batch.
+        seed: random seed.
     """
 
     def __init__(self, draw: Callable, pool: torch.Tensor, count: int, block: int, seed: int = 0):
@@ -41,7 +41,7 @@ class DrawnRows(torch.utils.data.Dataset):
         return self.count
 
     def __getitem__(self, number: int) -> dict:
-        block, place = divmod(number, self.block)
+        block, offset = divmod(number, self.block)
         if block != self._number:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + block)
             poses, texts = self.draw(self.pool, self.block, generator)
@@ -49,11 +49,11 @@ class DrawnRows(torch.utils.data.Dataset):
             columns["text"] = texts
             self._rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
             self._number = block
-        return self._rows[place]
+        return self._rows[offset]
 
 
 def draw_captions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
-    """Poses of the pool and their automatic captions, whole ones and short ones."""
+    """Poses of the pool and their automatic captions, full and short."""
     poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
     return poses, caption_poses(poses, **_wording(generator))
 
@@ -61,17 +61,17 @@ def draw_captions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
 def draw_instructions(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
     """Pairs of poses of the pool and the automatic instructions from the first to the second.
 
-    Half of the pairs are unrelated, half share some of the limbs, as neighbours in a movement do.
+    Half of the pairs are unrelated; half share some of the limbs, like neighbouring frames of a movement.
     """
     pairs = related_pairs(pool, rows, generator)
     return pairs, instruct_pairs(pairs[:, 0], pairs[:, 1], **_wording(generator))
 
 
 def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> tuple[torch.Tensor, list[str]]:
-    """Poses of which every `SIBLINGS` have most limbs of one other pose, and their whole captions: hard to tell apart.
+    """Groups of `SIBLINGS` poses that share most limbs with another pose, and their full captions: hard to tell apart.
 
-    Recall among the poses of one movement needs them: poses drawn independently are soon told apart. The other pose
-    is not one of its siblings, since with it among them the model learnt less.
+    Recall among the poses of one movement needs them: independent poses are soon easy to distinguish. The shared pose
+    is not part of the group, because the model learnt less with it.
     """
     poses = pool[torch.randint(len(pool), (rows,), generator=generator)]
     shared = poses[: -(-rows // SIBLINGS)].repeat_interleave(SIBLINGS, 0)[:rows]
@@ -88,31 +88,31 @@ def draw_plain(
     engine: Callable,
     pairs: bool = False,
 ) -> tuple[torch.Tensor, list[str]]:
-    """Plain English, half as people ask, half as they describe; every other block or so is `engine`'s, of the `pool`.
+    """Plain English, half requests, half descriptions; about every other block comes from `engine` and the `pool`.
 
-    Of texts that are alike only the first is kept, since each would be true of the others' poses.
+    Only the first of several equal texts is kept, because each would be true of the others' poses.
 
     Args:
-        composer: of the poses and texts.
+        composer: composes the poses and texts.
         engine: `draw_siblings` for single poses, `draw_instructions` for pairs.
-        pairs: of poses, and what leads from the first to the second, instead of single poses.
+        pairs: draw pairs of poses and instructions from the first to the second, instead of single poses.
     """
     seed, kind = torch.randint(2**31, (2,), generator=generator).tolist()
     if kind % ENGINE_EVERY == 0:
         return engine(pool, rows, generator)
     if pairs:
-        asked, told = composer.instructions(rows // 2, seed), composer.differences(rows - rows // 2, seed)
+        requests, descriptions = composer.instructions(rows // 2, seed), composer.differences(rows - rows // 2, seed)
     else:
-        asked, told = composer.prompts(rows // 2, seed), composer.descriptions(rows - rows // 2, seed)
-    texts = asked.texts + told.texts
+        requests, descriptions = composer.prompts(rows // 2, seed), composer.descriptions(rows - rows // 2, seed)
+    texts = requests.texts + descriptions.texts
     first = {text.lower().rstrip("."): number for number, text in reversed(list(enumerate(texts)))}
     texts = [text if first[text.lower().rstrip(".")] == number else "" for number, text in enumerate(texts)]
-    poses = torch.cat([asked.poses, told.poses])
+    poses = torch.cat([requests.poses, descriptions.poses])
     return (poses if pairs else poses[:, 0]), texts
 
 
 def _wording(generator):
-    """Seed and length of the texts of a batch: half of the batches say everything, half as little as users do."""
+    """Seed and length of a batch's texts: half of the batches state everything, half as little as users do."""
     seed, everything = torch.randint(2**31, (2,), generator=generator).tolist()
     fewest, most = PROMPT_CLAUSES
     clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples without end from the open poses: poses from the sampler, texts from the caption engine, rendered pictures.
+"""Endless samples from the open poses: poses from the sampler, texts from the caption engine, rendered images.
 
-They come in blocks of one task, made whole when the first sample of a block is asked for. A sample depends on the seed
-and its number alone, so that resumed and distributed runs see the same ones; a trainer must take them in order
+They come in blocks of one task; a block is made when its first sample is requested. A sample depends only on the seed
+and its index, so resumed and distributed runs see the same ones; a trainer must take them in order
 (`train_sampling_strategy="sequential"`).
 """
 
@@ -36,15 +36,15 @@ TASK_SHARES = {
         "image-diff": 3,
     },
 }
-# The same of samples in plain English.
+# The same for samples in plain English.
 PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 4, "pose-to-text": 2.5, "pose-diff": 1}
-BAND = 4  # blocks in plain English hold texts of like length: a band of so many times the rows that were composed
-ANSWER_CLAUSES = 9  # statements of a text to be written, as in the evaluation
-# Texts to be written say what would hold if joints were turned by so many radians, and are about poses of which
-# so many things are to be said; those to be read say anything.
-STEADY, FEWEST_STATEMENTS = 0.1, 5
-PROMPT_CLAUSES = 4, 12  # of a text to be read: users write short ones too
-# Trunk with head, and each arm and leg: what two frames of one movement may share.
+BAND = 4  # plain-English blocks hold texts of similar length, cut from this many times the rows, sorted by length
+ANSWER_CLAUSES = 9  # maximum number of statements in an answer, as in the evaluation
+# Answers only state what would still hold if joints were rotated by STEADY radians, and prefer poses with at least
+# MIN_STATEMENTS statements; prompts may state anything.
+STEADY, MIN_STATEMENTS = 0.1, 5
+PROMPT_CLAUSES = 4, 12  # number of statements in a prompt: users write short ones too
+# The trunk with the head, each arm and each leg: parts that two frames of one movement may share.
 SHARED_PARTS = ([*TRUNK, *LIMBS["head"]], *(list(limb) for name, limb in LIMBS.items() if name != "head"))
 SHARED_LIMB = 0.6  # how often the two poses of a related pair share a limb
 
@@ -65,29 +65,30 @@ def open_samples(
 ) -> Dataset:
     """
     Args:
-        count: samples, of which none is like another.
+        count: number of samples; all differ.
         shares: how often each task is drawn, as in `TASK_SHARES`.
-        pose_tokenizer: of the model in training.
+        pose_tokenizer: the pose tokenizer of the model in training.
         images: `features` `(n, channels)`, or `(n, cells, channels)`, and `poses` `(n, 22, 3)` of rendered people
-            (`image_bank`), for the tasks that have pictures.
-        block: samples of one task in a row; the batch size, so that a step has one task: many small steps taught more
-            here than few large ones.
-        seed: of everything.
-        templates: share of the samples that ask in one of 200 wordings instead of the one of pipelines.
-        poses: how many different ones the samples draw from.
-        composer: of texts in plain English (`unipose_hf.data.language`).
-        plain: share of the blocks that it makes, of those tasks in `shares` that are in `PLAIN_SHARES`.
-        captured: further poses `(n, 22, 3)` to draw from.
+            (`image_bank`), for tasks with images.
+        block: consecutive samples of one task; use the batch size, so that a step has one task: many small steps
+            taught more here than few large ones.
+        seed: random seed.
+        templates: share of the samples whose prompt uses one of 200 wordings instead of the pipelines' wording.
+        poses: number of different poses to draw from.
+        composer: composer of plain-English texts (`unipose_hf.data.language`).
+        plain: share of the blocks made by the composer, with the tasks that are both in `shares` and in
+            `PLAIN_SHARES`.
+        captured: additional poses `(n, 22, 3)` to draw from.
 
     Returns:
-        a `datasets.Dataset` that makes its samples when asked: the four keys of every sample, `pose_codes`,
+        a `datasets.Dataset` that makes its samples on access: the four keys of every sample, `pose_codes`,
         `vision_features`, `pictured`, `stated` and `id`, as [`UniPoseCollator`] reads them.
 
     Raises:
-        ValueError: a task needs pictures and there are none.
+        ValueError: a task needs images and there are none.
     """
     if images is None and any(TASKS[task].images for task in shares):
-        raise ValueError("Some tasks have pictures, but there are none; build them with build_image_bank.")
+        raise ValueError("Some tasks need images, but there are none; build them with build_image_bank.")
     blocks = _Blocks(shares, pose_tokenizer, images, block, seed, templates, poses, composer, plain, captured)
 
     def make(numbers):
@@ -116,7 +117,7 @@ class _Blocks:
             return self._plain(number, generator)
         task = _drawn(self.shares, generator)
         rule, rows = TASKS[task], self.rows
-        count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)  # poses of a sample
+        count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)  # poses per sample
         features, drawn = None, 2 * rows if rule.answer == "text" else rows
         if rule.images:
             chosen = torch.randint(len(self.images["poses"]), (drawn * count,), generator=generator)
@@ -128,8 +129,8 @@ class _Blocks:
         else:
             poses = related_pairs(self.pool, drawn, generator)
         texts, stated = self._texts(task, poses, generator)
-        if drawn > rows:  # where little is to be said, a model learns to say nothing
-            best = sorted(range(drawn), key=lambda row: -min(len(stated[row]), FEWEST_STATEMENTS))[:rows]
+        if drawn > rows:  # from texts with few statements a model learns to say nothing
+            best = sorted(range(drawn), key=lambda row: -min(len(stated[row]), MIN_STATEMENTS))[:rows]
             texts, stated, poses = [texts[row] for row in best], [[]] * rows, poses[best]
             features = None if features is None else features[best]
         kept = poses[:, [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]]  # (rows, poses, 22, 3)
@@ -168,7 +169,7 @@ class _Blocks:
         return self._chats(task, number, poses, texts, further, generator, styles)
 
     def _chats(self, task, number, poses, texts, further, generator, styles=None):
-        """Samples of a block from its poses `(rows, poses, 22, 3)` in chat order, its texts and further columns."""
+        """The samples of a block, from its poses `(rows, poses, 22, 3)` in chat order, its texts and other columns."""
         rule, rows = TASKS[task], self.rows
         codes = iter(pose_codes(self.pose_tokenizer, list(poses.flatten(0, 1))))
         wordings = torch.rand(rows, generator=generator).tolist()
@@ -203,7 +204,7 @@ class _Blocks:
 
 
 def face_viewer_together(pairs: torch.Tensor) -> torch.Tensor:
-    """Pairs of poses `(rows, 2, 22, 3)`, both turned about the vertical by what makes the first face the viewer."""
+    """Rotates both poses of each pair `(rows, 2, 22, 3)` about the vertical so that the first faces the viewer."""
     before, after = roma.rotvec_to_rotmat(pairs[:, :, 0]).unbind(1)  # (rows, 3, 3)
     first = remove_yaw(pairs[:, 0])
     turn = roma.rotvec_to_rotmat(first[:, 0]) @ before.mT
@@ -218,8 +219,8 @@ def _drawn(shares: dict[str, float], generator: torch.Generator) -> str:
 
 
 def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> torch.Tensor:
-    """Two poses of the pool `(n, 22, 3)` each, `(rows, 2, 22, 3)`: half unrelated, half sharing some of the limbs, as
-    neighbours in a movement do.
+    """Pairs `(rows, 2, 22, 3)` of poses from the pool `(n, 22, 3)`: half unrelated, half sharing some limbs, like
+    neighbouring frames of a movement.
     """
     first, second = (pool[torch.randint(len(pool), (rows,), generator=generator)] for _ in range(2))
     related = torch.rand(rows, generator=generator) < 0.5
@@ -227,7 +228,7 @@ def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
 
 
 def share_limbs(first, second, related, share: float, generator: torch.Generator) -> torch.Tensor:
-    """`second` with each of its limbs taken from `first` in a share of the rows that are related, `(rows, 22, 3)`."""
+    """`second` `(rows, 22, 3)` with each limb copied from `first` in a share of the related rows."""
     second = second.clone()
     for limb in SHARED_PARTS:
         shared = related & (torch.rand(len(second), generator=generator) < share)

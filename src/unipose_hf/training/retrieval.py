@@ -8,8 +8,7 @@
     trainer.train()
     trainer.save_model("my-retrieval")  # with its tokenizer, for the pipeline "pose-retrieval"
 
-As published there are two phases, each a training of its own: automatic texts without end (`drawn_texts`), then texts
-that people wrote.
+As published, training has two separate phases: endless automatic texts (`drawn_texts`), then texts written by people.
 """
 
 import functools
@@ -29,14 +28,14 @@ from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalMod
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.drawn_texts import DrawnRows
+from unipose_hf.training.experimental.custom_loss import CustomLoss
 from unipose_hf.training.experimental.muon import MuonByArgument
-from unipose_hf.training.experimental.own_loss import OwnLoss
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
-POSE_KEYS = {1: ("pose",), 2: ("pose_a", "pose_b")}  # by how many poses a text is about
-# The sizes of the bundled models. Their pose encoder is that of a pose tokenizer which sees every joint by itself; the
-# convolutions behind it bring joints together.
+POSE_KEYS = {1: ("pose",), 2: ("pose_a", "pose_b")}  # by the number of poses per text
+# The sizes of the bundled models. Their pose encoder is that of a pose tokenizer that encodes every joint separately;
+# the convolutions after it combine joints.
 SMALL_POSE_ENCODER = dict(
     hidden_size=64, kernel_size=1, encoder_lengths=[], num_downsamples=0, decoder_lengths=[], code_dim=32
 )
@@ -44,12 +43,12 @@ SMALL = {"conv_channels": [64], "pose_hidden_size": 512, "word_embedding_size": 
 
 
 def retrieval_tokenizer(texts: Iterable[str], vocab_size: int = 900, max_length: int = 256) -> PreTrainedTokenizerFast:
-    """A tokenizer learnt from these texts, which reads any other text too, by its bytes if need be.
+    """Trains a tokenizer on these texts; it can encode any other text too, falling back to bytes.
 
     Args:
-        texts: those of the training rows; some thousands of them are enough.
-        vocab_size: its size, but for a few special tokens; less if the texts hold fewer pieces.
-        max_length: tokens after which a text is cut.
+        texts: those of the training rows; a few thousand are enough.
+        vocab_size: its size without a few special tokens; smaller if the texts have fewer pieces.
+        max_length: number of tokens to which texts are truncated.
 
     Raises:
         ValueError: there are no texts, or `vocab_size` leaves no room for the bytes.
@@ -61,10 +60,10 @@ def retrieval_tokenizer(texts: Iterable[str], vocab_size: int = 900, max_length:
 def new_retrieval_model(
     tokenizer: PreTrainedTokenizerBase, pairs: bool = False, **changes
 ) -> PoseTextRetrievalModel | PosePairTextRetrievalModel:
-    """A model that has learnt nothing, of the bundled models' sizes and with the words of a tokenizer.
+    """An untrained model with the bundled models' sizes and the vocabulary of a tokenizer.
 
     Args:
-        pairs: of two poses and what leads from the first to the second, instead of one.
+        pairs: for pairs of poses and instructions from the first to the second, instead of single poses.
         changes: other fields of [`PoseTextRetrievalConfig`].
     """
     config_class = PosePairTextRetrievalConfig if pairs else PoseTextRetrievalConfig
@@ -74,13 +73,13 @@ def new_retrieval_model(
 
 
 @torch.no_grad()
-def teach_words(
+def replace_text_vocabulary(
     model: PoseTextRetrievalModel, known: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """Gives a model the vocabulary of `tokenizer` instead of the one it has `known`, in place.
+    """Replaces a model's vocabulary, that of `known`, by that of `tokenizer`, in place.
 
-    A piece that both have keeps its row; a new one begins as the sum of the pieces that it was before, at the length
-    of a single row.
+    Pieces in both vocabularies keep their rows; a new piece starts as the sum of its former pieces, scaled to the
+    length of a single row.
     """
     rows, vocabulary = model.get_input_embeddings().weight, known.get_vocab()
     table = torch.empty(len(tokenizer), rows.shape[1], dtype=rows.dtype)
@@ -96,64 +95,69 @@ def teach_words(
 @dataclass
 class RetrievalTrainingArguments(TrainingArguments):
     """
-    Arguments of [`RetrievalTrainer`]: those of `transformers.TrainingArguments`, with what served here.
+    Arguments of [`RetrievalTrainer`]: those of `transformers.TrainingArguments`, with defaults that worked well here.
 
-    A text is told apart from the others of its batch on its device. Steps of gradient accumulation and further devices
-    do not make that batch larger.
+    The loss contrasts a text with the other texts of its batch on the same device. Gradient accumulation and further
+    devices do not enlarge that batch.
     """
 
     learning_rate: float = field(default=2e-3, metadata={"help": "Peak learning rate of Muon and of AdamW."})
-    per_device_train_batch_size: int = field(default=256, metadata={"help": "Texts to be told apart at a time."})
-    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Texts in a batch of evaluation."})
-    max_steps: int = field(default=2000, metadata={"help": "Steps; -1 to go by num_train_epochs."})
-    warmup_steps: float = field(default=100, metadata={"help": "Steps (or share, below 1) of the linear warm-up."})
+    per_device_train_batch_size: int = field(default=256, metadata={"help": "Texts per batch and device."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Texts per evaluation batch and device."})
+    max_steps: int = field(default=2000, metadata={"help": "Number of steps; -1 to use num_train_epochs."})
+    warmup_steps: float = field(
+        default=100, metadata={"help": "Steps of linear warm-up; below 1, a share of all steps."}
+    )
     lr_scheduler_type: str = field(
-        default="cosine_with_min_lr", metadata={"help": "Schedule of the learning rate; by default a cosine."}
+        default="cosine_with_min_lr", metadata={"help": "Learning rate schedule; a cosine by default."}
     )
     lr_scheduler_kwargs: dict | str | None = field(
-        default_factory=lambda: {"min_lr_rate": 0.05}, metadata={"help": "Of the schedule; 0.05 of the peak are left."}
+        default_factory=lambda: {"min_lr_rate": 0.05},
+        metadata={"help": "Options of the schedule; by default it ends at 0.05 of the peak."},
     )
-    weight_decay: float = field(default=0.01, metadata={"help": "On matrices only."})
+    weight_decay: float = field(default=0.01, metadata={"help": "Weight decay, for matrices only."})
     adam_beta2: float = field(default=0.99, metadata={"help": "Second beta of AdamW."})
-    use_muon: bool = field(default=True, metadata={"help": "Muon for the linear layers instead of AdamW."})
+    use_muon: bool = field(default=True, metadata={"help": "Use Muon for the linear layers instead of AdamW."})
     flip: bool = field(
         default=True,
-        metadata={"help": "Exchange left and right in half of the rows, text and poses together (as published)."},
+        metadata={"help": "Swap left and right in half of the rows, in text and poses (as published)."},
     )
     save_steps: float = field(default=100, metadata={"help": "Steps between two checkpoints."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
-    logging_steps: float = field(default=50, metadata={"help": "Steps between two lines of the log."})
-    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Such a loss stops the run."})
+    logging_steps: float = field(default=50, metadata={"help": "Steps between two log entries."})
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Off: a loss that is not finite stops the run."}
+    )
     dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches are small."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Rows hold what the trainer needs."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Rows only hold what the trainer needs."})
 
 
-class RetrievalTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, Trainer):
+class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
     """
     Trains a [`PoseTextRetrievalModel`] on rows of `text` and `pose`, a [`PosePairTextRetrievalModel`] on rows of
-    `text`, `pose_a` and `pose_b`: the text leads from the first pose to the second.
+    `text`, `pose_a` and `pose_b`, whose text says how to get from the first pose to the second.
 
-    A pose is local axis-angle rotations `(22, 3)` in radians, y up; its heading is taken away. A `text` is a string,
-    or a list of strings of which each step draws one. Rows with an empty text are left out.
+    A pose is local axis-angle rotations `(22, 3)` in radians, y up; its heading is removed. A `text` is a string, or a
+    list of strings from which each step draws one. Rows with an empty text are skipped.
 
-    The log holds the loss, how many texts of a batch find their pose first (`recall@1`, in per cent) and the
-    temperature; an evaluation the recall over the whole set, both ways, as `retrieval_recall` gives it. All randomness
-    is that of torch's own generator, whose state is in the checkpoints: a resumed run ends with the same weights as an
-    unbroken one.
+    It logs the loss, the share of a batch's texts whose pose ranks first (`recall@1`, in per cent) and the
+    temperature; evaluation reports the recall over the whole set in both directions, as in `retrieval_recall`. All
+    randomness comes from torch's generator, whose state is in the checkpoints: a resumed run ends with the same
+    weights as an uninterrupted one.
 
     Args:
         model: the retrieval model.
         args: [`RetrievalTrainingArguments`].
         train_dataset: a `datasets.Dataset` or another map-style data set of such rows; [`DrawnRows`] for automatic
             texts.
-        eval_dataset: the same.
+        eval_dataset: the same, for evaluation.
         processing_class: the tokenizer of the model.
         kwargs: further arguments of `transformers.Trainer`.
 
     Raises:
         FloatingPointError: the loss is not finite.
-        OSError: a checkpoint cannot be written; the ones before stay as they are.
-        ValueError: rows do not hold what the model is about, or options of another loss are given.
+        OSError: a checkpoint cannot be written; earlier ones are kept.
+        ValueError: rows lack the model's columns, or options for another loss are given.
     """
 
     loss_is_scaled_for_ga = False  # a mean over each batch
@@ -175,12 +179,12 @@ class RetrievalTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, Trainer):
         )
         if args.n_gpu > 1:
             raise ValueError(
-                f"{args.n_gpu} GPUs are visible to one process, which would split its batches; run it with accelerate "
-                "launch, or show it one GPU with CUDA_VISIBLE_DEVICES."
+                f"{args.n_gpu} GPUs are visible to one process, which would split its batches; run it with "
+                "accelerate launch, or select one GPU with CUDA_VISIBLE_DEVICES."
             )
         self.add_callback(SaveOnInterrupt())
         self.add_callback(ReturnFreeMemory())
-        self._forget()
+        self._reset_log()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         poses, several = inputs["poses"], inputs["texts"]
@@ -207,46 +211,48 @@ class RetrievalTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, Trainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
             loss, output = self.compute_loss(model, inputs, return_outputs=True)
-        rows = torch.arange(len(output.text_embeds), device=loss.device)  # without labels nothing would be measured
+        rows = torch.arange(
+            len(output.text_embeds), device=loss.device
+        )  # without labels, transformers would not compute metrics
         return loss, (output.text_embeds, output.pose_embeds), rows
 
     def log(self, logs, start_time=None):
         if "loss" in logs and self._batches:
             recall, temperature = self.accelerator.reduce(self._sums, reduction="mean") / self._batches
             logs |= {"recall@1": recall.item(), "temperature": temperature.item()}
-            self._forget()
+            self._reset_log()
         super().log(logs, start_time)
 
     def floating_point_ops(self, inputs) -> int:
-        return 0  # transformers would count them as those of a language model
+        return 0  # transformers would assume a language model
 
-    def _forget(self):
+    def _reset_log(self):
         self._sums, self._batches = torch.zeros(2, device=self.args.device), 0
 
 
 def collate_rows(rows: list[dict], keys: Sequence[str]) -> dict:
-    """Rows of `text` and the keys of their poses -> `poses` `(rows, 22, 3)`, or `(rows, 2, 22, 3)` of two keys, that
-    face the viewer, and `texts`, a list of each row's.
+    """Rows of `text` and the keys of their poses -> `poses` `(rows, 22, 3)`, or `(rows, 2, 22, 3)` for two keys,
+    facing the viewer, and `texts`, a list for each row.
     """
     if missing := {"text", *keys} - rows[0].keys():
         raise ValueError(
-            f"Rows must hold text, {', '.join(keys)}, found {', '.join(rows[0])} without "
-            f"{', '.join(sorted(missing))}; rename the columns, or take the model of single poses or of pairs, as "
-            "your rows are."
+            f"Rows must have text, {', '.join(keys)}, but have {', '.join(rows[0])} without "
+            f"{', '.join(sorted(missing))}; rename the columns, or use the model for single poses or for pairs, "
+            "whichever fits your rows."
         )
     texts = [[row["text"]] if isinstance(row["text"], str) else list(row["text"] or []) for row in rows]
     texts = [[text for text in several if text] for several in texts]
-    told = [number for number, several in enumerate(texts) if several]
-    if not told:
-        raise ValueError(f"None of {len(rows)} rows has a text; give each a string, or several, that is not empty.")
-    poses = remove_yaw(torch.stack([_poses(rows[number], keys) for number in told]))
-    return {"poses": poses[:, 0] if len(keys) == 1 else poses, "texts": [texts[number] for number in told]}
+    kept = [number for number, several in enumerate(texts) if several]
+    if not kept:
+        raise ValueError(f"None of the {len(rows)} rows has a text; give each one or more strings that are not empty.")
+    poses = remove_yaw(torch.stack([_poses(rows[number], keys) for number in kept]))
+    return {"poses": poses[:, 0] if len(keys) == 1 else poses, "texts": [texts[number] for number in kept]}
 
 
 def flip_some(
     poses: torch.Tensor, texts: Sequence[str], generator: torch.Generator | None = None
 ) -> tuple[torch.Tensor, list[str]]:
-    """Exchange left and right in about half of the rows, text and poses together, where the text can be flipped."""
+    """Swaps left and right in text and poses, in about half of the rows whose text can be flipped."""
     poses, texts = poses.clone(), list(texts)
     for i in (torch.rand(len(texts), generator=generator) < 0.5).nonzero()[:, 0].tolist():
         flipped = flip_text(texts[i])

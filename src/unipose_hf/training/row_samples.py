@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples from built data sets, made when they are asked for.
+"""Samples from built data sets, made on access.
 
-A picture stays in its file's bytes until the collator reads it: a pass over the texts decodes none, and a broken one
-is the collator's to name and leave out.
+An image stays encoded until the collator reads it: a pass over the texts decodes none, and the collator logs and skips
+damaged ones.
 """
 
 from collections.abc import Iterable
@@ -23,21 +23,21 @@ def row_samples(
 ) -> Dataset:
     """
     Args:
-        sources: folders or Hub names of data sets whose rows are those of ImageScript, ImageDiff or of several people;
-            `NAME:CONFIGURATION` where one has several, as ImageScript's `A` and `R`.
-        tasks: to be taught; each row teaches those of them that its columns allow.
-        split: of the data sets.
-        reasoning: take sets of several people, and only these.
-        pretraining: ask in the one wording of pretraining instead of 200.
-        seed: with the number of the row it decides the text and the wording.
+        sources: folders or Hub names of data sets in the format of ImageScript, ImageDiff or the multi-person set;
+            `NAME:CONFIGURATION` selects a configuration, such as `A` and `R` of ImageScript.
+        tasks: the tasks to train; each row is used for those that its columns support.
+        split: the split of the data sets.
+        reasoning: use multi-person sets, and only these.
+        pretraining: use the single pretraining wording of prompts instead of 200.
+        seed: together with the row index, determines the text and the wording.
 
     Returns:
-        a `datasets.Dataset` of samples, one for each row and task; columns that are mapped on to it join them.
+        a `datasets.Dataset` of samples, one for each row and task, plus any columns added to it by `map`.
 
     Raises:
-        ValueError: no row of the sources teaches any of the tasks.
+        ValueError: no source supports any of the tasks.
     """
-    tasks, places = tuple(tasks), {"source": [], "row": [], "task": []}
+    tasks, index = tuple(tasks), {"source": [], "row": [], "task": []}
     tables = []
     for source in sources:
         name, _, configuration = source.partition(":")
@@ -49,11 +49,11 @@ def row_samples(
     for number, table in enumerate(tables):
         for task in tasks:
             if task in teachable_tasks(table.column_names, reasoning=reasoning):
-                places["source"] += [number] * len(table)
-                places["row"] += range(len(table))
-                places["task"] += [task] * len(table)
-    if not places["row"]:
-        raise ValueError(f"{', '.join(sources)} teach none of {', '.join(tasks)}; give data sets whose rows do.")
+                index["source"] += [number] * len(table)
+                index["row"] += range(len(table))
+                index["task"] += [task] * len(table)
+    if not index["row"]:
+        raise ValueError(f"{', '.join(sources)} support none of the tasks {', '.join(tasks)}; give data sets that do.")
 
     def make(chosen):
         samples = []
@@ -62,12 +62,12 @@ def row_samples(
             columns = {key: _file(value) for key, value in tables[source][row].items()}
             sample = make_sample(task, columns, name, seed=seed, pretraining=pretraining)
             samples.append({"id": f"{name} {task}", **sample})
-        joined = {key: values for key, values in chosen.items() if key not in places}
+        joined = {key: values for key, values in chosen.items() if key not in index}
         return joined | {key: [sample[key] for sample in samples] for key in samples[0]}
 
-    return Dataset.from_dict(places).with_transform(make)
+    return Dataset.from_dict(index).with_transform(make)
 
 
 def _file(value):
-    """A picture as the processor takes it, its bytes or its path; anything else as it is."""
+    """The bytes or path of an image, as the processor takes it; other values unchanged."""
     return (value["bytes"] or value["path"]) if isinstance(value, dict) else value

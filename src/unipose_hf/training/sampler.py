@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of samples: those of like length together, so that little of a batch is padding.
+"""Groups samples of similar length, so that batches contain little padding.
 
-The library's own sampler draws from the global generator, and a resumed run would see another order.
+The sampler of transformers draws from the global generator, so a resumed run would see another order.
 """
 
 import torch
 from torch.utils.data import Sampler
 
-GROUPS_SORTED = 50  # how many batches are sorted together: more pad less, fewer mix better
+BATCHES_PER_SORT = 50  # batches sorted together: more reduce padding, fewer shuffle better
 
 
-class LikeLengthSampler(Sampler[int]):
+class LengthGroupedSampler(Sampler[int]):
     """
-    Shuffles all samples, sorts runs of 50 batches by length, and shuffles the batches; each epoch in its own way.
+    Shuffles all samples, sorts runs of 50 batches by length, and shuffles the batches, differently in each epoch.
 
     Args:
-        lengths: of the samples, in tokens.
-        batch_size: samples of one optimiser step, of all processes together: they are of like length.
-        seed: with the epoch it decides the order.
+        lengths: lengths of the samples in tokens.
+        batch_size: samples per optimiser step over all processes; they have similar lengths.
+        seed: together with the epoch, determines the order.
     """
 
     def __init__(self, lengths, batch_size: int, seed: int = 0):
@@ -33,18 +33,18 @@ class LikeLengthSampler(Sampler[int]):
     def __iter__(self):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         shuffled = torch.randperm(len(self.lengths), generator=generator)
-        runs = shuffled.split(GROUPS_SORTED * self.batch_size)
+        runs = shuffled.split(BATCHES_PER_SORT * self.batch_size)
         batches = [batch for run in runs for batch in run[self.lengths[run].argsort()].split(self.batch_size)]
         whole = [batch for batch in batches if len(batch) == self.batch_size]
-        rest = [batch for batch in batches if len(batch) < self.batch_size]  # of the last run, if it is not even
-        for place in torch.randperm(len(whole), generator=generator).tolist():
-            yield from whole[place].tolist()
+        rest = [batch for batch in batches if len(batch) < self.batch_size]  # the incomplete last batch
+        for index in torch.randperm(len(whole), generator=generator).tolist():
+            yield from whole[index].tolist()
         for batch in rest:
             yield from batch.tolist()
 
 
 def add_lengths(dataset, processor, column: str = "length"):
-    """A `datasets.Dataset` of samples with the number of tokens that each will have, to a token or two."""
+    """Adds to a `datasets.Dataset` of samples the approximate number of tokens of each, within a token or two."""
 
     def count(samples):
         texts = [" ".join(_texts(messages)) for messages in samples["messages"]]

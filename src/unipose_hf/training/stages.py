@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One language-model stage from the command line: parse, load, train, save (UniPose section 3.4, supplement B.3).
 
-Each stage begins with the whole model that the one before has left, new vocabulary rows and queries included, and
-leaves a whole model again: adapters are merged into it.
+Each stage starts from the complete model of the previous stage, including new vocabulary rows and queries, and saves a
+complete model again, with adapters merged.
 """
 
 from dataclasses import dataclass, field
@@ -34,42 +34,46 @@ BUNDLED = Path(__file__).parents[1] / "checkpoints" / "unipose-tiny"
 class StageArguments:
     """
     Args:
-        model: folder or Hub name of the model to go on from; the bundled one by default.
-        data: folders or Hub names of data sets that `unipose build-data` has made, `runs/imagescript:A` for its
-            configuration `A`. Without any, the open poses, from which samples are drawn without end.
-        image_bank: folder of rendered people for the open poses (`build_image_bank`); without it they teach no task
-            that has pictures.
-        templates: share of the open samples that ask in one of 200 wordings; built sets ask in these in all stages
-            but the first two, as the paper does.
-        tasks: of the open samples; all of the stage by default.
-        plain: share of the open samples that are in plain English, of the language bank.
-        open_data: folder with `language/` (described poses and pairs) and `mocap/` (further captured poses), where
-            there is one: more to draw from for the open samples.
-        load_in_4bit: quantise the language model to 4 bits while LoRA is trained (QLoRA); needs bitsandbytes.
+        model: folder or Hub name of the model to start from; the bundled one by default.
+        data: folders or Hub names of data sets made by `unipose build-data`, such as `runs/imagescript:A` for
+            configuration `A`. By default, endless samples drawn from the open poses.
+        image_bank: folder of rendered people for the open poses (`build_image_bank`); without it, they cover no tasks
+            with images.
+        templates: share of the open samples whose prompts use one of 200 wordings; built sets use these in all stages
+            but the first two, as in the paper.
+        tasks: tasks of the open samples; all tasks of the stage by default.
+        plain: share of the open samples in plain English, from the language bank.
+        open_data: optional folder with `language/` (described poses and pairs) and `mocap/` (additional captured
+            poses) for the open samples.
+        load_in_4bit: quantise the language model to 4 bits while training LoRA (QLoRA); needs bitsandbytes.
     """
 
-    model: str = field(default=str(BUNDLED), metadata={"help": "Folder or Hub name of the model to go on from."})
-    data: list[str] | None = field(default=None, metadata={"help": "Built data sets; unset, the open poses."})
+    model: str = field(default=str(BUNDLED), metadata={"help": "Folder or Hub name of the model to start from."})
+    data: list[str] | None = field(default=None, metadata={"help": "Built data sets; default: the open poses."})
     image_bank: str | None = field(default=None, metadata={"help": "Rendered people for the open poses."})
-    templates: float = field(default=0.0, metadata={"help": "Share of open samples in one of 200 wordings."})
-    tasks: list[str] | None = field(default=None, metadata={"help": "Tasks of open samples; unset, the stage's."})
+    templates: float = field(default=0.0, metadata={"help": "Share of open samples with one of 200 wordings."})
+    tasks: list[str] | None = field(
+        default=None, metadata={"help": "Tasks of open samples; default: those of the stage."}
+    )
     plain: float = field(default=0.0, metadata={"help": "Share of open samples in plain English."})
-    open_data: str | None = field(default=None, metadata={"help": "Folder with further described and captured poses."})
+    open_data: str | None = field(
+        default=None, metadata={"help": "Folder with additional described and captured poses."}
+    )
     load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the language model in 4 bits."})
 
 
 def run_stage(stage: str, arguments: list[str] | None = None) -> None:
-    """Train a stage into `--output_dir`.
+    """Train a stage and save it in `--output_dir`.
 
-    It goes on from the last checkpoint there, unless `--resume_from_checkpoint` says otherwise.
+    Resumes from the last checkpoint there, unless `--resume_from_checkpoint` says otherwise.
 
     Args:
         stage: one of `unipose_hf.training.arguments.STAGES`.
-        arguments: of the command line, those of [`StageArguments`] and [`UniPoseSFTConfig`], or `--config FILE.yaml`
-            with the same names; those of this process by default.
+        arguments: command-line arguments, those of [`StageArguments`] and [`UniPoseSFTConfig`], or `--config
+            FILE.yaml` with the same names; `sys.argv` by default.
 
     Raises:
-        ValueError: a stage that needs pictures has no data that has any.
+        ValueError: a stage that needs images has no data with images.
     """
     parser = TrlParser((StageArguments, UniPoseSFTConfig))
     parser.set_defaults(stage=stage)
@@ -84,7 +88,7 @@ def run_stage(stage: str, arguments: list[str] | None = None) -> None:
 
 
 def load_model(script: StageArguments) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
-    """The model to go on from, in float32 or, with `load_in_4bit`, its language model in 4 bits, and its processor."""
+    """The model to start from, in float32 or, with `load_in_4bit`, its language model in 4 bits; and its processor."""
     options = {}
     if script.load_in_4bit:
         from transformers import BitsAndBytesConfig
@@ -99,10 +103,10 @@ def load_model(script: StageArguments) -> tuple[UniPoseForConditionalGeneration,
 
 
 def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPoseForConditionalGeneration):
-    """The samples that a stage learns from, a `datasets.Dataset`.
+    """The training samples of a stage, a `datasets.Dataset`.
 
     Raises:
-        ValueError: the stage has no pictures to learn from, or the open poses are asked for without `max_steps`.
+        ValueError: the stage needs images and there are none, or the open poses are used without `max_steps`.
     """
     if script.data:
         samples = row_samples(
@@ -121,9 +125,9 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
         shares = {task: share for task, share in shares.items() if not TASKS[task].images}
     if not shares:
         remedy = "--data with a built set" + " or --image_bank" * (args.stage != "reasoning")
-        raise ValueError(f"The stage {args.stage!r} learns from pictures, and there are none; give {remedy}.")
+        raise ValueError(f"The stage {args.stage!r} needs images, but there are none; give {remedy}.")
     if args.max_steps <= 0:
-        raise ValueError("Samples of the open poses have no end; say with --max_steps when to stop.")
+        raise ValueError("Samples of the open poses are endless; set the number of steps with --max_steps.")
     args.train_sampling_strategy = "sequential"  # they come in blocks of one task
     rows = args.train_batch_size * args.world_size
     captured = load_captured_poses(Path(script.open_data) / "mocap") if script.open_data else None
@@ -143,7 +147,7 @@ def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPose
 
 
 def plain_composer(open_data: str | None, captured: torch.Tensor | None) -> Composer:
-    """The composer of samples in plain English, with the described poses of a folder where one is given."""
+    """The composer of plain-English samples, with the described poses of a folder if one is given."""
     if open_data is None:
         return Composer(load_open_poses("train").axis_angle)
     folder = Path(open_data) / "language"
@@ -156,18 +160,18 @@ def stage_tasks(stage: str) -> tuple[str, ...]:
 
 
 def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
-    """Write model and processor to the trainer's output folder, adapters merged: what the next stage begins with.
+    """Save model and processor to the trainer's output folder, with adapters merged, for the next stage.
 
     Args:
-        base: where the model came from. Where it is in 4 bits or split over processes it is read again in full, and
-            the adapter, which stays in `adapter/`, is merged into that.
+        base: where the model was loaded from. If it is quantised to 4 bits or sharded, it is loaded again in full, and
+            the adapter, which is kept in `adapter/`, is merged into it.
     """
     folder, first = Path(trainer.args.output_dir), trainer.args.should_save
     model = trainer.accelerator.unwrap_model(trainer.model)
-    vars(trainer.model.config).pop("use_cache", None)  # the trainer's wish, which no answer should go by
+    vars(trainer.model.config).pop("use_cache", None)  # set by the trainer; it must not affect inference
     split = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
     if isinstance(model, PeftModel) and (split or getattr(model, "is_loaded_in_4bit", False)):
-        trainer.save_model(str(folder / "adapter"))  # by all processes: each gives its part
+        trainer.save_model(str(folder / "adapter"))  # on all processes: each contributes its shard
         if first:
             whole = UniPoseForConditionalGeneration.from_pretrained(base)
             PeftModel.from_pretrained(whole, folder / "adapter").merge_and_unload().save_pretrained(folder)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small text tokenizer for a language model that is trained from nothing on captions and instructions."""
+"""A small text tokenizer for a language model trained from scratch on captions and instructions."""
 
 import io
 from collections.abc import Iterable
@@ -15,17 +15,18 @@ def train_text_tokenizer(
     sentences: Iterable[str], vocab_size: int = 800, codebook_size: int = 512, max_length: int = 1024
 ) -> PreTrainedTokenizerFast:
     """
-    Train a sentencepiece model (byte pairs) and put it into a fast tokenizer. Characters that it never saw fall back
-    to
-    their bytes, so every text comes back as it was (but for U+2581, sentencepiece's own space) and nothing is unknown.
+    Trains a sentencepiece model (BPE) and converts it to a fast tokenizer. Unseen characters fall back to bytes, so
+    every text survives a round trip (except for U+2581, sentencepiece's own space) and no token is unknown.
 
     Ids: `<pad>` 0, `<s>` 1, `</s>` 2, `<unk>` 3 (never used), 256 bytes, the pieces up to `vocab_size`, then the seven
-    special tokens of the chats, then the codes `<pose_0>` ... in one run. The same sentences give the same tokenizer.
+    special tokens of the chats, then the codes `<pose_0>` ... contiguously. The same sentences give the same
+    tokenizer.
 
     Args:
         sentences: training texts, captions and instructions together with the default prompts of the tasks.
-        vocab_size: text pieces, bytes and the four first tokens included; fewer if the sentences hold fewer.
-        codebook_size: codes of the pose tokenizer.
+        vocab_size: number of text pieces, including bytes and the first four tokens; fewer if the sentences have
+            fewer.
+        codebook_size: number of codes of the pose tokenizer.
         max_length: context of the language model in tokens.
 
     Raises:
@@ -67,7 +68,7 @@ def train_text_tokenizer(
     vocabulary = {pieces.id_to_piece(i): i for i in range(len(pieces))}
     merges = generate_merges(vocabulary, {piece: pieces.get_score(i) for piece, i in vocabulary.items()})
     backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    # No space is put before the first word: what follows `<user>` or `<assistant>` then round trips exactly.
+    # No space is added before the first word, so text after `<user>` or `<assistant>` survives a round trip exactly.
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never")
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     tokenizer = PreTrainedTokenizerFast(

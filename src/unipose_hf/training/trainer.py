@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TRL's `SFTTrainer` for the stages of UniPose: what is trained in which, losses on whole poses, safe checkpoints."""
+"""TRL's `SFTTrainer` for the stages of UniPose, with losses on whole poses and safe checkpoints."""
 
 import torch
 import torch.nn.functional as F
@@ -14,26 +14,26 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.experimental.code_loss import stated_code_loss
+from unipose_hf.training.experimental.custom_loss import CustomLoss
 from unipose_hf.training.experimental.muon import MuonByArgument
-from unipose_hf.training.experimental.own_loss import OwnLoss
-from unipose_hf.training.experimental.own_texts import own_texts
 from unipose_hf.training.experimental.reading_loss import reading_errors
+from unipose_hf.training.experimental.self_training import sample_texts
 from unipose_hf.training.resuming import SafeCheckpoints
-from unipose_hf.training.sampler import LikeLengthSampler, add_lengths
+from unipose_hf.training.sampler import LengthGroupedSampler, add_lengths
 
 LINEAR_LAYERS = r"model\.language_model\..*\.(q|k|v|o|gate|up|down)_proj"
 NEW_ROWS = ["lm_head", "pose_query_embeddings"]
-# what `UniPoseCollator` tells of the poses in a batch, for the losses on whole poses
+# what `UniPoseCollator` adds to a batch for the losses on whole poses
 POSES = ("answer_pose_values", "answer_weights", "stated_bounds")
 POSES += ("prompt_pose_values", "prompt_pose_follows", "pictured_pose_values", "pictured_pose_follows")
-# over how many of these the losses on whole poses are means
+# the losses on whole poses are means over these
 COUNTED = ("answer_pose_values", "stated_bounds", "prompt_pose_values", "pictured_pose_values")
 
 
 def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
-    """Freezes what a stage does not train: always the encoders and the pose tokenizer, in `"projector"` all but that.
+    """Freezes what a stage does not train: always the encoders and the pose tokenizer; in `"projector"`, all but that.
 
-    Frozen encoders stay in evaluation mode. The projector rests in `"alignment"`, which has no pictures.
+    Frozen encoders stay in evaluation mode. The projector is frozen in `"alignment"`, which has no images.
     """
     model.requires_grad_(stage != "projector")
     if model.model.multi_modal_projector is not None:
@@ -45,8 +45,8 @@ def set_trainable(model: UniPoseForConditionalGeneration, stage: str) -> None:
 
 
 def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) -> LoraConfig | None:
-    """LoRA on the linear layers of the language model, with the new vocabulary rows, the queries and, where it is
-    trained, the projector in full. None where the stage trains no language model or all of it.
+    """LoRA on the linear layers of the language model, with the new vocabulary rows, the queries and, if trained, the
+    projector in full. None if the stage trains no language model, or all of it.
     """
     if args.stage == "projector" or not args.use_lora:
         return None
@@ -64,27 +64,26 @@ def lora_config(model: UniPoseForConditionalGeneration, args: UniPoseSFTConfig) 
     )
 
 
-class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
+class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
     """
     [`trl.SFTTrainer`] on samples `{"task", "messages", "images", "poses"}`.
 
-    With no weights on the losses of whole poses it computes TRL's own loss, which is the model's. With such weights,
-    and under FSDP, the log has the mean cross-entropy and `mpjpe_mm` of the expected poses, by task where a batch has
-    but one.
+    Without losses on whole poses it computes TRL's own loss, which is the model's. With them, and under FSDP, it logs
+    the mean cross-entropy and the `mpjpe_mm` of the expected poses, per task if a batch has a single task.
 
     Args:
-        model: in full or a `PeftModel`; the stage decides what of it is trained.
+        model: a full model or a `PeftModel`; the stage determines which parts are trained.
         args: [`UniPoseSFTConfig`].
         train_dataset: a `datasets.Dataset` of samples.
         processing_class: the processor of the model.
-        data_collator: [`UniPoseCollator`] by default.
-        kwargs: as for `SFTTrainer`.
+        data_collator: by default a [`UniPoseCollator`].
+        kwargs: further arguments of `SFTTrainer`.
 
     Raises:
         FloatingPointError: a loss is not finite; the message names the samples of the batch.
-        OSError: a checkpoint cannot be written; the ones before stay as they are.
-        ValueError: options of another loss are given (`label_smoothing_factor`, `compute_loss_func`; with the losses
-            on whole poses and under FSDP also `loss_type` and that of a mixture of experts).
+        OSError: a checkpoint cannot be written; earlier ones are kept.
+        ValueError: options for another loss are given (`label_smoothing_factor`, `compute_loss_func`; with losses on
+            whole poses and under FSDP also `loss_type` and the auxiliary loss of a mixture of experts).
     """
 
     _tag_names = ["trl", "sft", "unipose"]
@@ -110,13 +109,13 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         )
         if args.truth_loss_weight and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
             raise ValueError(
-                "Texts are written by a whole model, and FSDP and DeepSpeed may split it; leave out "
-                "truth_loss_weight, or train with all of the model on every GPU (DDP)."
+                "truth_loss_weight generates texts with an unsharded model, which FSDP and DeepSpeed may shard; "
+                "leave it out, or train with the whole model on every GPU (DDP)."
             )
-        if self._own and (args.loss_type != "nll" or self.aux_loss_enabled):
+        if self._computes_loss and (args.loss_type != "nll" or self.aux_loss_enabled):
             raise ValueError(
-                f"loss_type is {args.loss_type!r} and router_aux_loss_coef {self.router_aux_loss_coef}, but losses on "
-                "whole poses, and training under FSDP, know 'nll' and 0.0 alone; set these."
+                f"loss_type is {args.loss_type!r} and router_aux_loss_coef {self.router_aux_loss_coef}, but losses "
+                "on whole poses, and training under FSDP, only support 'nll' and 0.0; set these."
             )
         self.pose_tokenizer, self.unipose_config = pose_tokenizer, model.config
         self._num_codes = model.config.pose_config.num_codes
@@ -129,9 +128,10 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         self.add_callback(ReturnFreeMemory())
 
     def _shard_language_model(self, inner):
-        """FSDP gathers a shard when it is used, from all ranks: only what all of them use in every step may be one.
+        """FSDP gathers a shard from all ranks when it is used, so only modules that all ranks use in every step can be
+        sharded.
 
-        The frozen encoders, which a rank without pictures does not use, stay whole, and so does the pose tokenizer,
+        The frozen encoders, which a rank without images does not use, are not sharded, nor is the pose tokenizer,
         which must not be cast to bfloat16 and is used outside `forward`.
         """
         plugin = self.accelerator.state.fsdp_plugin
@@ -143,23 +143,23 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         samples = self.train_dataset if train_dataset is None else train_dataset
-        # without its format, or each sample would be made for the sake of its length
+        # without its format: otherwise every sample would be made just for its length
         lengths = samples.with_format(None)[self.args.length_column_name]
-        together = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        return LikeLengthSampler(lengths, together, self.args.seed)
+        samples_per_step = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return LengthGroupedSampler(lengths, samples_per_step, self.args.seed)
 
     @property
-    def _own(self) -> bool:
-        """Whether the loss is not TRL's, which knows no poses and gathers the shards of the head without adding up
-        their gradients over the ranks.
+    def _computes_loss(self) -> bool:
+        """Whether to compute the loss here: TRL's does not know poses, and under FSDP it gathers the shards of the
+        head without summing their gradients over the ranks.
         """
         return self.args.pose_losses or self.is_fsdp_enabled
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """With the poses of all batches of a step, in all ranks, counted as the library counts the tokens."""
+        """Also counts the poses of all batches of a step over all ranks, as transformers counts tokens."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if self._own:
-            self._everyones = self._sum_over_ranks([sum(map(len, found)) for found in _counted(batches)])
+        if self._computes_loss:
+            self._total_counts = self._sum_over_ranks([sum(map(len, found)) for found in _counted(batches)])
         return batches, num_items_in_batch
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -169,40 +169,42 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         poses = {name: inputs.pop(name, None) for name in POSES}
         if self._joined_channels:
             self._join_projector(inputs)
-        if self._own and not return_outputs:
+        if self._computes_loss and not return_outputs:
             loss = self._losses(model, inputs, poses, num_items_in_batch)
         else:
             loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if not torch.isfinite(loss[0] if return_outputs else loss):
             raise FloatingPointError(
-                f"The loss of step {self.state.global_step + 1} is not finite, on the samples {', '.join(ids)}; look "
-                "at these, or resume from the last checkpoint with a lower learning rate."
+                f"The loss of step {self.state.global_step + 1} is not finite, for the samples {', '.join(ids)}; "
+                "check them, or resume from the last checkpoint with a lower learning rate."
             )
         return loss
 
     def _join_projector(self, inputs):
-        """No pictures, as many as that, for a rank that has none while others have: the gradients of the projector are
-        a sum over all ranks, and those that have some would wait for it.
+        """Gives a rank without images an empty batch of them if other ranks have images: the projector's gradients are
+        summed over all ranks, and the others would wait for it.
         """
         has = any(name in inputs for name in ("pixel_values", "pose_pixel_values", "vision_features"))
         if self._sum_over_ranks([has])[0] and not has:
             inputs["vision_features"] = torch.zeros(0, 1, self._joined_channels, device=self.args.device)
 
     def _sum_over_ranks(self, counts):
-        """To be called by every rank, or the others wait."""
+        """Must be called by every rank, or the others wait."""
         return self.accelerator.reduce(torch.tensor(counts, device=self.args.device).long(), "sum").tolist()
 
     def _losses(self, model, inputs, poses, num_items_in_batch):
-        """Cross-entropy as TRL's, and the losses on whole poses: means over the answers, over the statements, over the
-        poses of prompts and over those of their pictures, in all batches of a step and all ranks. Beside these losses
-        the cross-entropy of codes is over the codes alone, which are all that the grammar allows there.
+        """TRL's cross-entropy, and the losses on whole poses: means over the answers, the statements, the poses of
+        prompts and those in their images, over all batches of a step and all ranks. With these losses, the
+        cross-entropy of codes is over the codes only, since the grammar allows nothing else there.
         """
         labels, reading = inputs.pop("shift_labels"), self.args.reading_loss_weight > 0
         inputs.pop("labels")
         target, weights, bounds, *read = (poses[name] for name in POSES)
         labelled = labels != -100
         answers = inputs["input_ids"] == self.unipose_config.pose_query_token_id
-        if weights is None:  # without losses on whole poses the cross-entropy is over the vocabulary, as the model's
+        if (
+            weights is None
+        ):  # without losses on whole poses, the cross-entropy is over the whole vocabulary, as in the model
             answers = torch.zeros_like(answers)
         codes = (labels[answers] - self.unipose_config.pose_code_offset).unflatten(0, (-1, self._num_codes))
         given, asked_ids = self._given_codes(codes), inputs["input_ids"]
@@ -216,7 +218,7 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
             **inputs,
             use_cache=False,
             logits_to_keep=labelled & ~answers,
-            code_columns=answers,
+            code_mask=answers,
             output_hidden_states=reading,
         )
         logits, code_logits = output.logits.float(), output.pose_logits.float()
@@ -227,15 +229,15 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
             surprise = -code_logits.gather(-1, codes[..., None])[..., 0]
             matters = F.interpolate(weights[:, None], self._num_codes)[:, 0] * ~given  # (answers, num_codes)
             tokens = tokens + (surprise * matters).sum()
-        self._keep("cross_entropy", tokens.detach() / max(1, count))
+        self._log_metric("cross_entropy", tokens.detach() / max(1, count))
         processes = self.accelerator.num_processes
         own = [sum(map(len, found)) for found in _counted([poses])]
-        if num_items_in_batch is None:  # a batch by itself
-            loss, steps, everyones = tokens / max(1, count), 1, self._sum_over_ranks(own)
-        else:  # one of a step; the gradients of the ranks are averaged, those of its batches added up
-            steps, everyones = self.current_gradient_accumulation_steps, self._everyones
+        if num_items_in_batch is None:  # a single batch
+            loss, steps, totals = tokens / max(1, count), 1, self._sum_over_ranks(own)
+        else:  # one batch of a step; gradients are averaged over ranks and summed over batches
+            steps, totals = self.current_gradient_accumulation_steps, self._total_counts
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, everyones, strict=True)]
+        scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, totals, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
             if own[0]:
                 expected = self.pose_tokenizer.decode_expected(
@@ -253,61 +255,63 @@ class UniPoseTrainer(OwnLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         return loss
 
     def _truth_loss(self, model, inputs, labelled, rotations, follows):
-        """On texts that the model writes about the poses of its prompts or of their pictures."""
+        """Loss on texts that the model writes about the poses of its prompts or images."""
         poses = matrix_to_axis_angle(rotations)
         poses = torch.stack(poses.tensor_split((~follows).nonzero()[1:, 0].tolist()))  # (samples, 1 or 2, 22, 3)
-        texts = own_texts(self.accelerator.unwrap_model(model), self.processing_class, inputs, labelled, poses)
-        self._keep("own_true", texts.true)
-        self._keep("own_codes", texts.codes)
+        texts = sample_texts(self.accelerator.unwrap_model(model), self.processing_class, inputs, labelled, poses)
+        self._log_metric("true_codes", texts.true)
+        self._log_metric("stated_codes", texts.codes)
         inputs = inputs | {"input_ids": texts.input_ids, "attention_mask": texts.attention_mask}
-        before = texts.weights[:, 1:] != 0  # the logits of a column tell the next token
+        before = texts.weights[:, 1:] != 0  # logits predict the next token
         keep = F.pad(before, (0, 1))
         logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits.float()
-        logits[:, self.unipose_config.pose_start_token_id] = -torch.inf  # as when they were written, or it would grow
+        logits[
+            :, self.unipose_config.pose_start_token_id
+        ] = -torch.inf  # as during generation; otherwise its probability would grow
         surprise = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
-        self._keep("own_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
+        self._log_metric("sampled_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
         return (surprise * texts.weights[:, 1:][before]).sum() / max(1, len(surprise))
 
     def _given_codes(self, codes):
-        """Which codes of the answers `(answers, num_codes)` are given instead of asked for: in a share of the answers
-        any part of them, as when a pose is decoded in several steps.
+        """Mask `(answers, num_codes)` of codes that are given instead of predicted: a random part in a share of the
+        answers, as when a pose is decoded in several steps.
         """
         chosen = torch.rand(len(codes), 1, device=codes.device) < self.args.given_share * self.model.training
         return (torch.rand(codes.shape, device=codes.device) < torch.rand(len(codes), 1, device=codes.device)) & chosen
 
     def _pose_losses(self, expected, target, weights, bounds):
-        """Expected and true rotations (answers, 22, 3, 3), what each joint counts (answers, 22), statements
-        (bounds, 5) -> mean loss over the answers, over the statements.
+        """Expected and true rotations (answers, 22, 3, 3), joint weights (answers, 22), statements (bounds, 5) -> mean
+        loss over the answers and over the statements.
         """
         joints = forward_kinematics(expected, self.rest_joints)[0]
         errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1)  # (answers, 22)
-        self._keep("mpjpe_mm", 1000 * errors.detach().mean())
+        self._log_metric("mpjpe_mm", 1000 * errors.detach().mean())
         turned = (expected - target).square().mean((-1, -2))
         loss = self.args.joint_loss_weight * (errors * weights).mean()
         loss = loss + self.args.rotation_loss_weight * (turned * weights).mean()
         if not self.args.stated_loss_weight or bounds is None or not len(bounds):
             return loss, 0.0
         stated = stated_code_loss(expected, joints, bounds)
-        self._keep("stated", stated.detach())
+        self._log_metric("stated", stated.detach())
         return loss, self.args.stated_loss_weight * stated
 
     def _reading_loss(self, name, output, input_ids, rotations, follows):
-        """On the poses that were `read` from their codes, or `seen` in pictures."""
+        """Loss on the poses that were `read` from their codes, or `seen` in images."""
         config = self.unipose_config
         first, size = config.pose_code_offset, config.pose_config.codebook_size
         is_code = (input_ids >= first) & (input_ids < first + size)
         tells = is_code if name == "read" else input_ids == config.image_token_id
         errors = reading_errors(output.hidden_states, tells, rotations, follows, self.rest_joints)
-        self._keep(f"{name}_joints_mm", 1000 * errors.joints.detach().mean())
-        self._keep(f"{name}_relations_mm", 1000 * errors.relations.detach().mean())
+        self._log_metric(f"{name}_joints_mm", 1000 * errors.joints.detach().mean())
+        self._log_metric(f"{name}_relations_mm", 1000 * errors.relations.detach().mean())
         if follows.any():
-            self._keep(f"{name}_ways_mm", 1000 * errors.ways.detach().sum() / follows.sum())
+            self._log_metric(f"{name}_displacements_mm", 1000 * errors.displacements.detach().sum() / follows.sum())
         return self.args.reading_loss_weight * sum(errors).mean()
 
-    def _keep(self, name, value):
+    def _log_metric(self, name, value):
         self._metrics["train" if self.model.training else "eval"][self._prefix + name].append(float(value))
 
 
 def _counted(batches):
-    """Of each thing that the losses on whole poses are means over, those in the batches."""
+    """For each entry of `COUNTED`, its tensors in the batches."""
     return [[batch[name] for batch in batches if batch.get(name) is not None] for name in COUNTED]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new text vocabulary for a trained model: known words keep what they learnt, new ones begin near similar words."""
+"""A new text vocabulary for a trained model: known words keep their embeddings, new ones start near similar words."""
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 
-_RIDGE = 30.0  # of the map from word vectors to the rows of words that the model knows
-_SHARE = 0.5  # of a word's vector in a row that was learnt, so that its like are near it
+_RIDGE = 30.0  # ridge penalty of the map from word vectors to the rows of known words
+_SHARE = 0.5  # share of a word's vector added to its learnt row, so that similar words are close
 
 
 @torch.no_grad()
@@ -20,15 +20,15 @@ def replace_vocabulary(
     tokenizer: PreTrainedTokenizerFast,
     word_vectors: dict[str, Tensor],
 ) -> UniPoseProcessor:
-    """Gives `model` the vocabulary of `tokenizer`, in place.
+    """Replaces the vocabulary of `model` by that of `tokenizer`, in place.
 
-    Tokens that both vocabularies have keep their rows; a new piece begins as the mean of the pieces that it was before
-    and, where it is a word that has a vector, near the rows of words with similar vectors.
+    Tokens in both vocabularies keep their rows. A new piece starts as the mean of its former pieces and, if it is a
+    word with a vector, near the rows of words with similar vectors.
 
     Args:
-        processor: of the model as it is.
-        tokenizer: as [`train_text_tokenizer`] makes it, with as many codes as the old one.
-        word_vectors: lower-case words and what a pretrained text encoder says of each, `(n,)`, centred or not.
+        processor: the current processor of the model.
+        tokenizer: from [`train_text_tokenizer`], with as many codes as the old one.
+        word_vectors: lower-case words and their embeddings `(n,)` by a pretrained text encoder, centred or not.
 
     Returns:
         the processor with the new tokenizer.
@@ -60,7 +60,7 @@ def replace_vocabulary(
         guessed = F.normalize(guessed, dim=1) * size * rows.shape[1] ** 0.5
         new = is_word & ~same
         rows[new] = 0.3 * rows[new] + guessed[new]
-        if not tables:  # of the head only new rows: what is written should not change
+        if not tables:  # in the head only new rows change, so that generated texts stay the same
             rows[learnt] += _SHARE * F.normalize(vectors[learnt], dim=1) * size * rows.shape[1] ** 0.5
         tables.append(rows)
     embedding = nn.Embedding(*tables[0].shape, padding_idx=tokenizer.pad_token_id)
@@ -81,7 +81,7 @@ def _parts(old, piece):
 
 
 def _projected(pieces, word_vectors, size):
-    """The vectors of pieces that are words, on `size` axes of about equal weight, `(pieces, size)`; others are 0."""
+    """Vectors `(pieces, size)` of pieces that are words, on axes of about equal weight; 0 for other pieces."""
     words = sorted(word_vectors)
     table = torch.stack([word_vectors[word] for word in words])
     table = F.normalize(table - table.mean(0), dim=1)

@@ -13,7 +13,7 @@ from unipose_hf.files.foreign_tensors import load_tensors_only
 from unipose_hf.files.plain import read_json, read_npz_object
 from unipose_hf.files.unpickle import read_pickle
 from unipose_hf.modeling.pose_unipose import Pose
-from unipose_hf.modeling.smpl_rows_unipose import in_our_world, read_archive
+from unipose_hf.modeling.smpl_rows_unipose import read_archive, to_our_frame
 from unipose_hf.modeling.world_unipose import axis_vector, world_turn
 
 from .bvh import Bvh, parse_bvh
@@ -91,7 +91,7 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
     if suffix == ".npz":
         arrays = read_archive(path)
         if not _keeps_results(arrays):
-            return torch.from_numpy(in_our_world(arrays, path, **world))
+            return torch.from_numpy(to_our_frame(arrays, path, **world))
         content = read_npz_object(path, "results")
     elif suffix == ".json":
         content = read_json(path, object)

@@ -8,7 +8,7 @@ SMPL-family body by AMASS's names or in parts (`modeling/smpl_rows_unipose.py`).
 import numpy as np
 import torch
 
-from unipose_hf.modeling.smpl_rows_unipose import PARTS, in_our_world
+from unipose_hf.modeling.smpl_rows_unipose import PARTS, to_our_frame
 
 # Layouts of one person whose names tell the program: the entry that holds the rotations, its name by AMASS's manner
 # (None: it holds parts), and the axis that is up there. A world comes before the camera's view of the same person.
@@ -51,7 +51,7 @@ def read_results(
     if person is not None and str(person) not in names:
         raise ValueError(f"{where} has no person {person}; it shows {', '.join(names)}.")
     arrays, known = people[names[str(person)] if person is not None else next(iter(people))]
-    return torch.from_numpy(in_our_world(arrays, where, up, facing, known))
+    return torch.from_numpy(to_our_frame(arrays, where, up, facing, known))
 
 
 def _people(content, depth: int = 0) -> dict[object, tuple[dict, str | None]]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A loss on what a caption states: how far a pose is from the values its stated posecodes allow.
 
-Joint errors ask for the one pose a caption was made from; a caption fixes only some angles, distances and heights of
-it. This loss asks for those alone, in the units in which they are told, and so teaches which words matter for which
-joints. It is ours, not the paper's.
+A joint loss demands the exact pose behind a caption, although the caption only fixes some angles, distances and
+heights. This loss demands only those, in the units in which they are stated, and so teaches which words matter for
+which joints. It is not in the paper.
 """
 
 import math
@@ -31,15 +31,15 @@ UNITS = {
     "head_turn": 10.0,
     "head_tilt": 15.0,
 }
-MARGIN = 0.4  # of a unit: how far inside its bounds a value should be, at most a third of their distance
+MARGIN = 0.4  # in units: how far inside its bounds a value should be, at most a third of their distance
 
 
 def stated_bounds(stated: list[list[tuple[str, str]]]) -> torch.Tensor:
-    """Stated codes as numbers: rows `(pose, column of code_values, lower bound, upper bound, unit)`, `(bounds, 5)`.
+    """Stated codes as rows `(pose, column of code_values, lower bound, upper bound, unit)`, `(bounds, 5)`.
 
     Args:
-        stated: for each pose a list of (code name, category), as `caption_poses` returns them. A super-code counts as
-            the requirements that all of its recipes share.
+        stated: for each pose a list of (code name, category) from `caption_poses`. A super-code counts as the
+            requirements shared by all of its recipes.
     """
     rows = [(row, *bounds) for row, codes in enumerate(stated) for code in codes for bounds in _BOUNDS[tuple(code)]]
     return torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
@@ -50,10 +50,10 @@ def stated_code_loss(rotations: torch.Tensor, joints: torch.Tensor, bounds: torc
     Args:
         rotations: local rotation matrices `(N, 22, 3, 3)`, yaw removed.
         joints: their joints `(N, 22, 3)` in metres.
-        bounds: `(bounds, 5)`, what [`stated_bounds`] makes of the codes stated of these poses.
+        bounds: `(bounds, 5)` from [`stated_bounds`] for these poses.
 
     Returns:
-        the mean over all of them of the distance to the bounds, in `UNITS`, with gradients; 0 where there are none.
+        the mean distance to the bounds, in `UNITS`, with gradients; 0 if there are no bounds.
     """
     if not len(bounds):
         return joints.sum() * 0.0

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered people with their poses, seen once by the frozen pose encoder: training then costs no rendering and no
-vision.
+"""Rendered people and their poses, encoded once by the frozen pose encoder, so that training needs neither.
 
-The bank grows chunk by chunk; every chunk is a file of its own that depends only on the seed and its number, so a
-killed build goes on where it stopped and gives the same bank.
+The bank grows in chunks. Every chunk is a separate file that depends only on the seed and its index, so an interrupted
+build resumes where it stopped and gives the same bank.
 """
 
 import functools
@@ -24,18 +23,18 @@ from unipose_hf.files.write import replacing
 from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbone, mirror_square
 
 CHUNK = 256
-AT_ONCE = 32  # pictures: the maps of more leave a processor's cache
-HIDDEN_FACES = 0.2  # of those that look here: a photograph published without a face must not look like a back
+BATCH_SIZE = 32  # images: the maps of more do not fit in a CPU's cache
+HIDDEN_FACES = 0.2  # share of people facing the camera: photographs with blurred faces must not look like backs
 
 
 @torch.no_grad()
 def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> dict[str, torch.Tensor]:
-    """What the encoder says of pictures `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
+    """Encodes images `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
 
-    Returns `landmarks` `(n, 318)`, features of its landmarks, `maps` `(n, 2, C, s, s)` float16, of the square and of
-    its mirror image, and `squares` `(n, 4)`, from which its pose head makes the others.
+    Returns `landmarks` `(n, 318)`, the landmark features; `maps` `(n, 2, C, s, s)` float16 of the square and its
+    mirror image; and `squares` `(n, 4)`. The pose head computes its features from the last two.
     """
-    backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on processors
+    backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
     seen = []
     for batch in images.split(batch_size):
         output = backbone(batch.permute(0, 3, 1, 2).float() / 255)
@@ -45,7 +44,7 @@ def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size:
 
 
 def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
-    """Renders poses `(n, 22, 3)` once each: what [`encode_images`] gives, and the `poses` as the camera sees them."""
+    """Renders and encodes poses `(n, 22, 3)`: the result of [`encode_images`] and the `poses` in the camera frame."""
     size = backbone.config.image_size
     rendered = render_training_images(poses, seed=seed, size=size, hidden_faces=HIDDEN_FACES)
     images = torch.from_numpy(rendered.images)
@@ -60,9 +59,9 @@ def build_image_bank(
     poses: OpenPoses | None = None,
     processes: int = 1,
 ) -> None:
-    """Fills `folder` with chunks of 256 pictures until there are `count`; prints a line for each chunk.
+    """Fills `folder` with chunks of 256 images until there are `count`; prints a line for each chunk.
 
-    The pictures of the open training poses, unless other `poses` are given. The processes share the chunks.
+    Shows the open training poses unless other `poses` are given. The processes share the chunks.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +78,7 @@ def build_image_bank(
 
 def _report(chunks, total):
     for done, number in enumerate(chunks, start=1):
-        print(f"images: chunk {number:05d} of {CHUNK} pictures ({done}/{total} to be made)", flush=True)
+        print(f"images: chunk {number:05d} of {CHUNK} images ({done}/{total})", flush=True)
 
 
 def _build_chunk(backbone, folder, seed, poses, number):
@@ -93,23 +92,23 @@ def _build_chunk(backbone, folder, seed, poses, number):
 
 @torch.no_grad()
 def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str, torch.Tensor]:
-    """`features` `(n, channels)`, what `backbone` says of the pictures, and `poses` `(n, 22, 3)` of all chunks.
+    """`features` `(n, channels)` of the images by `backbone`, and `poses` `(n, 22, 3)`, of all chunks.
 
-    What a pose head says is worked out once and kept in the folder `pose_heads` of the bank.
+    The features of a pose head are computed once and cached in the bank's folder `pose_heads`.
 
     Args:
         folder: filled by [`build_image_bank`].
-        backbone: of the model in training. With a pose head of any weights, or without one; what is below the heads
-            must be what the bank was built with.
+        backbone: the pose encoder of the model in training, with or without a pose head; everything below the heads
+            must be the same as when the bank was built.
 
     Raises:
-        FileNotFoundError: the folder holds no chunk.
-        ValueError: the encoder is another one.
+        FileNotFoundError: the folder has no chunks.
+        ValueError: the encoder is a different one.
     """
     if not isinstance(backbone, BlazePoseBackbone):
         raise ValueError(
-            f"The pictures in {folder} were seen by a BlazePose, but this model's pose encoder is a "
-            f"{type(backbone).__name__}; make pictures for it with unipose build-data and give them as --data."
+            f"The images in {folder} were encoded by BlazePose, but this model's pose encoder is "
+            f"{type(backbone).__name__}; make images for it with unipose build-data and pass them as --data."
         )
     chunks, config = bank_chunks(folder), backbone.config
     with safe_open(chunks[0], "pt") as first:
@@ -117,8 +116,8 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
     expected = [2, config.stage_channels[-config.pose_head_stages - 1]]
     if found != expected:
         raise ValueError(
-            f"The maps in {folder} begin with {found}, which this model's pose encoder does not make ({expected}); "
-            "build the pictures again with examples/build_image_bank.py."
+            f"The maps in {folder} have shape {found}, ..., but this model's pose encoder makes {expected}, ...; "
+            "build the images again with examples/build_image_bank.py."
         )
     bank = _columns(chunks, "landmarks", "poses")
     features = [bank["landmarks"]]
@@ -126,17 +125,17 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
         kept = Path(folder) / "pose_heads" / _digest(backbone.pose_head, chunks)
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
-            said = []
+            features_of_head = []
             for path in chunks:
                 maps, squares = _columns([path], "maps", "squares").values()
-                said += map(backbone.pose_head.features, maps.split(AT_ONCE), squares.split(AT_ONCE))
-            _save({"features": torch.cat(said)}, kept)
+                features_of_head += map(backbone.pose_head.features, maps.split(BATCH_SIZE), squares.split(BATCH_SIZE))
+            _save({"features": torch.cat(features_of_head)}, kept)
         features.append(load_file(kept)["features"])
     return {"features": torch.cat(features, dim=1), "poses": bank["poses"]}
 
 
 def _columns(chunks, *names):
-    """Of some chunks, in float32."""
+    """Columns of some chunks, in float32."""
     loaded = [load_file(path) for path in chunks]
     return {name: torch.cat([chunk[name] for chunk in loaded]).float() for name in names}
 
@@ -154,10 +153,10 @@ def _save(tensors, path):
 
 
 class ImageBankRows(torch.utils.data.Dataset):
-    """The `maps`, `squares` and `poses` of a bank for the training of the pose head: a picture, its mirror image, ...
+    """The `maps`, `squares` and `poses` of a bank, to train the pose head: an image, its mirror image, ...
 
     Raises:
-        FileNotFoundError: the folder holds no chunk.
+        FileNotFoundError: the folder has no chunks.
     """
 
     def __init__(self, folder: str | Path):
@@ -179,9 +178,9 @@ def bank_chunks(folder: str | Path) -> list[Path]:
     """The files of a bank, in order.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there are none.
     """
     chunks = sorted(Path(folder).glob("*.safetensors"))
     if not chunks:
-        raise FileNotFoundError(f"{folder} holds no pictures; run build_image_bank first.")
+        raise FileNotFoundError(f"{folder} has no images; run build_image_bank first.")
     return chunks

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Muon for the linear layers within a model, AdamW for the rest, as one optimiser (kellerjordan.github.io/posts/muon).
 
-Muon with the scaling of Liu et al. 2025 (https://arxiv.org/abs/2502.16982), which makes one learning rate fit both,
-learnt to read prompts several times faster than AdamW alone: after 14,000 rows of text-to-pose 66 % of the stated
-codes instead of 41 %. [`MuonByArgument`] gives it to a trainer of transformers.
+With the scaling of Liu et al. 2025 (https://arxiv.org/abs/2502.16982), one learning rate fits both. Models learnt to
+read prompts several times faster than with AdamW alone: after 14,000 rows of text-to-pose, 66 % of the stated codes
+instead of 41 %. [`MuonByArgument`] adds it to a transformers trainer.
 """
 
 import torch
@@ -11,10 +11,10 @@ from torch import nn
 
 
 def muon_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Every parameter that is trained, in groups for [`MuonWithAdamW`]; vectors are not decayed.
+    """All trainable parameters in groups for [`MuonWithAdamW`]; vectors have no weight decay.
 
-    Muon gets the matrices of the linear layers but the output layer; embeddings, convolutions, norms and biases are
-    AdamW's.
+    Muon gets the matrices of the linear layers except the output layer; AdamW gets embeddings, convolutions, norms and
+    biases.
     """
     head = getattr(model, "get_output_embeddings", lambda: None)()
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear) and m is not head}
@@ -33,11 +33,11 @@ class MuonWithAdamW(torch.optim.Optimizer):
     Muon on the groups with `"muon": True`, AdamW on the others; schedulers and checkpoints see one optimiser.
 
     Args:
-        params: parameters or groups of them, as of every optimiser. Muon's must be matrices, and whole ones: it cannot
-            serve parameters that are sharded over processes.
+        params: parameters or parameter groups, as for every optimiser. Muon's must be whole matrices, not sharded over
+            processes.
         lr: peak learning rate of both.
-        betas: of AdamW.
-        weight_decay: of groups that do not say their own.
+        betas: betas of AdamW.
+        weight_decay: for groups without their own.
     """
 
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.01):
@@ -52,7 +52,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._split()
 
     def _split(self):
-        """Both optimisers work on the very groups and states of this one."""
+        """Both optimisers share the groups and states of this one."""
         muon = [group for group in self.param_groups if group["muon"]]
         adamw = [group for group in self.param_groups if not group["muon"]]
         self._parts = [torch.optim.Muon(muon, adjust_lr_fn="match_rms_adamw")] if muon else []
@@ -73,14 +73,14 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
 
 class MuonByArgument:
-    """To be put before a `transformers.Trainer` in the bases of a class whose arguments have `use_muon`."""
+    """Mixin; put it before a `transformers.Trainer` in the bases of a class whose arguments have `use_muon`."""
 
     def create_optimizer(self, model=None):
         if self.optimizer is None and self.args.use_muon:
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
                 raise ValueError(
-                    "Muon needs whole matrices, and FSDP and DeepSpeed split them; leave out use_muon, or train with "
-                    "all of the model on every GPU (DDP)."
+                    "Muon needs whole matrices, but FSDP and DeepSpeed shard them; leave out use_muon, or train with "
+                    "the whole model on every GPU (DDP)."
                 )
             groups = muon_groups(self.model if model is None else model, self.args.weight_decay)
             if rate := getattr(self.args, "table_learning_rate", None):

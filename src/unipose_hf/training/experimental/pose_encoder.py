@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of the pose encoder's second branch, which tells the pose of rendered people, on `transformers.Trainer`.
+"""Trains the pose encoder's pose head on rendered people, with `transformers.Trainer`.
 
-The network itself stays as published: it has seen photographs, which renders are not. What its first stages make of a
-picture, which costs most, is therefore worked out once (`image_bank`). The branch begins as a copy of the network's
-last stages. Trained whole on renders it sees these far better and photographs less surely; [`blend`] goes most of the
-way (Wortsman et al., "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903).
+The network itself stays as published, because it was trained on photographs, not on renders. The outputs of its first
+stages, which cost the most, are therefore computed once (`image_bank`). The head starts as a copy of the network's
+last stages. Fully trained on renders it is far better on these, but less reliable on photographs; [`blend`] therefore
+only goes most of the way (Wortsman et al., "Robust fine-tuning of zero-shot models",
+https://arxiv.org/abs/2109.01903).
 """
 
 from dataclasses import dataclass, field
@@ -20,72 +21,81 @@ from unipose_hf.evaluation.metrics.pose_errors import mpjpe, pa_mpjpe
 from unipose_hf.modeling.blazepose_unipose import BlazePoseBackbone, BlazePoseConfig, PoseHead
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, rotation_6d_to_matrix
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
-from unipose_hf.training.experimental.own_loss import OwnLoss
+from unipose_hf.training.experimental.custom_loss import CustomLoss
 from unipose_hf.training.resuming import SafeCheckpoints
 
-BLOCKS_BEFORE = 2  # more than the landmarks' head has, on the whole 8x8 maps
-CALIBRATION = 512  # pictures from which the means of normalisation are taken
-RESTING = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # rows of a rotation by nothing
+BLOCKS_BEFORE = 2  # additional blocks, on the full 8x8 maps
+CALIBRATION = 512  # images for the statistics of batch normalisation
+IDENTITY_6D = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)  # first two rows of the identity
 
 
 @dataclass
 class PoseEncoderTrainingArguments(TrainingArguments):
-    """Arguments of [`PoseEncoderTrainer`]: those of `transformers.TrainingArguments`, with what served here."""
+    """Arguments of [`PoseEncoderTrainer`]: those of `transformers.TrainingArguments`, with defaults that worked well
+    here."""
 
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
-    per_device_train_batch_size: int = field(default=128, metadata={"help": "Pictures in a batch of one process."})
-    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Pictures in a batch of evaluation."})
-    num_train_epochs: float = field(default=32, metadata={"help": "Rounds over the pictures."})
-    weight_decay: float = field(default=0.05, metadata={"help": "Of AdamW."})
-    max_grad_norm: float = field(default=5.0, metadata={"help": "Gradients are cut to this."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Steps (or share, below 1) of the linear warm-up."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Schedule of the learning rate."})
-    joint_weight: float = field(default=5.0, metadata={"help": "For each metre of joints, told and by rotations."})
-    rotation_weight: float = field(default=3.0, metadata={"help": "For the mean squared entry of rotations."})
-    head_only: bool = field(default=False, metadata={"help": "Leave the copied stages as published."})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "Images per batch and device."})
+    per_device_eval_batch_size: int = field(default=256, metadata={"help": "Images per evaluation batch and device."})
+    num_train_epochs: float = field(default=32, metadata={"help": "Epochs over the images."})
+    weight_decay: float = field(default=0.05, metadata={"help": "Weight decay of AdamW."})
+    max_grad_norm: float = field(default=5.0, metadata={"help": "Maximum norm of gradients."})
+    warmup_steps: float = field(
+        default=0.1, metadata={"help": "Steps of linear warm-up; below 1, a share of all steps."}
+    )
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
+    joint_weight: float = field(
+        default=5.0, metadata={"help": "Loss weight per metre of joint error, direct and by rotations."}
+    )
+    rotation_weight: float = field(
+        default=3.0, metadata={"help": "Loss weight of the mean squared error of rotations."}
+    )
+    head_only: bool = field(default=False, metadata={"help": "Keep the copied stages frozen."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to save: no, steps or epoch."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
-    logging_steps: float = field(default=100, metadata={"help": "Steps between two lines of the log."})
-    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Such a loss stops the run."})
+    logging_steps: float = field(default=100, metadata={"help": "Steps between two log entries."})
+    logging_nan_inf_filter: bool = field(
+        default=False, metadata={"help": "Off: a loss that is not finite stops the run."}
+    )
     dataloader_pin_memory: bool = field(default=False, metadata={"help": "Batches are small."})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Batches hold what the trainer needs."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Batches only hold what the trainer needs."})
 
 
 def with_pose_head(backbone: BlazePoseBackbone) -> BlazePoseBackbone:
-    """A copy of a backbone that has no pose head, with one that begins as a copy of what tells the landmarks."""
+    """A copy of a backbone without a pose head, with a pose head initialised from the landmark branch."""
     settings = backbone.config.to_dict() | {"hidden_size": None}
     config = BlazePoseConfig(**settings | {"pose_head_depths": [BLOCKS_BEFORE, *backbone.config.head_depths]})
     new = BlazePoseBackbone(config)
     new.landmarker.load_state_dict(backbone.landmarker.state_dict())
     head, trained = new.pose_head, backbone.landmarker
     copied = [*trained.blocks[trained.num_shared :], *trained.neck, *trained.head]
-    for layer, its in zip((*head.stages, *head.neck, *head.blocks[BLOCKS_BEFORE:]), copied, strict=True):
-        layer.load_state_dict(its.state_dict())
-    for block in head.blocks[:BLOCKS_BEFORE]:  # these begin by changing nothing
+    for layer, source in zip((*head.stages, *head.neck, *head.blocks[BLOCKS_BEFORE:]), copied, strict=True):
+        layer.load_state_dict(source.state_dict())
+    for block in head.blocks[:BLOCKS_BEFORE]:  # these start as the identity
         nn.init.zeros_(block.pointwise.weight)
         nn.init.zeros_(block.pointwise.bias)
     pose = head.pose
     nn.init.normal_(pose.weight, std=0.1 / pose.weight[0].numel() ** 0.5)
     nn.init.zeros_(pose.bias)
     with torch.no_grad():
-        pose.bias[-22 * 6 :] = pose.bias.new_tensor(RESTING).repeat(22)
+        pose.bias[-22 * 6 :] = pose.bias.new_tensor(IDENTITY_6D).repeat(22)
     return new
 
 
 @torch.no_grad()
 def blend(head: PoseHead, other: PoseHead, share: float) -> None:
-    """Moves the weights of a head by `share` of the way to those of another that was trained from it."""
+    """Moves the weights of a head by `share` of the way towards those of another head that was trained from it."""
     for weights, others in zip(head.parameters(), other.parameters(), strict=True):
         weights.lerp_(others, share)
 
 
 @torch.no_grad()
 def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None:
-    """Takes batch normalisation, which published weights have folded in, out of the convolutions of a head again.
+    """Separates batch normalisation, which the published weights have folded in, from the convolutions of a head.
 
-    Without it they can hardly be trained: some are 0.005 in size and some 30. The head goes on computing what it did
-    as far as its means over all pictures are those over these maps `(n, C, s, s)` of squares `(n, 4)`. Convolutions
-    that are not trained stay as they are.
+    Without it they are hard to train: some weights are about 0.005, others 30. The head computes the same as before,
+    as far as the statistics of these maps `(n, C, s, s)` of squares `(n, 4)` represent all images. Frozen convolutions
+    do not change.
     """
     moments = {}
 
@@ -115,7 +125,7 @@ def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None
                 norm.running_mean.copy_((mean - conv.bias) / size)
                 norm.weight.copy_((norm.running_var + norm.eps).sqrt() * size)
                 conv.weight /= size[:, None, None, None]
-            else:  # a block that begins by changing nothing
+            else:  # a block that starts as the identity
                 conv.reset_parameters()
                 nn.init.zeros_(norm.weight)
             conv.bias = None
@@ -131,24 +141,24 @@ def fold(head: PoseHead) -> None:
                 setattr(parent, name, fuse_conv_bn_eval(*child.eval()))
 
 
-class PoseEncoderTrainer(OwnLoss, SafeCheckpoints, Trainer):
+class PoseEncoderTrainer(CustomLoss, SafeCheckpoints, Trainer):
     """
-    Trains the pose head of a [`BlazePoseBackbone`] and nothing else of it. The head is [`normalise`]d meanwhile;
-    [`fold`] it when all is done.
+    Trains only the pose head of a [`BlazePoseBackbone`]. The head is [`normalise`]d during training; [`fold`] it
+    afterwards.
 
-    The loss is on joints as told, on joints by the rotations told, and on these rotations; evaluation gives MPJPE and
-    PA-MPJPE in mm of the joints as told.
+    The loss is on the predicted joints, on the joints of the predicted rotations, and on these rotations; evaluation
+    reports MPJPE and PA-MPJPE in mm of the predicted joints.
 
     Args:
-        backbone: with a pose head, see [`with_pose_head`].
+        backbone: a backbone with a pose head, see [`with_pose_head`].
         args: [`PoseEncoderTrainingArguments`].
-        train_dataset, eval_dataset: rows of `maps`, `squares` and `poses`, as `image_bank` has them.
+        train_dataset, eval_dataset: rows of `maps`, `squares` and `poses`, as in `image_bank`.
         kwargs: further arguments of `transformers.Trainer`.
 
     Raises:
         FloatingPointError: a loss is not finite.
-        OSError: a checkpoint cannot be written; the ones before stay as they are.
-        ValueError: options of another loss are given.
+        OSError: a checkpoint cannot be written; earlier ones are kept.
+        ValueError: options for another loss are given.
     """
 
     loss_is_scaled_for_ga = False  # a mean over each batch
@@ -176,11 +186,11 @@ class PoseEncoderTrainer(OwnLoss, SafeCheckpoints, Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         true = axis_angle_to_matrix(inputs["poses"])
         target = self._joints(true)
-        maps = inputs["maps"].float().contiguous(memory_format=torch.channels_last)  # faster on processors
+        maps = inputs["maps"].float().contiguous(memory_format=torch.channels_last)  # faster on a CPU
         joints, rows = model(maps, inputs["squares"])
         rotations = rotation_6d_to_matrix(rows.flatten(2))
-        off = _distance(joints, target) + _distance(self._joints(rotations), target)
-        loss = self.args.joint_weight * off + self.args.rotation_weight * (rotations - true).square().mean()
+        error = _distance(joints, target) + _distance(self._joints(rotations), target)
+        loss = self.args.joint_weight * error + self.args.rotation_weight * (rotations - true).square().mean()
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"The loss of step {self.state.global_step + 1} is not finite; resume from the last checkpoint with a "

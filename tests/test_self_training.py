@@ -8,8 +8,8 @@ from tiny_training import arguments, some_samples
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.open_poses import load_open_poses
-from unipose_hf.training.experimental import own_texts as module
-from unipose_hf.training.experimental.own_texts import FALSE, own_texts, sentence_values
+from unipose_hf.training.experimental import self_training as module
+from unipose_hf.training.experimental.self_training import FALSE_PENALTY, sample_texts, sentence_rewards
 from unipose_hf.training.trainer import UniPoseTrainer
 
 POSES = load_open_poses("test").axis_angle[::60]  # (8, 22, 3)
@@ -27,12 +27,12 @@ def test_true_sentences_are_worth_more_than_those_of_other_poses(task):
     else:
         poses = torch.stack((POSES, POSES.roll(3, 0)), 1)
         texts = instruct_pairs(*poses.unbind(1), seed=1)
-    own, true, codes = sentence_values(sentences_of(texts), poses)
+    own, true, codes = sentence_rewards(sentences_of(texts), poses)
     assert true == codes > 20
     assert [len(row) for row in own] == [len(row) for row in sentences_of(texts)]
     # what others do too is worth little, and a turn, which is not measured, nothing
-    assert all(-FALSE <= value for row in own for value in row) and sum(map(sum, own)) > 0.4 * codes
-    others, true, codes = sentence_values(sentences_of(texts), poses.roll(4, 0))
+    assert all(-FALSE_PENALTY <= value for row in own for value in row) and sum(map(sum, own)) > 0.4 * codes
+    others, true, codes = sentence_rewards(sentences_of(texts), poses.roll(4, 0))
     assert true < 0.5 * codes and sum(map(sum, others)) < 0
 
 
@@ -40,10 +40,10 @@ def test_a_sentence_is_worth_what_it_adds():
     (caption,) = caption_poses(POSES[:1], seed=1)
     first, *_ = sentences_of([caption])[0]
     texts = [[first, first, "The sky is green."], [first], []]
-    values, true, codes = sentence_values(texts, POSES[:3, None])
-    assert values[0][0] > values[0][1] and values[0][1:] == pytest.approx([-FALSE, -FALSE])
+    values, true, codes = sentence_rewards(texts, POSES[:3, None])
+    assert values[0][0] > values[0][1] and values[0][1:] == pytest.approx([-FALSE_PENALTY, -FALSE_PENALTY])
     assert len(values[1]) == 1 and values[2] == [] and 0 < true < codes
-    assert sentence_values([[], []], POSES[:2, None]) == ([[], []], 0.0, 0.0)
+    assert sentence_rewards([[], []], POSES[:2, None]) == ([[], []], 0.0, 0.0)
 
 
 def test_tokens_are_worth_what_their_sentences_are(monkeypatch):
@@ -60,10 +60,10 @@ def test_tokens_are_worth_what_their_sentences_are(monkeypatch):
         return torch.cat((input_ids, written), 1)
 
     monkeypatch.setattr(model, "generate", generate)
-    monkeypatch.setattr(module, "sentence_values", lambda sentences, poses: ([[3.0, 1.0], [-1.0]], 2.0, 4.0))
+    monkeypatch.setattr(module, "sentence_rewards", lambda sentences, poses: ([[3.0, 1.0], [-1.0]], 2.0, 4.0))
     answered = torch.tensor([[0, 0, 1, 1, 0], [1, 1, 0, 0, 0]]).bool()  # the logits before each answer's tokens
     batch = {"input_ids": prompts, "attention_mask": torch.ones_like(prompts)}
-    texts = own_texts(model.train(), processor, batch, answered, POSES[:2, None])
+    texts = sample_texts(model.train(), processor, batch, answered, POSES[:2, None])
     assert model.training and seen["do_sample"]
     assert seen["input_ids"].tolist() == [[5, 6, 7], [0, 0, 8]] and seen["mask"].tolist() == [[1, 1, 1], [0, 0, 1]]
     assert (texts.true, texts.codes) == (0.5, 2.0)
@@ -90,13 +90,13 @@ def test_what_is_rewarded_becomes_likelier(tmp_path, monkeypatch):
         shares.append(sum(good) / len(good))
         return [[2.0 if fine else -1.0] * len(said) for fine, said in zip(good, sentences, strict=True)], 1.0, 2.0
 
-    monkeypatch.setattr(module, "sentence_values", values)
+    monkeypatch.setattr(module, "sentence_rewards", values)
     settings = dict(max_steps=20, per_device_train_batch_size=16, truth_loss_weight=20.0, save_strategy="no")
     samples = some_samples(model, count=320, block=16, shares={"pose-to-text": 1})
     trainer = UniPoseTrainer(model, arguments(tmp_path, **settings), samples, processor)
     trainer.train()
     logged = trainer.state.log_history[0]
-    assert logged["pose-to-text/own_true"] == 0.5 and "pose-to-text/own_codes" in logged
+    assert logged["pose-to-text/true_codes"] == 0.5 and "pose-to-text/stated_codes" in logged
     assert sum(shares[-5:]) / 5 > sum(shares[:5]) / 5 + 0.3
 
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_written_is_not_made_likelier_by_bad_texts(tmp_path, monk
     worth = iter(range(-100, 0))
     monkeypatch.setattr(
         module,
-        "sentence_values",
+        "sentence_rewards",
         lambda sentences, _: ([[float(next(worth)) for _ in said] for said in sentences], 0, 1),
     )
     samples = some_samples(model, count=4, block=4, shares={"pose-to-text": 1})
