@@ -4,7 +4,8 @@
     python examples/finish_plain.py runs/plain/last --logs runs/plain/learn runs/plain/last \\
         --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
 
-`--prompts` is a folder with `run.py`, which puts prompts to a model and judges its answers by measured facts.
+`--prompts` is a folder with `run.py`, which puts prompts to a model and judges its answers by measured facts;
+`--language` one with captured poses that people described, of which one in ten was kept back.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from finish_tiny import publish
 
+from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
 from unipose_hf.evaluation.reporting.card import write_card
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
@@ -47,12 +49,14 @@ def judged(model: Path, prompts: Path) -> dict:
     return figures | {"kept_limbs_turned_degrees": round(sum(turns) / len(turns), 1)}
 
 
-def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, count: int | None) -> None:
+def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language: Path, count: int | None) -> None:
     publish(run, logs, output_dir, CURVES)
     model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
     processor = UniPoseProcessor.from_pretrained(output_dir)
     figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
-    write_card(CARD, figures | {"plain-english": judged(output_dir, prompts)}, output_dir)
+    figures["plain-english"] = judged(output_dir, prompts)
+    figures["described"] = evaluate_described_prompts(model, processor, language)
+    write_card(CARD, figures, output_dir)
     print(f"The model is in {output_dir}.")
 
 
@@ -62,5 +66,6 @@ if __name__ == "__main__":
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of the stages, for the loss curves")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--prompts", type=Path, default=Path("../shared/plain_english"))
+    parser.add_argument("--language", type=Path, default=Path("../shared/language"), help="with described poses")
     parser.add_argument("--count", type=int, help="held-out poses; all by default")
     main(**vars(parser.parse_args()))

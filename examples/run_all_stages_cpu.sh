@@ -15,7 +15,7 @@ scaled() { python -c "import sys; print(max(2, round(float(sys.argv[1]) * $SCALE
 COUNT=$([ "$SCALE" = 1 ] && echo "" || echo "--count 8")
 
 # What teaches a small model most: Muon, losses on whole poses, steps of one task (the open samples come in such).
-TINY="--use_lora false --use_muon true --use_cpu true --gradient_checkpointing false --report_to none --disable_tqdm true
+TINY="--use_lora false --use_muon true --use_cpu true --bf16 false --gradient_checkpointing false --report_to none --disable_tqdm true
       --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 50 --save_steps 250
       --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2"
 stage() { # number of the script, output folder, further arguments

@@ -20,7 +20,7 @@ COUNT=$([ "$SCALE" = 1 ] && echo "" || echo "--count 8")
 TEXTS=() && POSES=()
 [ ! -d "$OPEN_DATA/language" ] || { TEXTS=(--language_data "$OPEN_DATA/language") && POSES=(--open_data "$OPEN_DATA"); }
 
-LEARN=(--use_lora false --use_muon true --use_cpu true --gradient_checkpointing false --report_to none
+LEARN=(--use_lora false --use_muon true --use_cpu true --bf16 false --gradient_checkpointing false --report_to none
     --disable_tqdm true --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 25 --save_steps 100
     --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2
     --given_share 0.3 --templates 0.1 --plain 0.8 --per_device_train_batch_size 64 --image_bank "$RUN/images")
@@ -37,4 +37,4 @@ stage learn --model "$RUN/new_model" --max_steps "$(scaled 4000)" --learning_rat
 stage last --model "$RUN/learn" --max_steps "$(scaled 1000)" --learning_rate 1.5e-3 --table_learning_rate 4e-3 \
     --warmup_steps 0 --lr_scheduler_type linear --seed 12
 [ ! -d "$OPEN_DATA/plain_english" ] || python "$HERE/finish_plain.py" "$RUN/last" --logs "$RUN/learn" "$RUN/last" \
-    --output_dir "$RUN/unipose-plain" --prompts "$OPEN_DATA/plain_english" $COUNT
+    --output_dir "$RUN/unipose-plain" --prompts "$OPEN_DATA/plain_english" --language "$OPEN_DATA/language" $COUNT

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The language bank: angles and poses, words and sides, arms that reach, edits and samples composed from it."""
 
+import json
 import random
 import re
+from pathlib import Path
 
 import pytest
 import roma
@@ -18,11 +20,12 @@ from unipose_hf.data.language import (
     angles_to_axis_angle,
     axis_angle_to_angles,
     load_language_bank,
+    pack,
     set_angles,
 )
 from unipose_hf.data.language.angles import angle_vector, mirror_angles
 from unipose_hf.data.language.bank import read_rows
-from unipose_hf.data.language.composer import Composer, swap_sides, typing_noise
+from unipose_hf.data.language.composer import Composer, left_handed, swap_sides, typing_noise
 from unipose_hf.data.language.edits import edited_angles, fits
 from unipose_hf.data.language.reach import solve_reach
 from unipose_hf.data.open_poses import load_open_poses
@@ -213,3 +216,42 @@ def test_slips_of_the_fingers_leave_sides_alone():
             "left",
             "right",
         ]
+
+
+def test_prompts_that_name_no_side_are_right_handed(composer):
+    prompts = composer.prompts(200, seed=3)
+    sided = torch.tensor([swap_sides(text) != text for text in prompts.texts])
+    left = left_handed(prompts.poses[:, 0])
+    assert not left[~sided].any()
+    assert 0.2 < left[sided].float().mean() < 0.8
+    throwing = torch.tensor(named_pose("throwing a dart").axis_angle)
+    hands = torch.stack([throwing, mirror_pose(throwing)])
+    assert left_handed(hands).tolist() == [False, True]
+
+
+def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):
+    part, pose = read_rows("parts.jsonl")[0], read_rows("named.jsonl")[0]
+    rows = [
+        {"name": pose["name"], "aliases": [pose["aliases"][0].upper()], "texts": ["words that nobody wrote before"]},
+        {"name": "a pose of no name", "aliases": [], "texts": ["so be it"], "pose": {}},
+        {"part": part["part"], "phrases": [part["phrases"][0], "a phrase of its own"], "commands": []},
+        {"kind": "mirror", "commands": ["as in a looking glass"]},
+    ]
+    more = tmp_path / "more.jsonl"
+    more.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.setattr(pack, "FOLDER", tmp_path)
+    pack.merge([str(more)])
+    merged = {
+        name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("named", "parts", "edits")
+    }
+    assert merged["named"][0] == pose | {"texts": [*pose["texts"], "words that nobody wrote before"]}
+    assert merged["named"][-1]["name"] == "a pose of no name"
+    assert merged["parts"][0] == part | {"phrases": [*part["phrases"], "a phrase of its own"]}
+    assert sum("as in a looking glass" in row["commands"] for row in merged["edits"]) == 1
+
+
+def test_the_docs_count_the_bank_as_it_is(bank):
+    page = (Path(__file__).parents[1] / "docs/poses_and_words.md").read_text(encoding="utf-8")
+    assert f"{len(bank.named)} whole-body poses" in page and f"{len(bank.parts)} states of limbs" in page
+    assert f"{len(read_rows('edits.jsonl'))} edits" in page

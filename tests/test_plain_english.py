@@ -107,9 +107,14 @@ def test_more_steps_decide_the_surest_codes_first(parts, decoding):
     assert (steps.probabilities[0, others] - one.probabilities[0, others]).abs().max() > 1e-4
     if decoding == "argmax":
         assert torch.equal(steps.codes, model.generate_pose(**inputs, decoding=decoding, steps=8).codes)
-    for wrong, told in (({"steps": 0}, "decoded in 1 to"), ({"steps": 2, "num_return_sequences": 2}, "one step")):
-        with pytest.raises(ValueError, match=told):
-            model.generate_pose(**inputs, decoding="sample", **wrong)
+    with pytest.raises(ValueError, match="decoded in 1 to"):
+        model.generate_pose(**inputs, decoding="sample", steps=0)
+    three = model.generate_pose(**inputs, decoding="sample", steps=4, num_return_sequences=3)
+    assert len(three.rotations) == len(three.scores) == 3 and len({tuple(row) for row in three.codes.tolist()}) == 3
+    cold = model.generate_pose(**inputs, decoding="sample", temperature=1e-5, steps=4, num_return_sequences=2)
+    assert torch.equal(cold.codes[0], cold.codes[1])
+    likeliest = model.generate_pose(**inputs, decoding="argmax", temperature=1e-5, steps=4)
+    assert torch.equal(cold.codes[0], likeliest.codes[0])
 
 
 def test_a_new_vocabulary_keeps_what_known_words_have_learnt():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README tells the truth: its Python runs, its commands exist, its figures are those of the bundled card."""
+"""README and docs/ tell the truth: their Python runs, their commands exist, figures are the measured ones."""
 
 import json
 import re
@@ -15,25 +15,31 @@ from unipose_hf.cli import app
 from unipose_hf.evaluation.reporting.card import figures_table
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+DOCS = ROOT / "docs"
+PAGES = {file: file.read_text(encoding="utf-8") for file in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))}
+README = PAGES[ROOT / "README.md"]
+SNIPPETS = [
+    pytest.param(snippet, id=f"{file.stem}-{number}")
+    for file, text in PAGES.items()
+    for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.S))
+]
 CARD = (BUNDLED_CHECKPOINT / "README.md").read_text(encoding="utf-8")
 
 
 def run(snippet, folder, monkeypatch):
     monkeypatch.chdir(folder)
     names = {}
-    exec(compile(snippet, "README.md", "exec"), names)
+    exec(compile(snippet, "snippet", "exec"), names)
     return names
 
 
 def test_there_are_snippets():
-    assert len(SNIPPETS) >= 4
+    assert len(SNIPPETS) >= 8
 
 
 def test_the_command_lines_run_in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [block] = re.findall(r"## Command line\n.*?```bash\n(.*?)```", README, re.S)
+    [block] = re.findall(r"```bash\n(.*?)```", PAGES[DOCS / "command_line.md"], re.S)
     for line in block.splitlines():
         command, *arguments = shlex.split(line, comments=True)
         result = CliRunner().invoke(app, arguments)
@@ -42,13 +48,13 @@ def test_the_command_lines_run_in_an_empty_folder(tmp_path, monkeypatch):
         assert (tmp_path / name).is_file(), name
 
 
-@pytest.mark.parametrize("number", range(len(SNIPPETS)))
-def test_snippets_run(number, tmp_path, monkeypatch):
-    assert run(SNIPPETS[number], tmp_path, monkeypatch)
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_snippets_run(snippet, tmp_path, monkeypatch):
+    assert run(snippet, tmp_path, monkeypatch)
 
 
 def test_first_snippet_prints_what_the_readme_says(tmp_path, monkeypatch, capsys):
-    run(SNIPPETS[0], tmp_path, monkeypatch)
+    run(SNIPPETS[0].values[0], tmp_path, monkeypatch)
     assert (tmp_path / "pose.glb").stat().st_size > 100_000
     printed = capsys.readouterr().out.strip().splitlines()[-1]
     [quoted] = re.findall(r"it prints\n\n> (.*?)\n", README)
@@ -63,14 +69,21 @@ def test_the_card_snippet_runs(tmp_path, monkeypatch):
 
 def test_figures_are_the_measured_ones():
     table = figures_table(json.loads((BUNDLED_CHECKPOINT / "figures.json").read_text()))
-    assert table in README and table in CARD
+    assert table in PAGES[DOCS / "evaluation.md"] and table in CARD
+    [chosen] = re.findall(r"reach:\n\n(.*?)\n\n", README, re.S)
+    assert len(chosen.splitlines()) > 2 and set(chosen.splitlines()) <= set(table.splitlines())
 
 
-def test_files_and_commands_that_the_readme_names_exist():
-    for link in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
-        assert (ROOT / link).is_file(), link
-    commands = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
-    told = set(re.findall(r"^unipose ([a-z-]+)", README, re.M)) | set(re.findall(r"`unipose ([a-z-]+)", README))
-    assert len(told) > 8 and told <= commands, told - commands
-    for path in re.findall(r"`((?:examples|src)/[\w/.-]+)`", README):
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.stem)
+def test_files_that_a_page_names_exist(file):
+    for link in re.findall(r"\]\(((?!http|#)[^)#]+)", PAGES[file]):
+        assert (file.parent / link).is_file(), link
+    for path in re.findall(r"`((?:examples|src|docs|tests)/[\w/.-]+)`", PAGES[file]):
         assert (ROOT / path).exists(), path
+
+
+def test_commands_that_the_pages_name_exist():
+    commands = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    text = "\n".join(PAGES.values())
+    named = set(re.findall(r"^unipose ([a-z-]+)", text, re.M)) | set(re.findall(r"`unipose ([a-z-]+)", text))
+    assert len(named) > 8 and named <= commands, named - commands

@@ -512,11 +512,16 @@ class UniPoseGenerationMixin(GenerationMixin):
             hidden_states = self.model(input_ids=torch.cat([prompt, answers], 1), **model_inputs).last_hidden_state
             return (self.project_to_codes(hidden_states[:, -num_codes:]).float() / temperature).softmax(-1)
 
-        if steps > 1 and num_return_sequences > 1:
-            raise ValueError(
-                "num_return_sequences above 1 samples in one step; leave out steps, or repeat the prompt."
-            )
         probabilities = predicted(queries)  # (batch, num_codes, codebook_size)
+        if steps > 1 and num_return_sequences > 1:  # from the second pass on, the answers to one prompt differ
+            batch = len(input_ids)
+            queries, prompt, probabilities = (
+                rows.repeat_interleave(num_return_sequences, 0) for rows in (queries, prompt, probabilities)
+            )
+            for name, value in model_inputs.items():
+                if isinstance(value, torch.Tensor):  # as many pictures or poses for each prompt
+                    rows = value.unflatten(0, (batch, -1)).repeat_interleave(num_return_sequences, 0)
+                    model_inputs[name] = rows.flatten(0, 1)
         tokenizer = self.model.pose_tokenizer
         decided = torch.zeros_like(queries, dtype=torch.bool)
         for step in range(1, steps):
@@ -526,7 +531,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             decided = torch.zeros_like(decided).scatter(1, surest, True)
             queries = torch.where(decided, codes + self.config.pose_code_offset, queries)
             probabilities = torch.where(decided[..., None], probabilities, predicted(queries))
-        if num_return_sequences > 1:
+        if num_return_sequences > len(probabilities) // len(input_ids):
             draws = torch.multinomial(probabilities.flatten(0, 1), num_return_sequences, replacement=True)
             codes = draws.unflatten(0, (-1, num_codes)).transpose(1, 2).flatten(0, 1)  # (rows, num_codes)
         else:
@@ -536,7 +541,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             decoded = tokenizer.decode_expected(probabilities, return_dict=True)
         else:
             decoded = tokenizer.decode(codes, return_dict=True)
-        chosen = probabilities.repeat_interleave(num_return_sequences, 0).gather(-1, codes.unsqueeze(-1))
+        chosen = probabilities.repeat_interleave(len(codes) // len(probabilities), 0).gather(-1, codes.unsqueeze(-1))
         return UniPosePoseOutput(
             rotations=decoded.rotations,
             codes=codes,

@@ -2,9 +2,11 @@
 """Scores whether a pose does what a text says, by checking the codes that the text states."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 
 from unipose_hf.captions.describe import pose_geometry
 from unipose_hf.captions.instruct import TURN_CODE, turn_categories
@@ -27,7 +29,9 @@ class TextTruth(NamedTuple):
     clauses: torch.Tensor
 
 
-def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
+def codes_satisfied(
+    stated: Sequence[Sequence[tuple[str, str]]], joints: ArrayLike, rotations: ArrayLike | None = None
+) -> torch.Tensor:
     """The share of the codes stated by a caption that hold for a pose.
 
     Args:
@@ -47,7 +51,13 @@ def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
 
 
 def paircodes_satisfied(
-    stated, joints_a, joints_b, rotations_a=None, rotations_b=None, *, rotation_change=None
+    stated: Sequence[Sequence[tuple[str, str]]],
+    joints_a: ArrayLike,
+    joints_b: ArrayLike,
+    rotations_a: ArrayLike | None = None,
+    rotations_b: ArrayLike | None = None,
+    *,
+    rotation_change: ArrayLike | None = None,
 ) -> torch.Tensor:
     """The share of a text's statements that hold: changes between two poses, and goals for the second.
 
@@ -78,7 +88,7 @@ def paircodes_satisfied(
     return held / measured
 
 
-def codes_true(texts, poses) -> TextTruth:
+def codes_true(texts: Sequence[str], poses: ArrayLike) -> TextTruth:
     """How much of what captions state is true of poses, with the captions parsed by `read_caption`.
 
     As in `codes_satisfied`, a code holds if the pose, measured without noise, is in exactly its category. For an
@@ -96,7 +106,9 @@ def codes_true(texts, poses) -> TextTruth:
     return _tally(readings, _verdicts(_codes_of(readings), codes, _POSE_CODES, len(POSECODES)))
 
 
-def paircodes_true(texts, poses_a, poses_b, *, rotation_change=None) -> TextTruth:
+def paircodes_true(
+    texts: Sequence[str], poses_a: ArrayLike, poses_b: ArrayLike, *, rotation_change: ArrayLike | None = None
+) -> TextTruth:
     """How much of what instructions state is true of pairs of poses: `codes_true` with `read_instruction`.
 
     If a limb is named ("raise the left arm"), its parts only need to move in the same direction, and one of them as

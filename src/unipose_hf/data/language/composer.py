@@ -2,10 +2,12 @@
 """Endless samples from the language bank: descriptions and edits in plain English, with matching poses.
 
 A description is about a named pose, about one to four states that do not share joints, or about a captured pose with a
-written description; an edit sets some angles of a source pose and keeps the others. Half of all samples are mirrored,
-in words and pose.
+written description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored,
+in words and pose. A prompt that names no side is right-handed: if "throwing a ball" were left-handed half of the time,
+a model would learn to answer with the mean of both.
 """
 
+import functools
 import json
 import random
 import re
@@ -13,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 from torch import Tensor
 
-from unipose_hf.body import MIRROR, mirror_pose
+from unipose_hf.body import JOINT_NAMES, MIRROR, forward_kinematics, load_body, mirror_pose
 from unipose_hf.data.instructions import draw
 
 from .angles import (
@@ -127,6 +130,20 @@ def swap_sides(text: str) -> str:
     )
 
 
+def left_handed(poses: Tensor) -> Tensor:
+    """Which poses `(rows, 22, 3)` do with the left hand what most people do with the right, `(rows,)`.
+
+    The busier hand is the one further from where it hangs; where both are alike, the leg ahead should be the left one.
+    """
+    joints, turns = forward_kinematics(roma.rotvec_to_rotmat(poses), _rest_joints())
+    arms = (joints[:, _WRISTS] - joints[:, _SHOULDERS]) @ turns[:, _CHEST]  # (rows, 2, 3), seen from the trunk
+    busy = (arms - arms.new_tensor([0.0, -_ARM_LENGTH, 0.0])).norm(dim=-1)
+    left_more = busy[:, 0] - busy[:, 1]
+    legs = (joints[:, _ANKLES] - joints[:, _HIPS]) @ turns[:, 0]
+    right_ahead = legs[:, 1, 2] - legs[:, 0, 2]
+    return torch.where(left_more.abs() > _ALIKE, left_more > 0, right_ahead > _ALIKE)
+
+
 class Composer:
     """
     Args:
@@ -177,9 +194,12 @@ class Composer:
         rng = random.Random(seed)
         drafts = [make(rng) for _ in range(rows)]
         texts = [typing_noise(d.text, rng) if typed else _sentence(d.text, d.style) for d in drafts]
-        mirrored = torch.tensor([rng.random() < 0.5 and "clock" not in text.lower() for text in texts])
-        texts = [swap_sides(text) if flip else text for text, flip in zip(texts, mirrored.tolist(), strict=True)]
         poses = self._poses(drafts)
+        mirrored = torch.tensor([rng.random() < 0.5 and "clock" not in text.lower() for text in texts])
+        if typed:
+            sided = torch.tensor([swap_sides(text) != text for text in texts])
+            mirrored = torch.where(sided, mirrored, left_handed(poses[:, -1]))
+        texts = [swap_sides(text) if flip else text for text, flip in zip(texts, mirrored.tolist(), strict=True)]
         poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
         weights = torch.stack([_ONES if d.mentioned is None else _weights(d.mentioned) for d in drafts])
         weights = torch.where(mirrored[:, None], weights[:, _MIRROR_JOINTS], weights)
@@ -205,7 +225,7 @@ class Composer:
 
     def _prompt(self, rng):
         kind = rng.random()
-        if kind < 0.55:
+        if kind < 0.58:
             return Draft(*self._named(rng))
         if kind < 0.92 or self.described is None:
             return self._composed(rng)
@@ -274,7 +294,7 @@ class Composer:
             lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
             angles, captured = self._source(rng)
             return Draft(lead + text, angles, captured=captured, target=goal)
-        if kind < 0.42:
+        if kind < 0.45:
             return self._relative(rng)
         return self._set_parts(rng)
 
@@ -416,6 +436,16 @@ def _like(word, model):
     return word.upper() if model.isupper() else word.capitalize() if model[0].isupper() else word
 
 
+@functools.cache
+def _rest_joints():
+    return load_body(size="small").rest_joints
+
+
+_SIDES = "left", "right"
+_WRISTS, _SHOULDERS = ([JOINT_NAMES.index(f"{side}_{part}") for side in _SIDES] for part in ("wrist", "shoulder"))
+_ANKLES, _HIPS = ([JOINT_NAMES.index(f"{side}_{part}") for side in _SIDES] for part in ("ankle", "hip"))
+_CHEST = JOINT_NAMES.index("spine3")
+_ARM_LENGTH, _ALIKE = 0.5, 0.12  # metres
 _ONES = torch.ones(22)
 _NOTHING = torch.full((len(ANGLES),), torch.nan)
 _MIRROR_JOINTS = list(MIRROR)

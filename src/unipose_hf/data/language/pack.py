@@ -3,8 +3,8 @@
 
     python -m unipose_hf.data.language.pack [MORE.jsonl ...]
 
-Rows of the given files are added to `named.jsonl` and `parts.jsonl` (a row with `part` is a part; one with a known
-`name` adds its `texts` and `aliases` to that pose), then `solved.safetensors` is rebuilt.
+Rows of the given files are added to `named.jsonl`, `parts.jsonl` (those with `part`) and `edits.jsonl` (those with
+`kind`); a known row adds its texts to the existing one. Then `solved.safetensors` is rebuilt.
 """
 
 import json
@@ -26,23 +26,34 @@ MAX_DISTANCE = 0.10  # metres: maximum distance of a hand from the place that it
 
 def merge(files: list[str]) -> None:
     """Adds the rows of files to the bank, without duplicate texts."""
-    named = {row["name"]: row for row in read_rows("named.jsonl")}
-    parts = read_rows("parts.jsonl")
-    known = {row["phrases"][0] for row in parts}
-    for line in (line for file in files for line in Path(file).read_text(encoding="utf-8").splitlines() if line):
-        row = json.loads(line)
-        if "part" in row:
-            parts += [row] if row["phrases"][0] not in known else []
-            known.add(row["phrases"][0])
-        elif row["name"] in named:
-            old = named[row["name"]]
-            for key in ("aliases", "texts"):
-                taken = {text.lower().rstrip(".") for text in old["aliases"] + old["texts"]}
-                old[key] += [text for text in row.get(key, []) if text.lower().rstrip(".") not in taken]
-        else:
-            named[row["name"]] = row
-    for name, rows in (("named.jsonl", named.values()), ("parts.jsonl", parts)):
-        write_file(FOLDER / name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+    bank = {
+        "named.jsonl": (lambda row: row["name"], ("aliases", "texts")),
+        "parts.jsonl": (lambda row: (row["part"], row["phrases"][0]), ("phrases", "commands")),
+        "edits.jsonl": (lambda row: row["kind"], ("commands",)),
+    }
+    for file, (key, texts) in bank.items():
+        rows = {}
+        for row in [*read_rows(file), *(row for row in _rows(files) if _home(row) == file)]:
+            known = rows.setdefault(key(row), row)
+            if known is not row:
+                _add_texts(known, row, texts)
+        content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows.values())
+        write_file(FOLDER / file, content.encode())
+
+
+def _rows(files):
+    lines = (line for file in files for line in Path(file).read_text(encoding="utf-8").splitlines())
+    return [json.loads(line) for line in lines if line]
+
+
+def _home(row):
+    return "edits.jsonl" if "kind" in row else "parts.jsonl" if "part" in row else "named.jsonl"
+
+
+def _add_texts(known, row, keys):
+    for key in keys:
+        taken = {text.lower().rstrip(".") for other in keys for text in known.get(other, [])}
+        known[key] = known.get(key, []) + [text for text in row.get(key, []) if text.lower().rstrip(".") not in taken]
 
 
 def solve() -> dict[str, torch.Tensor]:

@@ -85,13 +85,19 @@ def plain_english_table(judged: dict) -> str:
     return "\n".join([*lines, "", f"Limbs that an edit should leave alone turned by {turned} degrees on average."])
 
 
+def described_table(described: dict) -> str:
+    """A Markdown table of what `evaluate_described_prompts` returned."""
+    lines = [_line(["texts", "poses", "MPJPE, mm", "MPJPE of the mean pose, mm"]), _line(["---"] * 4)]
+    return "\n".join([*lines, *(_line([voice, *row.values()]) for voice, row in described.items())])
+
+
 def _line(cells):
     return f"| {' | '.join(map(str, cells))} |"
 
 
 def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
     """Writes `README.md`, the template with its `{{figures}}`, `{{poses}}`, `{{clips}}` and, for a model
-    of plain English, `{{plain}}` filled in, and `figures.json`.
+    of plain English, `{{plain}}` and `{{described}}` filled in, and `figures.json`.
 
     Raises:
         FileNotFoundError: no template.
@@ -105,6 +111,8 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
     filled["clips"] = ", ".join(figures["clips"])
     if "plain-english" in figures:
         filled["plain"] = plain_english_table(figures["plain-english"])
+    if "described" in figures:
+        filled["described"] = described_table(figures["described"])
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     if "{{" in text:

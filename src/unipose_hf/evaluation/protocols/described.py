@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Text-to-pose on captured poses that people described and that no model was trained on."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+from unipose_hf.body import forward_kinematics, load_body, remove_yaw
+from unipose_hf.data.language.composer import load_described
+from unipose_hf.evaluation.metrics.pose_errors import mpjpe
+from unipose_hf.modeling.processing_unipose import task_messages
+from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
+
+from .answers import answer_poses
+
+
+def evaluate_described_prompts(model, processor, folder: str | Path) -> dict[str, dict[str, float]]:
+    """Errors of the poses made from the `short` and from the `full` texts of the poses that were kept back.
+
+    Each voice has as many `rows`, the `mpjpe_mm` of the answers, both poses facing the viewer, and
+    `mpjpe_of_mean_pose_mm`, what the mean of the poses that were trained on would have.
+
+    Args:
+        model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
+        folder: with the described poses, as `load_described` takes it.
+
+    Raises:
+        FileNotFoundError: the folder has no such files.
+    """
+    setting = SimpleNamespace(model=model.eval(), processor=processor, batch_size=32, generation_seconds=0.0)
+    rest = load_body(size="small").rest_joints
+    kept_back, trained_on = (load_described(folder, "poses", kept_back=kept) for kept in (True, False))
+    target, known = (
+        forward_kinematics(axis_angle_to_matrix(remove_yaw(described.poses[:, 0])), rest)[0]
+        for described in (kept_back, trained_on)
+    )
+    of_mean_pose = 1000 * float(mpjpe(known.mean(0).expand_as(target), target).mean())
+    figures = {}
+    for voice in ("short", "full"):
+        chats = [task_messages("text-to-pose", text=texts[voice]) for texts in kept_back.texts]
+        joints = forward_kinematics(answer_poses(setting, chats), rest)[0]
+        error = 1000 * float(mpjpe(joints, target).mean())
+        figures[voice] = {"rows": len(target), "mpjpe_mm": error, "mpjpe_of_mean_pose_mm": of_mean_pose}
+    return {voice: {name: round(value, 1) for name, value in row.items()} for voice, row in figures.items()}
