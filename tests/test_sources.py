@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from unipose_hf.cli import app
 from unipose_hf.cli.doctor import list_data
-from unipose_hf.data.inventory import take_stock
+from unipose_hf.data.inventory import list_data_sets
 from unipose_hf.data.licences import LICENCES
 from unipose_hf.data.sources import amass, smpl_npz
 
@@ -43,7 +43,7 @@ def test_every_set_has_its_terms():
     assert free == {"PoseScript", "PoseFix", "PoseEst-Open"}
 
 
-def test_stock(tmp_path):
+def test_list_data_sets(tmp_path):
     pytest.importorskip("datasets")
     root = tmp_path
     write_amass(root / "amass")
@@ -57,7 +57,7 @@ def test_stock(tmp_path):
     write_human36m(root / "human36m")
     write_rendered(root / "posest_open", 3)
     write_archive(root / "mpii/mpii-train/0.tar")
-    stock = {row.name: row for row in take_stock(root)}
+    stock = {row.name: row for row in list_data_sets(root)}
     found = {name: row.found for name, row in stock.items() if row.found}
     assert found == {
         "AMASS": "train 2, val 1, test 1 motions",
@@ -78,7 +78,7 @@ def test_stock(tmp_path):
     assert len(lines) == len(stock) and sum(line.startswith("ok") for line in lines) == len(found)
     assert lines[0].startswith("ok  AMASS ") and lines[0].endswith("research (Max Planck)")
     with pytest.raises(FileNotFoundError, match="give the folder that holds the data sets"):
-        take_stock(root / "nowhere")
+        list_data_sets(root / "nowhere")
 
 
 def test_the_command_refuses_a_folder_that_is_not_there(tmp_path):

@@ -14,7 +14,7 @@ from unipose_hf.data.instructions import (
     choose_template,
     draw,
     fill_template,
-    places_of,
+    placeholders_of,
     pretraining_template,
     templates,
 )
@@ -47,7 +47,7 @@ def faults(lines, places):
 def test_templates_are_many_and_sound(task, reasoning):
     lines = templates(task, reasoning=reasoning)
     assert len(lines) == len(set(lines)) == (REASONING_TEMPLATES if reasoning else TEMPLATES)
-    assert faults(lines, places_of(task, reasoning=reasoning)) == []
+    assert faults(lines, placeholders_of(task, reasoning=reasoning)) == []
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from .writing.choice import choose_facts
 from .writing.sentences import describe_groups
 
 CHUNK = 4096  # poses measured at once; bounds the memory
-SWAYS = 3  # ways in which a statement that is steady is tried
+NUM_PERTURBATIONS = 3  # ways in which a statement that is steady is tried
 _NECK, _PELVIS = JOINT_NAMES.index("neck"), JOINT_NAMES.index("pelvis")
 _TORSO = CODE_INDEX[TORSO_VERTICAL]
 _UPSIDE_DOWN = len(POSE_OPERATORS["vertical_axis"].categories)  # behind the categories, see `POSE_FACTS`
@@ -191,7 +191,9 @@ def _caption(pieces, seed, version, noise, compat, max_clauses, return_codes, st
             codes = blur_posecodes(codes, randoms)
         eligible = caption_eligibility(codes)
         if steady:
-            others = [measure_posecodes(*pose_geometry(poses), compat=compat) for poses in swayed(keys, steady)]
+            others = [
+                measure_posecodes(*pose_geometry(poses), compat=compat) for poses in perturbed_poses(keys, steady)
+            ]
             eligible = eligible * unmoved(codes, others)
         for (facts, levels), random in zip(_eligible_facts(codes, eligible, joints), randoms, strict=True):
             groups = _aggregate(facts, levels, rules, compat, max_clauses, random)
@@ -208,9 +210,9 @@ def seeded_random(seed, *tensors):
     return random_module.Random(int.from_bytes(digest.digest(), "little")).random
 
 
-def swayed(poses, steady):
+def perturbed_poses(poses, steady):
     """Poses (N, 22, 3) with every joint turned a little, by about `steady` radians, in a few ways: a list of such."""
-    turns = torch.randn(SWAYS, *poses.shape[1:], generator=torch.Generator().manual_seed(0))
+    turns = torch.randn(NUM_PERTURBATIONS, *poses.shape[1:], generator=torch.Generator().manual_seed(0))
     return [poses + steady * turn for turn in turns]
 
 

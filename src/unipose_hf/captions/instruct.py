@@ -8,7 +8,7 @@ import numpy as np
 import roma
 import torch
 
-from .describe import CHUNK, _senses, pose_geometry, seeded_random, swayed, unmoved
+from .describe import CHUNK, _senses, perturbed_poses, pose_geometry, seeded_random, unmoved
 from .posecodes.facts import POSE_FACTS, fact_of
 from .posecodes.measure import check_rotations, measure_posecodes, sort_into_categories
 from .posecodes.measure_pairs import (
@@ -32,7 +32,7 @@ from .writing.sentences import pick
 _SCALE = {"pair_distance": 0.15, "pair_x": 0.25, "pair_y": 0.25, "pair_z": 0.25}
 _DEGREES = 30.0
 _PART_WEIGHTS = {"elbow": 0.6, "knee": 0.9, "shoulder": 0.5, "arm": 1.2, "leg": 1.2}
-_MOST_WORDS = 88  # of a text whose clauses are limited
+_MAX_WORDS = 88  # of a text whose clauses are limited
 TURN_CODE = "turn/body"
 
 
@@ -166,7 +166,7 @@ def _measured(poses_a, poses_b, compat, randoms, steady):
     may_change, may_aim = instruction_eligibility(codes), target_eligibility(codes_b, codes, pairs=pairs)
     if steady:
         # not the same way, or what is common to both would be steady
-        others = zip(swayed(poses_a, steady), reversed(swayed(poses_b, -steady)), strict=True)
+        others = zip(perturbed_poses(poses_a, steady), reversed(perturbed_poses(poses_b, -steady)), strict=True)
         others = [_codes(*pair, compat) for pair in others]
         may_change = may_change * unmoved(codes, [other[2] for other in others])
         may_aim = may_aim * unmoved(codes_b, [other[1] for other in others])
@@ -220,7 +220,7 @@ def _compose(changes, goals, turn, random, version, compat, max_clauses):
     while True:
         body = _words(facts, determiner, random, version.simplify)
         text = " ".join(part for part in (opening, body) if part)
-        if max_clauses is None or text.count(" ") < _MOST_WORDS:
+        if max_clauses is None or text.count(" ") < _MAX_WORDS:
             return text, codes + [code for fact in facts for code in fact.codes]
         facts.pop()
 

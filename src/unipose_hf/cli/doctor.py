@@ -31,11 +31,11 @@ def list_data(root, say: Callable[[str], None] = print) -> None:
     Raises:
         FileNotFoundError: no such folder.
     """
-    from unipose_hf.data.inventory import take_stock
+    from unipose_hf.data.inventory import list_data_sets
     from unipose_hf.data.licences import LICENCES
 
     report = _Report(say)
-    for name, found, missing in take_stock(root):
+    for name, found, missing in list_data_sets(root):
         if found is None:
             say(f"--  {name:<20} {missing}")
             continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses and pictures to learn from: the open ones, sampled and selected ones, pairs, and files of the user."""
+"""Training data: open poses, sampled and selected poses, pairs, rendered images, and the user's files."""
 
 from .builders.posest import load_posest_open_slice
 from .mining.selection import farthest_points

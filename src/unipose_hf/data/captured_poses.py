@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""More captured poses than the package holds: `open_mocap.safetensors` of a folder, where there is one."""
+"""More captured poses than the package contains, from an `open_mocap.safetensors` file."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from unipose_hf.body import remove_yaw
 
-_SHARE_ALIKE = 3  # licence_id of CC BY-SA clips, from which weights could not be published freely
+_SHARE_ALIKE = 3  # licence_id of CC BY-SA clips; weights trained on them could not be published freely
 _HELD_OUT = "cmu_01_"  # takes of the subject of a held-out clip
-RAREST = 250  # poses least like the others, kept back to be measured on
+RAREST = 250  # poses least like the others, held out for evaluation
 
 
 def load_captured_poses(folder: str | Path, *, rarest: bool = False) -> Tensor:
-    """Poses `(n, 22, 3)`, axis-angle, our frame, yaw removed, of which no clip is like a held-out one.
+    """Poses `(n, 22, 3)`, axis-angle, our frame, yaw removed, without clips similar to held-out ones.
 
     Args:
-        rarest: give instead the 250 poses that are least like the others, which are kept back.
+        rarest: return the 250 held-out poses that are least like the others instead.
 
     Raises:
         FileNotFoundError: the folder has no such files.

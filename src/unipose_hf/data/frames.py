@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses of other frames into ours (y up, z to the viewer). Each source passes here once, at its door."""
+"""Converts poses from other frames to ours (y up, z towards the viewer). Each source converts once, when read."""
 
 import numpy as np
 import roma
@@ -12,15 +12,15 @@ OPENCV_TO_OURS = np.diag([1.0, -1.0, -1.0])
 
 
 def from_z_up(poses: np.ndarray) -> np.ndarray:
-    """Poses `(..., 22, 3)` axis-angle of a z-up world, as AMASS has -> ours, float32."""
+    """Poses `(..., 22, 3)` axis-angle of a z-up world, such as AMASS -> our frame, float32."""
     return _turn(poses, Z_UP_TO_Y_UP)
 
 
 def from_opencv(poses: np.ndarray, world_to_camera: np.ndarray | None = None) -> np.ndarray:
-    """Poses `(..., 22, 3)` axis-angle as an OpenCV camera sees them -> ours, float32.
+    """Poses `(..., 22, 3)` axis-angle in an OpenCV camera frame -> our frame, float32.
 
     Args:
-        world_to_camera: `(..., 3, 3)` rotations, where the poses are given in a world and not before the camera.
+        world_to_camera: `(..., 3, 3)` rotations, if the poses are in world coordinates instead of the camera frame.
     """
     return _turn(poses, OPENCV_TO_OURS if world_to_camera is None else OPENCV_TO_OURS @ world_to_camera)
 

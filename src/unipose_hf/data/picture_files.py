@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures wherever they lie: a file, a member of a tar archive, a row of a Parquet shard.
+"""Reads images from a file, a member of a tar archive, or a row of a Parquet shard.
 
-A path names all three: `a.jpg`, `archive.tar/deep/a.jpg`, `shard.parquet/17`.
+A path can name all three: `a.jpg`, `archive.tar/deep/a.jpg`, `shard.parquet/17`.
 """
 
 import functools
@@ -17,31 +17,32 @@ def read_picture(path: Path) -> bytes:
     """
     for archive in path.parents:
         if archive.suffix in (".tar", ".parquet") and archive.is_file():
-            place = path.relative_to(archive).as_posix()
-            return (_member if archive.suffix == ".tar" else _row)(archive, place, path)
+            name = path.relative_to(archive).as_posix()
+            return (_member if archive.suffix == ".tar" else _row)(archive, name, path)
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise FileNotFoundError(f"There is no picture {path}; get its set anew.") from None
+        raise FileNotFoundError(f"There is no picture {path}; download its data set again.") from None
 
 
 def _member(archive, place, path):
     tar, members = _open_tar(archive)
     if place not in members:
-        raise FileNotFoundError(f"There is no picture {path}; get its set anew.")
+        raise FileNotFoundError(f"There is no picture {path}; download its data set again.")
     return tar.extractfile(members[place]).read()
 
 
 def _row(archive, place, path):
     table = _open_shard(archive)
     if not (place.isdigit() and int(place) < len(table)):
-        raise FileNotFoundError(f"There is no picture {path}; build its set anew.")
+        raise FileNotFoundError(f"There is no picture {path}; build its data set again.")
     return table["image"][int(place)]["bytes"].as_py()
 
 
 @functools.lru_cache(maxsize=16)
 def _open_tar(archive):
-    """An open archive and its members by name; the later of two of one name counts, as when unpacking."""
+    """An open archive and its members by name; of two members with the same name the later one counts, as when
+    unpacking."""
     tar = tarfile.open(archive)
     return tar, {member.name: member for member in tar if member.isfile()}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of records: the files they name, or renderings where they have none."""
+"""Images of records: the files they name, or renderings if they have none."""
 
 import io
 from typing import NamedTuple
@@ -22,11 +22,11 @@ class Picture(NamedTuple):
 
 
 def take_pictures(records: list[PoseRecord], *, seed: int, size: int) -> list[Picture]:
-    """A picture of each record. Picture files are taken as they are.
+    """An image of each record. Image files are used unchanged.
 
     Args:
-        records: poses of those with a picture are as its camera sees them, the others' in a level world.
-        seed, size: of the renderings, which depend on the seed and the place among the records to be rendered.
+        records: those with an image have poses in its camera frame, the others in a level world.
+        seed, size: of the renderings, which depend on the seed and the index among the records to be rendered.
 
     Raises:
         FileNotFoundError: a picture is missing.

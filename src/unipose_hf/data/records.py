@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every source of poses hands on, whatever files it reads: records, and one warning for those it had to skip."""
+"""The records that every source of poses yields, and a single warning for those it had to skip."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -15,15 +15,15 @@ class PoseRecord(NamedTuple):
 
     Attributes:
         set: name of the data set, a key of `licences.LICENCES`.
-        sequence: which motion or picture of the set.
-        frame: number of the frame in its motion, from 0; of a person in a file of pictures, the row there.
-        licence: under which the record stands.
-        pose: (22, 3) float32 axis-angle in our frame (y up, z to the viewer), or None where the set has only pictures.
+        sequence: name of the motion or image in the set.
+        frame: index of the frame in its motion, from 0; for a person in a file of images, the row.
+        licence: licence of the record.
+        pose: (22, 3) float32 axis-angle in our frame (y up, z towards the viewer), or None if the set only has images.
         betas: shape of the set's own body (SMPL family, of `gender`; in PoseEst-Open the bundled body), or None.
         gender: "female", "male", "neutral", or None.
-        frame_rate: frames a second of the motion, or None.
-        image: the picture, as `picture_files.read_picture` takes it, or None.
-        box: left, top, right, bottom of the person in the picture in pixels, or None.
+        frame_rate: frames per second of the motion, or None.
+        image: path of the image for `picture_files.read_picture`, or None.
+        box: left, top, right, bottom of the person in the image in pixels, or None.
         texts: descriptions of the pose.
     """
 
@@ -44,7 +44,7 @@ class PairRecord(NamedTuple):
     """Two poses and texts that say how to get from the first to the second.
 
     Attributes:
-        in_sequence: both are of one motion, so that the turn of the body between them means something.
+        in_sequence: both come from one motion, so the rotation of the body between them is meaningful.
     """
 
     set: str
@@ -56,7 +56,7 @@ class PairRecord(NamedTuple):
 
 
 class Skipped:
-    """Counts what could not be read; call it with the reason."""
+    """Counts records that could not be read; call it with the reason."""
 
     def __init__(self):
         self.count, self.first = 0, ""
@@ -68,7 +68,7 @@ class Skipped:
 
 @contextmanager
 def skipping(name: str) -> Iterator[Skipped]:
-    """While a set is read: takes the reasons why records were left out, and warns once at the end of them."""
+    """Collects the reasons why records of a set were skipped, and warns once at the end."""
     skipped = Skipped()
     try:
         yield skipped
@@ -78,7 +78,7 @@ def skipping(name: str) -> Iterator[Skipped]:
 
 
 def one_of(choices: Iterable[str], value: str, what: str) -> str:
-    """The value, if it is one of the choices.
+    """Returns the value if it is one of the choices.
 
     Raises:
         ValueError: it is not.

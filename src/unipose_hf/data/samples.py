@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of the built data sets as chats: samples `{"task", "messages", "images", "poses"}`.
 
-The messages hold places, `{"type": "image"}` and `{"type": "pose"}`, as vision data sets for TRL do; the pictures and
-poses stand beside them in the order of their places, the answer's last.
+The messages contain placeholders, `{"type": "image"}` and `{"type": "pose"}`, as in vision data sets for TRL; the
+images and poses are stored separately in the order of their placeholders, with the answer's pose last.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,33 +13,33 @@ from unipose_hf.modeling.processing_unipose import TASKS
 
 from .instructions import REASONING_TASKS, choose_template, draw, fill_template, pretraining_template
 
-# What a row can teach, by its columns.
+# The tasks that rows support, by their columns.
 IMAGE_ROW_TASKS = ("image-to-pose", "image-to-pose-text", "text-to-pose", "pose-to-text")
 PAIR_ROW_TASKS = ("image-diff", "pose-diff", "pose-editing")
 
 
 def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretraining: bool = False) -> dict:
-    """One row as a chat about one task.
+    """Turns a row into a chat about one task.
 
     Args:
-        task: one of `IMAGE_ROW_TASKS` for a row of ImageScript, of `PAIR_ROW_TASKS` for one of ImageDiff, of
-            `REASONING_TASKS` for one of several people, "image-to-pose" for one of PoseEst-Open.
-        row: with `datasets`, pictures decoded or not.
-        sample_id: decides, with `seed`, which of the row's texts and which template is taken; give each row its own,
+        task: one of `IMAGE_ROW_TASKS` for a row of ImageScript, of `PAIR_ROW_TASKS` for ImageDiff, of
+            `REASONING_TASKS` for the multi-person set, "image-to-pose" for PoseEst-Open.
+        row: a row from `datasets`, with images decoded or not.
+        sample_id: determines, with `seed`, which of the row's texts and which template is used; give each row its own,
             and each epoch another seed.
-        pretraining: take the one wording of pretraining in place of a template.
+        pretraining: use the single pretraining wording instead of a template.
 
     Returns:
-        `task`, `messages`, `images` and `poses`, the latter float32 `(22, 3)` axis-angle.
+        `task`, `messages`, `images` and `poses`; poses are float32 `(22, 3)` axis-angle.
 
     Raises:
-        ValueError: the row cannot teach the task.
+        ValueError: the row does not support the task.
     """
     pair, reasoning = "pose_a" in row, "hint" in row
     known = teachable_tasks(row, reasoning=reasoning)
     if task not in known:
         kind = "pairs" if pair else "several people" if reasoning else "single pictures"
-        raise ValueError(f"Rows of {kind} do not teach {task!r}; choose one of {', '.join(known)}.")
+        raise ValueError(f"Rows of {kind} do not support {task!r}; choose one of {', '.join(known)}.")
     rule = TASKS[task]
     sides = ("_a", "_b") if pair else ("",)
     images = [_boxed(row[f"image{side}"], row.get(f"box{side}")) for side in sides[: rule.images]]
@@ -57,9 +57,9 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
 
 
 def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple[str, ...]:
-    """The tasks that rows with these columns can teach: those with pictures or texts only if they have them.
+    """The tasks that rows with these columns support: those with images or texts only if the rows have them.
 
-    Rows with a `hint` at one of several people teach the tasks of `reasoning`, and no others.
+    Rows with a `hint` at one of several people support the `reasoning` tasks and no others.
     """
     columns = set(columns)
     if reasoning or "hint" in columns:
@@ -74,7 +74,7 @@ def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple
 def make_samples(
     rows: Iterable[dict], tasks: Iterable[str], *, seed: int = 0, pretraining: bool = False
 ) -> Iterator[dict]:
-    """All samples of some rows: each task of each row, the rows numbered from 0."""
+    """All samples of some rows: each task of each row, with rows numbered from 0."""
     tasks = tuple(tasks)
     for number, row in enumerate(rows):
         for task in tasks:
@@ -82,9 +82,9 @@ def make_samples(
 
 
 def filled_messages(sample: dict) -> list[dict]:
-    """The messages of a sample with its pictures and poses in their places, as `apply_chat_template` takes them.
+    """The messages of a sample with its images and poses filled in, as `apply_chat_template` takes them.
 
-    `vision_features` of a sample, arrays `(cells, channels)`, stand for its pictures.
+    `vision_features` of a sample, arrays `(cells, channels)`, replace its images.
     """
     features = sample.get("vision_features")
     images = ("image", iter(sample["images"])) if features is None else ("features", iter(features))
@@ -100,7 +100,7 @@ def filled_messages(sample: dict) -> list[dict]:
 
 
 def set_aside(messages):
-    """Messages with places, and beside them what was in these."""
+    """Messages with placeholders, and separately what they stand for."""
     found = {"image": [], "pose": []}
 
     def emptied(part):
@@ -115,5 +115,5 @@ def set_aside(messages):
 
 
 def _boxed(image, box):
-    """A rendered or photographed person with the box that singles them out, where it is known."""
+    """A rendered or photographed person with the box that singles them out, if it is known."""
     return {"image": image} if box is None else {"image": image, "box": tuple(box)}

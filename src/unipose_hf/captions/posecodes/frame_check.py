@@ -7,9 +7,9 @@ import torch
 
 from unipose_hf.body import JOINT_NAMES
 
-TALLEST = 10.0  # metres; a person in centimetres or millimetres is far above
-_MANY = 8  # fewer poses may all lie down
-_MOST = 0.75  # of poses of all kinds; some always crawl, sit or tumble
+MAX_HEIGHT = 10.0  # metres; a person in centimetres or millimetres is far above
+_MIN_POSES = 8  # fewer poses may all lie down
+_SHARE = 0.75  # of poses of all kinds; some always crawl, sit or tumble
 _ALONG = 0.7  # cosine, 45 degrees
 _STANDING_FEET = (-0.8, -0.1)  # cosine of ankle to toe with the way up; a foot of a lying body hangs further down
 _HANGING_HANDS = -0.1  # metres a hand is above its shoulder on average: standing people mostly let their arms hang
@@ -18,7 +18,7 @@ _HANGING_HANDS = -0.1  # metres a hand is above its shoulder on average: standin
 def check_size(joints, name):
     """`ValueError` where a pose of (N, J, 3) is too large for a person in metres."""
     extent = joints.amax(dim=1) - joints.amin(dim=1) if len(joints) else joints.new_zeros(1, 3)
-    if extent.max() > TALLEST:
+    if extent.max() > MAX_HEIGHT:
         pose = int(extent.amax(dim=1).argmax())
         raise ValueError(
             f"{name} of pose {pose} span {extent.max():.0f} m, expected a person in metres; "
@@ -33,12 +33,12 @@ def warn_if_z_is_up(joints):
     z with the feet and the arms of people who stand: people who lie stretch their feet and rest their hands anywhere.
     A batch of people who lie exactly as others stand is the price; it is only a warning.
     """
-    if len(joints) < _MANY:
+    if len(joints) < _MIN_POSES:
         return
     feet = (_at(joints, "left_ankle") + _at(joints, "right_ankle")) / 2
     along = _along_z(_at(joints, "neck") - feet)
     stretched = along.abs() > _ALONG
-    if stretched.float().mean() < _MOST:
+    if stretched.float().mean() < _SHARE:
         return
     joints, up = joints[stretched], along[stretched].sign()
     toes = [_along_z(_at(joints, f"{side}_foot") - _at(joints, f"{side}_ankle")) * up for side in ("left", "right")]

@@ -194,7 +194,7 @@ def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> t
         targets: posecodes of the Q poses B.
         codes: paircodes of the Q pairs.
         pairs: (Q, 2) numbers of the poses A and B, for a pose of several pairs. The published program leaves the
-            state out of every pair that ends in the pose, whichever pair told of it; so does this with `pairs`.
+            state out of every pair that ends in the pose, whichever pair stated of it; so does this with `pairs`.
 
     Returns:
         (Q, C + S) of 0 (no), 1 (may be said) or 2 (rare, should be said) for the elementary and super-posecodes.
@@ -203,13 +203,13 @@ def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> t
     levels = _TARGET_LEVELS[: len(targets.names)].to(device)
     elementary = levels.gather(1, targets.categories.T).T.contiguous()  # (Q, C)
     for i, code in enumerate(SUPER_PAIRCODES):
-        told = codes.supers[:, i]
+        stated = codes.supers[:, i]
         if pairs is not None:
             poses = pairs[:, 0 if code.pose == "a" else 1]
-            told = torch.isin(pairs[:, 1], poses[told])
+            stated = torch.isin(pairs[:, 1], poses[stated])
         elif code.pose == "a":
             continue  # what it tells of pose A is no goal
-        elementary[:, CODE_INDEX[code.posecode]].masked_fill_(told, 0)
+        elementary[:, CODE_INDEX[code.posecode]].masked_fill_(stated, 0)
     return torch.cat((elementary, targets.supers * _TARGET_SUPER_LEVELS.to(device)), dim=1)
 
 

@@ -123,13 +123,13 @@ def _twin_key(fact):
 
 def _merge(facts, key, join, random):
     """Join each fact to the first earlier one under the same key that it goes with."""
-    merged, places = [], {}
+    merged, indices = [], {}
     for fact in facts:
-        earlier = places.setdefault(key(fact), [])
-        for place in earlier:
-            joined = join(merged[place], fact)
+        earlier = indices.setdefault(key(fact), [])
+        for index in earlier:
+            joined = join(merged[index], fact)
             if joined and random() < RATE:
-                merged[place] = joined
+                merged[index] = joined
                 break
         else:
             earlier.append(len(merged))

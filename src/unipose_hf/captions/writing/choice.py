@@ -22,7 +22,7 @@ _WEIGHTS = {
     "kneeling": 9.0,
 }
 _ALIGNED_WEIGHT = 0.3
-_MOST_OF_A_KIND = 2  # about one subject
+_MAX_OF_A_KIND = 2  # about one subject
 
 _RARE = {(code.name, category) for code in POSECODES for category in code.rare}
 _RARE |= {(code.name, "true") for code in SUPER_POSECODES if code.rare}
@@ -37,7 +37,7 @@ def choose_facts(facts, most, random):
     for i in order:
         subject = (facts[i].relation[0], facts[i].subject)
         spent[subject] = spent.get(subject, 0) + 1
-        (chosen if spent[subject] <= _MOST_OF_A_KIND else waiting).append(i)
+        (chosen if spent[subject] <= _MAX_OF_A_KIND else waiting).append(i)
     return [facts[i] for i in sorted((chosen + waiting)[:most])]
 
 

@@ -10,7 +10,7 @@ from .sentences import capitalise, join_list, object_name, pick, pick_name, subj
 from .wording import PLURAL_VERBS, phrases_of
 
 CONNECTORS = (", ", " and ", " while ", ", then ", ". ")
-MOST_CLAUSES = 5  # in one sentence
+MAX_CLAUSES = 5  # in one sentence
 _UNNAMED = (("", "body"), ("", "head"))
 
 
@@ -105,7 +105,7 @@ def _connectors(groups, random):
         gerund = bool(used) and _gerunds(used)[-1]
         # a command and a statement share a sentence only by "while"
         at_odds = goal != after_goal and (after_goal or gerund or connector != " while ")
-        if length + clauses > MOST_CLAUSES or at_odds:
+        if length + clauses > MAX_CLAUSES or at_odds:
             connector = ". "
         elif connector == ", then " and (goal or connector in used):
             connector = ", "

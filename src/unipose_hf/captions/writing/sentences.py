@@ -9,8 +9,8 @@ from .wording import ANGLE_SUBJECTS, DETERMINERS, GERUNDS, PERSONS, PLURAL_VERBS
 SEVERAL = ("both", "own", "opposite")  # sides of an object that is more than one
 
 _CONNECTORS = ("stop", "and", "while", "with", "comma")
-_MOST_CLAUSES = 3  # in one sentence
-_MOST_PREDICATES = 3  # of one subject in one breath
+_MAX_CLAUSES = 3  # in one sentence
+_MAX_PREDICATES = 3  # of one subject in one breath
 
 # kind, part of the subject, part of the object: the object adds nothing to "the hand is out in front"
 _OBVIOUS = {
@@ -101,7 +101,7 @@ class _Text:
     def _connector(self, clause):
         """One of five, as often each; a full stop where it would stand twice, or the sentence is long."""
         connector = pick(self.random, _CONNECTORS)
-        if self.last is None or connector in self.used or len(self.used) == _MOST_CLAUSES:
+        if self.last is None or connector in self.used or len(self.used) == _MAX_CLAUSES:
             return "stop"
         if clause.subject is None and (connector in ("with", "comma") or self.verbless):
             return "stop"  # the person keeps the verb
@@ -142,7 +142,7 @@ def _breaths(clause, random):
     """The predicates in sentences: now and then a new one begins, and always where there are many."""
     breaths = [clause.predicates[:1]]
     for predicate in clause.predicates[1:]:
-        full = len(breaths[-1]) == _MOST_PREDICATES
+        full = len(breaths[-1]) == _MAX_PREDICATES
         if clause.pronoun and (full or random() < 0.25):
             breaths.append([])
         breaths[-1].append(predicate)

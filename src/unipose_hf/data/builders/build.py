@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build one of our data sets from what there is: behind `unipose build-data` and the examples."""
+"""Builds one of our data sets from the available sources, for `unipose build-data` and the examples."""
 
 from pathlib import Path
 
@@ -27,26 +27,26 @@ def build_data(
     publish: bool = False,
     **options,
 ) -> dict[str, int]:
-    """Build a data set from the paper's sets in the folder `data`, or without it from the open poses.
+    """Build a data set from the paper's sets in the folder `data`, or from the open poses if `data` is not given.
 
     Args:
         kind: one of `KINDS`.
         ask: a language model that refines texts, or labels the real people of "multi-person".
-        retrieval: folder of a text-pose retrieval model that mines the pairs of "imagediff".
-        publish: the result is to be uploaded; what may not be is refused before any work.
-        options: of the builders: `picture_size`, `processes`, `on_ray`, `progress`.
+        retrieval: folder of a text-pose retrieval model to mine the pairs of "imagediff".
+        publish: the result will be uploaded; sources that forbid this are refused before any work.
+        options: options of the builders: `picture_size`, `processes`, `on_ray`, `progress`.
 
     Returns, raises:
-        as these; ValueError for another kind, or for what the kind has no use for.
+        as the builders; ValueError for an unknown kind, or for an argument that the kind does not use.
     """
     if kind not in KINDS:
-        raise ValueError(f"There is no data set {kind!r} to build; choose one of {', '.join(KINDS)}.")
+        raise ValueError(f"Unknown data set {kind!r}; choose one of {', '.join(KINDS)}.")
     if retrieval is not None and kind != "imagediff":
-        raise ValueError(f"A retrieval model mines pairs, of which {kind} has none; build imagediff.")
+        raise ValueError(f"A retrieval model is only used to mine pairs, which {kind} does not have; build imagediff.")
     if data is not None and kind == "posest-open":
-        raise ValueError("PoseEst-Open is made of the open poses alone; leave out the folder of other sets.")
+        raise ValueError("PoseEst-Open is made from the open poses only; leave out the folder of other sets.")
     if ask is not None and (kind == "posest-open" or (kind == "multi-person" and data is None)):
-        raise ValueError("A language model has nothing to do here: rendered people need no labels, and no texts.")
+        raise ValueError("A language model is not used here: rendered people need no labels and no refined texts.")
     found = None if data is None else paper_sources(data)
     if publish:
         check_publishable([OPEN] if found is None else [source.name for source in found])
@@ -64,13 +64,13 @@ def build_data(
 
 
 def language_model(model: str | None, url: str | None = None, token: str | None = None):
-    """A model behind a server where there is an address, else one of transformers; None for no model.
+    """A model behind a server if there is a URL, otherwise one of transformers; None for no model.
 
     Raises:
-        ValueError: an address without the name of a model.
+        ValueError: a URL without a model name.
     """
     if url is not None and model is None:
-        raise ValueError(f"The server {url} needs the name of a model too.")
+        raise ValueError(f"The server {url} also needs a model name.")
     if model is None:
         return None
     return LocalModel(model) if url is None else Endpoint(url, model, token=token)

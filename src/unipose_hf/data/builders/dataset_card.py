@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The card of a built data set: a template of `cards/`, filled with what the shards hold."""
+"""The card of a built data set: a template of `cards/`, filled with the statistics of its shards."""
 
 import json
 from collections import Counter
@@ -12,11 +12,11 @@ from .shards import count_rows
 
 
 def write_card(folder: str | Path, template: str) -> None:
-    """Write `README.md` beside the shards; its header tells `datasets` which of them are which configuration.
+    """Write `README.md` next to the shards; its header assigns the shards to configurations for `datasets`.
 
     Args:
-        folder: with `plan.json` and, for each configuration, a sub-folder of shards.
-        template: name of a file of `cards/`, without `.md`. It has the places `{{configs}}`, `{{figures}}`,
+        folder: contains `plan.json` and, for each configuration, a sub-folder of shards.
+        template: name of a file in `cards/`, without `.md`. It has the placeholders `{{configs}}`, `{{figures}}`,
             `{{licences}}` and `{{plan}}`.
     """
     folder = Path(folder)
@@ -33,7 +33,7 @@ def write_card(folder: str | Path, template: str) -> None:
 
 
 def terms_of_rows(folder: Path) -> Counter:
-    """How many rows there are of each (set, licence), whatever the configuration."""
+    """The number of rows of each (set, licence), over all configurations."""
     found = Counter()
     for path in sorted(folder.glob("*/*.parquet")):
         found.update(zip(*_columns(path, "set", "licence"), strict=True))
@@ -56,8 +56,8 @@ def _figures(folder):
         texts = [text for path in shards for column in _columns(path, "texts") for said in column for text in said]
         words = sum(len(text.split()) for text in texts) / max(1, len(texts))
         size = sum(path.stat().st_size for path in shards) / 1e6
-        told = f"{len(texts):,}, {len(set(texts)):,} of them distinct | {words:.1f}" if texts else "none |"
-        lines.append(f"| {name} | {rows:,} | {size:.1f} MB | {told} |")
+        summary = f"{len(texts):,}, {len(set(texts)):,} of them distinct | {words:.1f}" if texts else "none |"
+        lines.append(f"| {name} | {rows:,} | {size:.1f} MB | {summary} |")
     return "\n".join(lines)
 
 
@@ -68,7 +68,7 @@ def _licences(folder):
 
 
 def _columns(path, *names):
-    """Those of the named columns that a shard has, as lists."""
+    """The named columns that a shard has, as lists."""
     from pyarrow import parquet
 
     file = parquet.ParquetFile(path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where ImageScript and ImageDiff take their people from: the paper's five sets, or the open poses of the package."""
+"""The sources of people for ImageScript and ImageDiff: the paper's five sets, or the open poses of the package."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,14 +17,14 @@ from unipose_hf.data.sources.threedpw import read_threedpw
 from unipose_hf.data.synthesis.sampling import PoseSampler, random_global_turn
 
 OPEN = "PoseEst-Open"
-# Pictures of each set in ImageScript and ImageDiff (UniPose, supplement A.1 and A.2): 52,000 together.
+# Number of images per set in ImageScript and ImageDiff (UniPose, supplement A.1 and A.2): 52,000 in total.
 QUOTAS = {
     ("train", "Human3.6M"): 15_000,
     ("train", "MPI-INF-3DHP"): 25_000,
     ("train", "COCO"): 5_000,
     ("train", "MPII"): 5_000,
     ("test", "3DPW"): 2_000,
-    # in place of all the others
+    # instead of all the others
     ("train", OPEN): 50_000,
     ("test", OPEN): 2_000,
 }
@@ -33,7 +33,7 @@ _BLOCK = 1024
 
 
 class Source(NamedTuple):
-    """One set in one split: `read()` gives its records anew each time."""
+    """One split of one set; every call of `read()` yields its records."""
 
     split: str
     name: str
@@ -41,10 +41,10 @@ class Source(NamedTuple):
 
 
 def paper_sources(root: str | Path) -> list[Source]:
-    """Those of the paper's sets that lie in a folder, in sub-folders as `unipose doctor --data` names them.
+    """The paper's sets found in a folder, in sub-folders named as in `unipose doctor --data`.
 
     Raises:
-        FileNotFoundError: there is none of them.
+        FileNotFoundError: there are none of them.
     """
     root = Path(root)
     sources = [
@@ -60,7 +60,7 @@ def paper_sources(root: str | Path) -> list[Source]:
 
 
 def read_fits(folder: Path, split: str, name: str) -> Iterator[PoseRecord]:
-    """SMPL fits from .npz files, or where there are none from 4D-Humans' archives.
+    """SMPL fits from .npz files or, if there are none, from 4D-Humans' archives.
 
     Raises:
         FileNotFoundError, ValueError: as `read_smpl_npz`.
@@ -70,11 +70,11 @@ def read_fits(folder: Path, split: str, name: str) -> Iterator[PoseRecord]:
 
 
 def open_sources(size: int, seed: int = 0, *, choice: int = 4) -> list[Source]:
-    """People without pictures, which the builders render: the open poses recombined.
+    """People without images, which the builders render: recombined open poses.
 
     Args:
-        size: how many are wanted of both splits together.
-        choice: poses among which each of these is selected.
+        size: total number of people in both splits.
+        choice: number of poses that each of these is selected from.
     """
     quotas = share_out(size, [QUOTAS[split, OPEN] for split in ("train", "test")])
     return [
@@ -84,14 +84,14 @@ def open_sources(size: int, seed: int = 0, *, choice: int = 4) -> list[Source]:
 
 
 def share_out(total: int, weights: list[float]) -> list[int]:
-    """Whole numbers in proportion to weights, at least 1 each, `total` together (largest remainders).
+    """Integers proportional to weights, at least 1 each, with sum `total` (largest remainder method).
 
     Raises:
         ValueError: the total is smaller than the number of weights.
     """
     if total < len(weights):
         raise ValueError(
-            f"The size is {total}, but there are {len(weights)} sets; ask for at least one picture of each."
+            f"The size is {total}, but there are {len(weights)} sets; use a size of at least one image per set."
         )
     exact = [total * weight / sum(weights) for weight in weights]
     shares = [int(share) for share in exact]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ImageDiff: pairs of pictures and texts that lead from the pose in A to the pose in B (UniPose, supplement A.2).
+"""ImageDiff: pairs of images with texts on how to get from pose A to pose B (UniPose, supplement A.2).
 
 B is selected as in ImageScript. A is one of the 100 poses of the same set that are nearest to B and differ from it in
-at least 10 posecodes. Nearest are in the paper those whose features of the text-to-pose retrieval model have the
-highest cosine (`retrieval_features`). By default the joints at zero orientation, less their mean, take their place.
+at least 10 posecodes. In the paper the nearest poses have the highest cosine similarity between features of the
+text-to-pose retrieval model (`retrieval_features`). By default, mean-centred joints at zero orientation are used
+instead.
 """
 
 import functools
@@ -32,7 +33,7 @@ VERSIONS = ("PoseFix-A/1", "PoseFix-A/2", "PoseFix-A/3")
 
 
 class Pair(NamedTuple):
-    """A selected pair: the folder of the pool, and the places of A and B there."""
+    """A selected pair: the folder of the pool, and the rows of A and B in it."""
 
     pool: Path
     a: int
@@ -54,13 +55,13 @@ def build_imagediff(
     concurrency: int = 4,
     progress: bool = True,
 ) -> dict[str, int]:
-    """Build the data set in a folder, or go on with one that was begun there with the same arguments.
+    """Build the data set in a folder, or resume a build that was started there with the same arguments.
 
     Args:
-        features: takes a pool of N records, gives `(N, D)` whose cosine says how alike two poses are; by default joint
-            positions, which need no trained model.
-        features_name: what they are, for plan and card.
-        size: pairs altogether. A selected B without any A that differs enough is left out.
+        features: function from a pool of N records to `(N, D)` features, whose cosine measures the similarity of two
+            poses; by default joint positions, which need no trained model.
+        features_name: their name, for plan and card.
+        size: total number of pairs. A selected B without any A that differs enough is skipped.
         others: as for `build_imagescript`.
 
     Returns, raises:
@@ -84,15 +85,15 @@ def build_imagediff(
 
 
 def joint_features(pool: PosePool) -> np.ndarray:
-    """`(N, 66)`: joints at zero global orientation, less their mean, so that a cosine tells poses apart."""
+    """`(N, 66)`: joints at zero global orientation, centred, so that the cosine distinguishes poses."""
     mean = pool.joints.mean(axis=0, dtype=np.float64)
     return pool.measured("joint_features", "f4", lambda rows: pool.joints[rows] - mean)
 
 
 def retrieval_features(folder: str | os.PathLike) -> Callable[[PosePool], np.ndarray]:
-    """The features the paper mines by: those of a text-pose retrieval model, saved in a folder.
+    """The features used for mining in the paper: those of a text-pose retrieval model saved in a folder.
 
-    The poses are given to it at zero global orientation, as they were to the selection.
+    The model gets the poses at zero global orientation, as in the selection.
     """
     from transformers import AutoModel
 
@@ -127,7 +128,7 @@ def pair_features():
 
 
 def _find_partners(choices, features, seed):
-    """An A for each B of a split, in the order of the B's."""
+    """An A for each B of a split, in the order of B."""
     pairs = []
     for folder in dict.fromkeys(choice.pool for choice in choices):
         pool = open_pool(folder)
@@ -146,7 +147,7 @@ def _sides(pairs):
 
 def _written(sides, seed):
     """(texts, codes) of each version."""
-    # how the picture shows the body turned; the camera stays, so that a pose before it tells as much
+    # the rotation of the body in the image; the camera does not move, so its frame shows the same rotation
     turns = turn_between(*(torch.from_numpy(np.stack([record.pose for record in records])) for records in sides))
     poses = [described_poses(records) for records in sides]
     return [

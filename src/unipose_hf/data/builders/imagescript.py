@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ImageScript: pictures of people, their poses and descriptions of these (UniPose, supplement A.1).
+"""ImageScript: images of people with their poses and descriptions (UniPose, supplement A.1).
 
-Of each set the poses that differ most are selected, by farthest point sampling of joints at one shape and without
+The most different poses of each set are selected by farthest point sampling of joints with a fixed shape and without
 global orientation. Each gets three automatic captions (configuration "A"). A language model rewrites those of one in
-eight training pictures and of all test pictures (configuration "R").
+eight training images and of all test images (configuration "R").
 """
 
 import functools
@@ -27,12 +27,12 @@ from .dataset_card import write_card
 from .image_sources import QUOTAS, Source, share_out
 from .shards import ROWS, count_rows, keep_plan, shard_name, write_shards
 
-VERSIONS = ("N2", "N6", "N7")  # of the captions, as PoseScript-A2 has them
-REFINED_SHARE = 6_250 / 50_000  # of the training pictures
+VERSIONS = ("N2", "N6", "N7")  # caption versions, as in PoseScript-A2
+REFINED_SHARE = 6_250 / 50_000  # share of the training images
 
 
 class Choice(NamedTuple):
-    """A selected record: the folder of its pool, and its place there."""
+    """A selected record: the folder of its pool, and its row in it."""
 
     pool: Path
     row: int
@@ -51,23 +51,24 @@ def build_imagescript(
     concurrency: int = 4,
     progress: bool = True,
 ) -> dict[str, int]:
-    """Build the data set in a folder, or go on with one that was begun there with the same arguments.
+    """Build the data set in a folder, or resume a build that was started there with the same arguments.
 
     Args:
-        sources: of `paper_sources`, `open_sources`, or your own.
-        out: a folder; pools of poses, the selection's state and the journal of answers lie in its sub-folder `work`.
-        size: pictures altogether; 52,000 in the paper. The sets share them as there.
-        picture_size: of renderings, in pixels.
-        processes, on_ray: who makes the pictures and captions, as `write_shards` has it. The result is the same.
-        ask: a language model (`Endpoint`, `LocalModel`) that refines captions; None leaves out "R".
-        concurrency: captions refined at once.
+        sources: from `paper_sources`, `open_sources`, or your own.
+        out: output folder; pools of poses, the selection's state and the journal of answers are in its sub-folder
+            `work`.
+        size: total number of images; 52,000 in the paper. The sets contribute as in the paper.
+        picture_size: size of renderings, in pixels.
+        processes, on_ray: how to parallelise, see `write_shards`. The result is the same.
+        ask: a language model (`Endpoint`, `LocalModel`) that refines captions; None skips "R".
+        concurrency: number of captions refined at once.
 
     Returns:
-        how many rows each configuration and split has: `{"A/train": ...}`.
+        the number of rows of each configuration and split: `{"A/train": ...}`.
 
     Raises:
-        ValueError: another data set was begun in the folder; a set without poses; a size smaller than the sets.
-        FileNotFoundError, ImportError, ConnectionError: pictures, a package or the language model are missing.
+        ValueError: the folder contains another build; a set without poses; a size smaller than the number of sets.
+        FileNotFoundError, ImportError, ConnectionError: images, a package or the language model are missing.
     """
     out = Path(out)
     plan = {"kind": "ImageScript", "size": size, "seed": seed, "picture_size": picture_size}
@@ -86,9 +87,9 @@ def build_imagescript(
 
 
 def choose_images(sources, work, size, seed, progress=True) -> dict[str, list[Choice]]:
-    """The selected records of each split, set by set in the order of selection.
+    """The selected records of each split, set by set, in the order of selection.
 
-    Sets that have fewer than their share give all they have.
+    Sets with fewer records than their share contribute all of them.
     """
     quotas = share_out(size, [QUOTAS.get((source.split, source.name), 1) for source in sources])
     chosen = {}
@@ -107,10 +108,10 @@ def choose_images(sources, work, size, seed, progress=True) -> dict[str, list[Ch
 
 
 def described_poses(records: list[PoseRecord]) -> torch.Tensor:
-    """The poses `(N, 22, 3)` as texts speak of them.
+    """The poses `(N, 22, 3)` that the texts describe.
 
-    Where a picture was taken by some camera, nobody knows which way is up, so the global orientation is set to zero as
-    in the paper. People who are still to be rendered stand in a level world and keep theirs.
+    For images taken by a camera the vertical is unknown, so the global orientation is set to zero, as in the paper.
+    People who will be rendered are in a level world and keep theirs.
     """
     poses = torch.from_numpy(np.stack([record.pose for record in records]))
     poses[[record.image is not None for record in records], 0] = 0
@@ -136,13 +137,13 @@ def image_features():
 
 
 def write_refined(out, rows, features, requests, ask, seed, concurrency, progress) -> None:
-    """Configuration "R" from "A": one refined text in place of the automatic ones, where the model found a good one.
+    """Configuration "R" from "A": one refined text instead of the automatic ones, if the model found a good one.
 
     Args:
-        rows: what the rows of "A" were made of, by split.
-        requests: a function that takes some of them and yields the `Request` of each.
+        rows: the inputs of the rows of "A", by split.
+        requests: a function from some of these to the `Request` of each.
     """
-    # a folder keeps to one model: others would write otherwise
+    # a folder uses one model only: others write differently
     keep_plan(out / "R", {"model": ask.name})
     for split, made in rows.items():
         numbers = refined_numbers(len(made), split, seed)
@@ -159,7 +160,7 @@ def write_refined(out, rows, features, requests, ask, seed, concurrency, progres
 
 
 def refined_numbers(count: int, split: str, seed: int) -> list[int]:
-    """Which rows are refined: all of a test split, one in eight of a training split, drawn uniformly."""
+    """The rows to refine: all of a test split, one in eight of a training split, drawn uniformly."""
     if split == "test":
         return list(range(count))
     wanted = max(1, round(REFINED_SHARE * count))
@@ -168,7 +169,7 @@ def refined_numbers(count: int, split: str, seed: int) -> list[int]:
 
 @functools.cache
 def open_pool(folder: Path) -> PosePool:
-    """The pool of a folder, opened once in each process."""
+    """The pool of a folder, opened once per process."""
     return PosePool(folder)
 
 
@@ -208,7 +209,7 @@ def join_requests(kind: str, written: list[tuple[list, list]]) -> Iterator[Reque
     texts = zip(*(texts for texts, _ in written), strict=True)
     codes = zip(*(codes for _, codes in written), strict=True)
     for said, stated in zip(texts, codes, strict=True):
-        # versions that came out the same are shown once
+        # identical versions are shown once
         yield Request(kind, tuple(dict.fromkeys(said)), tuple(dict.fromkeys(code for part in stated for code in part)))
 
 
@@ -222,7 +223,7 @@ def _row_of_shard(folder, split, count, number):
     return row
 
 
-@functools.lru_cache(maxsize=2)  # rows are asked for in order
+@functools.lru_cache(maxsize=2)  # rows are read in order
 def _read_shard(path):
     from pyarrow import parquet
 

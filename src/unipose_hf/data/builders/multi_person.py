@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of several people and words that single out one of them: by place, clothes, pose or some of these.
+"""Images of several people and hints that single out one of them by position, clothes or pose.
 
-UniPose has 8,000 such pictures, of real people described by GPT-4 (supplement D), as `labelled_people` makes them. The
-open ones are rendered, so that every word is known to be true, and to be true of that person alone.
+UniPose has 8,000 such images, of real people described by GPT-4 (supplement D); `labelled_people` makes them the same
+way. The open ones are rendered, so every hint is known to be true of that person only.
 """
 
 import colorsys
@@ -33,9 +33,9 @@ from .image_sources import OPEN, Source, open_sources
 from .imagescript import VERSIONS, image_features
 from .shards import count_rows, keep_plan, write_shards
 
-MOST_PEOPLE = 4
-_CLAUSES = 3  # of a hint at a pose
-_WORDINGS = 10  # of it, until one says neither he nor she: the bodies do not
+MAX_PEOPLE = 4
+_CLAUSES = 3  # number of clauses of a hint at a pose
+_WORDINGS = 10  # attempts at a wording without he or she: the rendered bodies are neutral
 _GENDERED = re.compile(r"\b(?:s?he|his|hers?|him|(?:wo)?man)\b", re.IGNORECASE)
 _PLACES = {
     "left": ("The leftmost person.", "The person on the far left.", "Nobody in the group is further to the left."),
@@ -65,29 +65,28 @@ def build_multi_person(
     concurrency: int = 4,
     progress: bool = True,
 ) -> dict[str, int]:
-    """Build `size` pictures, train and test as in ImageScript, or go on with what was begun with the same arguments.
+    """Build `size` images, split as in ImageScript, or resume a build that was started with the same arguments.
 
     Args:
-        sources: sets of pictures with fits and boxes, in which `ask`, a language model that sees pictures, labels
-            everyone; each person is a row. Without them people are rendered, one row a picture.
+        sources: sets of images with fits and boxes, in which `ask`, a vision language model, labels everyone; each
+            person is a row. Without them, people are rendered, one row per image.
         others: as for `build_imagescript`.
 
     Returns:
-        how many rows each configuration and split has.
-
+        the number of rows of each configuration and split.
     Raises:
-        ValueError: another data set was begun in the folder; sources without a model. ImportError: `datasets` is
-        missing. FileNotFoundError, ConnectionError: pictures, or the language model, are missing.
+        ValueError: the folder contains another build; sources without a model. ImportError: `datasets` is
+        missing. FileNotFoundError, ConnectionError: images or the language model are missing.
     """
     out = Path(out)
     plan = {"kind": "several people", "size": size, "seed": seed, "picture_size": picture_size}
     if sources is None:
         keep_plan(out, plan)
         make = functools.partial(_make_rows, seed, picture_size)
-        rows = {source.split: _groups(source) for source in open_sources(size, seed, choice=MOST_PEOPLE)}
+        rows = {source.split: _groups(source) for source in open_sources(size, seed, choice=MAX_PEOPLE)}
     else:
         if ask is None:
-            raise ValueError("Real people are labelled by a language model that sees pictures; give one.")
+            raise ValueError("Real people need labels by a vision language model; give one.")
         keep_plan(out, plan | {"model": ask.name, "sets": [[source.split, source.name] for source in sources]})
         make = functools.partial(labelled_people.make_rows, seed)
         rows = labelled_people.label_people(
@@ -96,7 +95,7 @@ def build_multi_person(
             ask,
             size=size,
             seed=seed,
-            most=MOST_PEOPLE,
+            max_people=MAX_PEOPLE,
             concurrency=concurrency,
             progress=progress,
         )
@@ -109,9 +108,9 @@ def build_multi_person(
 
 
 def _groups(source):
-    """As many people as a picture can take, for each picture."""
+    """The people of each image, as many as fit in it."""
     records = list(source.read())
-    return [records[start : start + MOST_PEOPLE] for start in range(0, len(records), MOST_PEOPLE)]
+    return [records[start : start + MAX_PEOPLE] for start in range(0, len(records), MAX_PEOPLE)]
 
 
 def group_features():
@@ -127,10 +126,10 @@ def render_group(poses: np.ndarray, outfits: list[Outfit], rng: np.random.Genera
 
     Args:
         poses: `(P, 22, 3)` axis-angle in a level world, from left to right.
-        outfits: of each.
+        outfits: the outfit of each.
 
     Returns:
-        the picture `(size, size, 3)` uint8, the poses as the camera sees them, and boxes `(P, 4)` in pixels.
+        the image `(size, size, 3)` uint8, the poses in the camera frame, and boxes `(P, 4)` in pixels.
     """
     body = load_body(size="small")
     faces, paint = body.faces.numpy().astype(np.int32), BodyPaint.of(body)
@@ -169,10 +168,10 @@ def render_group(poses: np.ndarray, outfits: list[Outfit], rng: np.random.Genera
 
 
 def hints_at(chosen: int, poses: np.ndarray, outfits: list[Outfit], rng: np.random.Generator) -> list[str]:
-    """Sentences that together are true of one person of a group only, in the order place, clothes, pose.
+    """Sentences that together are true of only one person in a group, in the order position, clothes, pose.
 
     Args:
-        chosen: which person, from the left. poses, outfits: as for `render_group`; of plain cloth.
+        chosen: index of the person, from the left. poses, outfits: as for `render_group`; plain clothes.
     """
     clothes = [_clothes(outfit) for outfit in outfits]
     place = str(rng.choice(_PLACES[_place(chosen, len(poses))]))
@@ -202,7 +201,7 @@ def colour_name(rgb) -> str:
 
 
 def _posed(pose, rng):
-    """A few words on a pose, and the codes that they state."""
+    """A short description of a pose, and the codes that it states."""
     for _ in range(_WORDINGS):
         [text], [codes] = caption_poses(
             pose[None], seed=int(rng.integers(2**31)), max_clauses=_CLAUSES, return_codes=True
@@ -227,7 +226,7 @@ def _make_rows(seed, picture_size, groups, first):
     rows = []
     for number, group in enumerate(groups, start=first):
         rng = np.random.default_rng(draw(2**62, "several people", group[0].sequence, seed, number))
-        group = group[: rng.integers(2, MOST_PEOPLE + 1)]
+        group = group[: rng.integers(2, MAX_PEOPLE + 1)]
         poses = np.stack([record.pose for record in group])
         outfits = [
             dataclasses.replace(Outfit.random(rng), top_pattern="plain", trousers_pattern="plain") for _ in group
@@ -239,7 +238,7 @@ def _make_rows(seed, picture_size, groups, first):
                 "image": {"bytes": encode_picture(picture), "path": None},
                 "pose": seen[chosen],
                 "texts": [caption_poses(poses[chosen : chosen + 1], seed=seed, version=name)[0] for name in VERSIONS],
-                "box": None,  # the words are to find the person
+                "box": None,  # the hint has to identify the person
                 "set": OPEN,
                 "sequence": group[chosen].sequence,
                 "frame": group[chosen].frame,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PoseEst-Open: pictures of people with their poses, rendered from open poses; anybody may build and pass it on."""
+"""PoseEst-Open: images of people with their poses, rendered from open poses, free to build and redistribute."""
 
 import functools
 import os
@@ -28,16 +28,15 @@ def build_posest_open(
     on_ray: bool = False,
     progress: bool = True,
 ) -> dict[str, int]:
-    """Build `size` pictures, one in 26 of them for tests, or go on with what was begun with the same arguments.
+    """Build `size` images, one in 26 for testing, or resume a build that was started with the same arguments.
 
-    Poses are sampled from the bundled clips of a split, turned to any side, and rendered once each with a random body,
-    clothes, camera, light and place.
+    Poses are sampled from the bundled clips of a split, rotated about the vertical, and rendered once each with a
+    random body, clothes, camera, light and position.
 
     Returns:
-        how many rows each configuration and split has.
-
+        the number of rows of each configuration and split.
     Raises:
-        ValueError: another data set was begun in the folder. ImportError: `datasets` is missing.
+        ValueError: the folder contains another build. ImportError: `datasets` is missing.
     """
     out = Path(out)
     keep_plan(out, {"kind": "PoseEst-Open", "size": size, "seed": seed, "picture_size": picture_size})
@@ -60,7 +59,7 @@ def build_posest_open(
 
 
 def load_posest_open_slice(split: str = "train"):
-    """The 200 pictures of PoseEst-Open that are in the package, as a `datasets.Dataset`.
+    """The 200 images of PoseEst-Open in the package, as a `datasets.Dataset`.
 
     Args:
         split: "train" (192 of them) or "test".

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets to the Hub, unless a licence forbids that."""
+"""Uploads data sets to the Hub, unless a licence forbids it."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from .dataset_card import terms_of_rows
 
 
 def check_publishable(sets: Iterable[str]) -> None:
-    """Refuse sets that may not be passed on.
+    """Refuse sets that may not be redistributed.
 
     Args:
         sets: names, keys of `LICENCES`.
@@ -23,8 +23,8 @@ def check_publishable(sets: Iterable[str]) -> None:
         if name not in LICENCES or not LICENCES[name].redistribution:
             terms = LICENCES[name].terms if name in LICENCES else "unknown"
             raise ValueError(
-                f"Rows of {name} may not be uploaded: its licence ({terms}) does not allow them to be passed on. "
-                "Build without that set, or do not push."
+                f"Rows of {name} may not be uploaded: its licence ({terms}) does not allow redistribution. Build "
+                "without that set, or do not push."
             )
 
 
@@ -32,19 +32,19 @@ def push_dataset(folder: str | os.PathLike, repo_id: str, *, private: bool = Tru
     """Upload a finished data set to the Hub, if the licence of every row allows that.
 
     Args:
-        folder: what a builder left. Pools, journals and the like stay here.
-        repo_id: "user/name"; made if missing, private unless said otherwise.
+        folder: output folder of a builder. Pools, journals and other working files are not uploaded.
+        repo_id: "user/name"; created if missing, private by default.
 
     Returns:
-        the address of the data set.
+        the URL of the data set.
 
     Raises:
-        FileNotFoundError: the folder holds no finished data set.
+        FileNotFoundError: the folder has no finished data set.
         ValueError: as `check_publishable`.
     """
     folder = Path(folder)
     if not any(folder.glob("*/*.parquet")) or not (folder / "README.md").is_file():
-        raise FileNotFoundError(f"{folder} holds no finished data set; build it first.")
+        raise FileNotFoundError(f"{folder} has no finished data set; build it first.")
     check_publishable(name for name, _ in terms_of_rows(folder))
     from huggingface_hub import HfApi
 

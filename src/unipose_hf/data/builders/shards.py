@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Data sets as folders of Parquet shards that `datasets.load_dataset(folder)` reads.
 
-A shard depends on its plan alone and is written whole or not at all. So a killed build goes on where it stopped, with
-any number of processes or machines, and ends with the same bytes.
+A shard depends only on its plan and is written atomically. An interrupted build therefore resumes where it stopped,
+with any number of processes or machines, and ends with the same bytes.
 """
 
 import functools
@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from unipose_hf.modeling.pose_unipose import write_file
 
-ROWS = 128  # of a shard: about 3 MB of rendered pictures, and what a killed build loses at the most
+ROWS = 128  # per shard: about 3 MB of rendered images, and the most that an interrupted build loses
 
 
 def shard_name(split: str, number: int, count: int) -> str:
@@ -27,10 +27,10 @@ def shard_name(split: str, number: int, count: int) -> str:
 
 
 def keep_plan(folder: str | os.PathLike, plan: dict) -> None:
-    """Write down what is being built in a folder, or check that it is what was begun there.
+    """Record what is being built in a folder, or check that it matches the build started there.
 
     Raises:
-        ValueError: the folder was begun with another plan.
+        ValueError: the folder was started with another plan.
     """
     file = Path(folder) / "plan.json"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def keep_plan(folder: str | os.PathLike, plan: dict) -> None:
         begun = json.loads(file.read_text(encoding="utf-8"))
         other = ", ".join(sorted(key for key in plan.keys() | begun.keys() if plan.get(key) != begun.get(key)))
         raise ValueError(
-            f"{folder} was begun with other settings ({other}); take the same ones, another folder, or remove it."
+            f"{folder} was started with other settings ({other}); use the same ones or another folder, or remove it."
         )
 
 
@@ -59,15 +59,15 @@ def write_shards(
     """Make the rows of a split and write them as shards.
 
     Args:
-        folder: for the shards; made if missing.
+        folder: folder for the shards; created if missing.
         split: "train" or "test".
-        rows: what to make, a small picklable thing for each row.
+        rows: the inputs, a small picklable object for each row.
         features: a function that returns the columns (`datasets.Features`).
-        make_rows: takes some of `rows` and the place of the first, returns them as dicts of columns. It must depend on
+        make_rows: takes some of `rows` and the index of the first, returns them as dicts of columns. It must depend on
             nothing else, and is pickled for several processes.
-        processes: that share the shards, one thread each.
-        on_ray: let the Ray cluster that this machine belongs to share them, all of it, in place of processes; its
-            machines must see `folder` and what `make_rows` reads under the same paths.
+        processes: number of processes that share the shards, with one thread each.
+        on_ray: share the shards over the whole Ray cluster of this machine instead; its machines must see `folder`
+            and the files that `make_rows` reads under the same paths.
         progress: show a progress bar.
 
     Raises:
@@ -79,7 +79,7 @@ def write_shards(
     count = -(-len(rows) // ROWS)
     jobs = [(folder / shard_name(split, n, count), rows[n * ROWS : (n + 1) * ROWS], n * ROWS) for n in range(count)]
     missing = [job for job in jobs if not job[0].exists()]
-    for part in folder.glob(".*.part"):  # of a build that was killed outright
+    for part in folder.glob(".*.part"):  # left by a killed build
         part.unlink()
     work = functools.partial(_write_shard, features, make_rows)
     done = _map_on_ray(work, missing) if on_ray else _map(work, missing, processes)
@@ -92,7 +92,7 @@ def _map(work, jobs, processes) -> Iterator:
     if processes == 1 or not jobs:
         yield from map(work, jobs)
         return
-    # spawned, for OpenGL does not survive a fork
+    # spawned, because OpenGL does not survive a fork
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         try:
             yield from pool.map(work, jobs)
@@ -101,7 +101,7 @@ def _map(work, jobs, processes) -> Iterator:
 
 
 def _map_on_ray(work, jobs) -> Iterator:
-    """The same by Ray Data; a machine alone is a cluster of itself."""
+    """The same with Ray Data; a single machine is its own cluster."""
     try:
         import ray
         from ray import data
@@ -131,7 +131,7 @@ def _write_shard(features, make_rows, job):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         made = import_datasets().Dataset.from_list(make_rows(rows, first), features=features())
-        parquet.write_table(made.data.table, part)  # `to_parquet` shows a bar for each
+        parquet.write_table(made.data.table, part)  # `to_parquet` shows a progress bar for each
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -150,7 +150,7 @@ def count_rows(folder: Path) -> dict[str, int]:
 
 
 def import_datasets():
-    """The library `datasets`, or an ImportError that says how to get it."""
+    """Imports `datasets`; its ImportError says how to install it."""
     try:
         import datasets
     except ImportError:

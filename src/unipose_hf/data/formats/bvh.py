@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BVH files as they are written: the skeleton, its channels and the motion, with no change of frame."""
+"""Parses BVH files: the skeleton, its channels and the motion, without changing the frame."""
 
 import math
 import re
@@ -14,17 +14,17 @@ from torch import Tensor
 
 @dataclass
 class Bvh:
-    """A BVH file as it is written: no frame change, no retargeting.
+    """A parsed BVH file: no change of frame, no retargeting.
 
     Attributes:
         names: J joint names, parents first (end sites are not joints).
         parents: J indices, -1 for a root.
         offsets: `(J, 3)` rest offset from the parent, in the file's unit.
         end_offsets: the end sites' offsets, keyed by the index of their joint.
-        channels: of each joint the names of its motion values, in small letters.
+        channels: for each joint the names of its motion values, in lower case.
         rotations: `(F, J, 3, 3)` local rotation matrices.
-        places: `(F, 3)` places before the parent (a root's: in the file's world) of the joints that have such
-            channels, keyed by their index.
+        translations: `(F, 3)` positions relative to the parent (for a root: in the file's world) of the joints that
+            have such channels, keyed by their index.
         frame_time: seconds from one frame to the next.
     """
 
@@ -34,7 +34,7 @@ class Bvh:
     end_offsets: dict[int, Tensor]
     channels: list[list[str]]
     rotations: Tensor
-    places: dict[int, Tensor]
+    translations: dict[int, Tensor]
     frame_time: float
 
     def global_rotations(self) -> Tensor:
@@ -61,8 +61,8 @@ class Bvh:
             out.append(torch.zeros_like(self.offsets[joint]) if parent < 0 else out[parent] + self.offsets[joint])
         return torch.stack(out)
 
-    def way_up(self, joint: int) -> list[int]:
-        """The joint, its parent, and so on to the root."""
+    def path_to_root(self, joint: int) -> list[int]:
+        """The joint, its parent, and so on up to the root."""
         way = [joint]
         while self.parents[way[-1]] >= 0:
             way.append(self.parents[way[-1]])
@@ -73,19 +73,19 @@ def parse_bvh(path: str | Path) -> Bvh:
     """Read a BVH file: any hierarchy, channels in any order, names with spaces, comments, keywords in any case.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a BVH file, or its motion does not fit its channels; where one word is to blame, the
-            message has it and its line.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a BVH file, or its motion does not fit its channels; the message names the offending
+            word and its line, if there is one.
     """
     reader = _Reader(path)
     bvh = reader.hierarchy()
     declared, bvh.frame_time, values = reader.motion()
     width = sum(len(kinds) for kinds in bvh.channels)
-    # Some files hold one frame more than they declare; the declared ones are read.
+    # Some files have one frame more than they declare; only the declared ones are read.
     if declared < 1 or width == 0 or values.size % width or values.size < declared * width:
         raise ValueError(
             f"{path} holds {values.size} motion values, expected {declared} frames x {width} channels; the file is "
-            "cut or damaged, fetch it again."
+            "truncated or damaged; download it again."
         )
     _decode(bvh, torch.from_numpy(values).reshape(-1, width)[:declared])
     return bvh
@@ -99,15 +99,15 @@ _HIERARCHY_WORDS = "ROOT, JOINT, End Site, OFFSET, CHANNELS, MOTION or a brace"
 
 
 class _Reader:
-    """The words of a file, one after the other. Whatever does not fit is told with its line."""
+    """Reads the words of a file one by one; errors name the line."""
 
     def __init__(self, path):
         self.path = path
         self.text = _without_comments(_decoded(path))
-        self.place = self.begin = 0
+        self.position = self.begin = 0
 
     def hierarchy(self) -> Bvh:
-        """All up to the word MOTION; the rotations are still to come."""
+        """Everything up to the word MOTION, without rotations."""
         if self.word().upper() != "HIERARCHY":
             raise ValueError(
                 f"{self.path} does not start with HIERARCHY, so it is not a BVH file; pass a .bvh motion file."
@@ -160,8 +160,8 @@ class _Reader:
         return bvh
 
     def motion(self) -> tuple[int, float, np.ndarray]:
-        """All behind the word MOTION: the declared number of frames, seconds a frame, the motion's numbers."""
-        header = _HEADER.match(self.text, self.place)
+        """Everything after the word MOTION: the declared number of frames, seconds per frame, the motion values."""
+        header = _HEADER.match(self.text, self.position)
         if header is None:
             self.refuse(self.word(), '"Frames: N" and "Frame Time: S"')
         self.begin = header.start(1)
@@ -169,27 +169,27 @@ class _Reader:
             self.refuse(header[1], "the number of frames")
         self.begin = header.start(2)
         seconds = self.finite(header[2])
-        self.place = header.end()
+        self.position = header.end()
         try:
-            values = np.array(self.text[self.place :].split(), dtype=np.float64)
+            values = np.array(self.text[self.position :].split(), dtype=np.float64)
         except ValueError:
             values = np.array([np.nan])
         if not np.isfinite(values).all():
-            while True:  # the word is there: now its line is worth the time
+            while True:  # there is a bad word: now find its line
                 self.number()
         return int(header[1]), seconds, values
 
     def word(self) -> str:
-        match = _WORD.search(self.text, self.place)
+        match = _WORD.search(self.text, self.position)
         if match is None:
-            raise ValueError(f"{self.path} breaks off, so the file is cut; fetch it again.")
-        self.begin, self.place = match.span()
+            raise ValueError(f"{self.path} ends unexpectedly, so the file is truncated; download it again.")
+        self.begin, self.position = match.span()
         return match[0]
 
     def name(self) -> str:
-        """The rest of the line up to a brace: names may hold spaces."""
-        match = re.compile(r"[^\n{}]*").match(self.text, self.place)
-        self.begin, self.place = match.span()
+        """The rest of the line up to a brace: names may contain spaces."""
+        match = re.compile(r"[^\n{}]*").match(self.text, self.position)
+        self.begin, self.position = match.span()
         return " ".join(match[0].split()).strip('"')
 
     def expect(self, brace):
@@ -216,7 +216,7 @@ class _Reader:
 
     def refuse(self, word, expected):
         line = self.text.count("\n", 0, self.begin) + 1
-        raise ValueError(f"{self.path} has {word!r} in line {line}, expected {expected}; mend it or fetch it again.")
+        raise ValueError(f"{self.path} has {word!r} in line {line}, expected {expected}; fix it or download it again.")
 
 
 def _decoded(path) -> str:
@@ -230,7 +230,8 @@ def _decoded(path) -> str:
 
 
 def _without_comments(text: str) -> str:
-    """The text with its lines in their places. A name may hold a #, so there only whole lines are comments."""
+    """The text without comments, keeping line numbers. A name may contain #, so there only whole lines are
+    comments."""
     if "#" not in text and "//" not in text:
         return text
     lines = text.split("\n")
@@ -242,7 +243,7 @@ def _without_comments(text: str) -> str:
 
 
 def _decode(bvh: Bvh, frames: Tensor) -> None:
-    """Take the motion values `(F, all channels)` apart."""
+    """Splits the motion values `(F, all channels)` by joint."""
     bvh.rotations = torch.eye(3, dtype=torch.float64).repeat(len(frames), len(bvh.channels), 1, 1)
     column = 0
     for joint, kinds in enumerate(bvh.channels):
@@ -254,8 +255,8 @@ def _decode(bvh: Bvh, frames: Tensor) -> None:
             bvh.rotations[:, joint] = roma.euler_to_rotmat(axes, angles, degrees=True)
         moving = {kind[0]: column + k for k, kind in enumerate(kinds) if kind.endswith("position")}
         if len(moving) == 3:
-            places = frames[:, [moving[axis] for axis in "xyz"]]
-            bvh.places[joint] = places
+            translations = frames[:, [moving[axis] for axis in "xyz"]]
+            bvh.translations[joint] = translations
             if bvh.parents[joint] >= 0 and not bvh.offsets[joint].any():  # some programs write offsets as motion only
-                bvh.offsets[joint] = places[0]
+                bvh.offsets[joint] = translations[0]
         column += len(kinds)

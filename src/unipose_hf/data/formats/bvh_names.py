@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which joint of a skeleton is which of ours: limbs by their names, the trunk by where it is."""
+"""Matches the joints of a skeleton with ours: limbs by name, the trunk by position in the hierarchy."""
 
 import os
 import re
@@ -9,8 +9,8 @@ from unipose_hf.files.plain import read_json
 
 from .bvh import Bvh, parse_bvh
 
-# What programs call the joints of a limb, without side and in small letters. A word can mean two joints ("leg",
-# "foot", "shoulder", "arm"): the likelier names come first, and what is found must hang together as a limb does.
+# Names of limb joints in other programs, without side and in lower case. A word can mean two joints ("leg", "foot",
+# "shoulder", "arm"): likelier names come first, and the result must be connected like a limb.
 _WORDS = {
     "hip": ("thigh", "upleg", "upperleg", "legupper", "femur", "hip", "leg"),
     "knee": ("knee", "shin", "calf", "lowleg", "lowerleg", "leglower", "loleg", "tibia", "leg"),
@@ -23,7 +23,7 @@ _WORDS = {
 }
 _LEG, _ARM = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
 _KNOWN = {word for words in _WORDS.values() for word in words} | {"head", "neck"}
-# Joints beside the limb that share its name: they twist skin, hold weapons or are handles of an animator.
+# Auxiliary joints that share a limb's name: they twist skin, hold weapons or are animation controls.
 _BESIDE = set(
     "twist roll share end nub tip site ik pole aim ctrl control ctl target goal effector helper corrective muscle "
     "jiggle bulge prop weapon socket attach dummy null horselink".split()
@@ -37,16 +37,17 @@ NEEDED = ("pelvis", *(f"{side}_{joint}" for side in _SIDES for joint in (*_LEG, 
 
 def guess_joint_map(path: str | os.PathLike) -> dict[str, str]:
     """
-    Our joint names -> those of a BVH file (for `read_bvh`): limbs by their names, the spine by where it is.
+    Our joint names -> those of a BVH file (for `read_bvh`): limbs by name, the spine by position in the hierarchy.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; not a BVH file; limbs are missing or named otherwise.
+        FileNotFoundError, ValueError: the file does not exist; it is not a BVH file; limbs are missing or have unknown
+            names.
     """
     return complete_joint_map(parse_bvh(path), {}, path)
 
 
 def complete_joint_map(bvh: Bvh, given: dict[str, str], where: object) -> dict[str, str]:
-    """`given` (our joint name -> the skeleton's) and, for all joints that it does not name, a guess.
+    """`given` (our joint name -> the skeleton's), completed by guesses for all other joints.
 
     Raises:
         ValueError: `given` names unknown joints, or a needed joint is neither given nor found; the message begins with
@@ -55,15 +56,15 @@ def complete_joint_map(bvh: Bvh, given: dict[str, str], where: object) -> dict[s
     unknown = sorted(set(given) - set(JOINT_NAMES)) + sorted(set(given.values()) - set(bvh.names))
     if unknown:
         raise ValueError(
-            f"The joint map for {where} names the unknown joints {', '.join(unknown)}; it has our names "
-            f"({', '.join(JOINT_NAMES)}) before the file's: {bvh.names}."
+            f"The joint map for {where} names the unknown joints {', '.join(unknown)}; it must map our names "
+            f"({', '.join(JOINT_NAMES)}) to the file's: {bvh.names}."
         )
     if set(NEEDED) <= set(given):
         return dict(given)
     people = [found for root in range(len(bvh.names)) if bvh.parents[root] < 0 for found in [_limbs(bvh, root)]]
     whole = [found for found in people if _lacking(found | given) == []]
     if len(whole) > 1:
-        raise ValueError(f"{where} shows {len(whole)} people; save each one's ROOT in a file of its own.")
+        raise ValueError(f"{where} shows {len(whole)} people; save each one's ROOT in a separate file.")
     best = whole[0] if whole else max(people, key=len)
     limbs = best | {ours: theirs for ours, theirs in given.items() if ours not in ("pelvis",)}
     lacking = _lacking(limbs)
@@ -81,16 +82,16 @@ def read_joint_map(path: str | os.PathLike) -> dict[str, str]:
     """A joint map from a JSON file: our joint names -> the skeleton's; some are enough, the others are guessed.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; not such a map.
+        FileNotFoundError, ValueError: the file does not exist or is not a joint map.
     """
     content = read_json(path)
     if not all(isinstance(name, str) for name in content.values()):
-        raise ValueError(f'{path} is no joint map; expected names of joints, like {{"left_hip": "LThigh"}}.')
+        raise ValueError(f'{path} is not a joint map; expected names of joints, like {{"left_hip": "LThigh"}}.')
     return content
 
 
 def side_and_part(name: str) -> tuple[str, str]:
-    """A joint's name -> its side ("left", "right" or "") and its part by `_WORDS`, "" if it is none of them.
+    """A joint's name -> its side ("left", "right" or "") and its part in `_WORDS`, or "".
 
     `mixamorig:LeftUpLeg`, `Bip01 L Thigh`, `upper_arm.L`, `CC_Base_L_Calf`, `lShldrBend`, `J_Bip_L_UpperLeg`, `LFArm`,
     `HipLeft` and `lfemur` are all understood.
@@ -127,7 +128,7 @@ def _take_side(words: list[str]) -> tuple[str, list[str]]:
 
 
 def _part(words: list[str]) -> str:
-    """The longest end of the words that is a part; what stands before it is the name of a character or program."""
+    """The longest suffix of the words that is a part; what precedes it is the name of a character or program."""
     while words:
         for start in range(len(words)):
             if "".join(words[start:]) in _KNOWN:
@@ -139,11 +140,11 @@ def _part(words: list[str]) -> str:
 
 
 def _limbs(bvh: Bvh, root: int) -> dict[str, str]:
-    """The limbs below a root that the names tell."""
+    """The limbs below a root, by name."""
     named: dict[tuple[str, str], list[int]] = {}
     for joint, name in enumerate(bvh.names):
         side, part = side_and_part(name)
-        if side and part and root in bvh.way_up(joint):
+        if side and part and root in bvh.path_to_root(joint):
             named.setdefault((side, part), []).append(joint)
     found = {}
     for side in _SIDES:
@@ -151,8 +152,8 @@ def _limbs(bvh: Bvh, root: int) -> dict[str, str]:
             part: [joint for word in words for joint in named.get((side, word), ())] for part, words in _WORDS.items()
         }
         limbs = _limb(bvh, choices, _LEG) | _limb(bvh, choices, _ARM)
-        below = (joint for joint in choices["foot"] if limbs.get("ankle") in bvh.way_up(joint)[1:])
-        above = bvh.way_up(limbs["shoulder"])[1:] if "shoulder" in limbs else []
+        below = (joint for joint in choices["foot"] if limbs.get("ankle") in bvh.path_to_root(joint)[1:])
+        above = bvh.path_to_root(limbs["shoulder"])[1:] if "shoulder" in limbs else []
         beside = {"foot": next(below, None), "collar": next((j for j in choices["collar"] if j in above), None)}
         limbs |= {part: joint for part, joint in beside.items() if joint is not None}
         found |= {f"{side}_{part}": bvh.names[joint] for part, joint in limbs.items()}
@@ -166,10 +167,10 @@ def _limb(bvh: Bvh, choices: dict[str, list[int]], parts: tuple[str, ...]) -> di
 
 
 def _chain(bvh: Bvh, choices: list[list[int]], above: int | None = None) -> list[int]:
-    """The first choice of joints, one below the other, that gets furthest."""
+    """The first chain of joints, each below the previous one, that gets furthest."""
     best: list[int] = []
     for joint in choices[0] if choices else ():
-        if above is None or above in bvh.way_up(joint)[1:]:
+        if above is None or above in bvh.path_to_root(joint)[1:]:
             chain = [joint, *_chain(bvh, choices[1:], joint)]
             if len(chain) > len(best):
                 best = chain
@@ -181,16 +182,17 @@ def _lacking(found: dict[str, str]) -> list[str]:
 
 
 def _trunk(bvh: Bvh, limbs: dict[str, str]) -> dict[str, str]:
-    """Pelvis, spine, neck and head: the way from where the legs part to where the arms part, and on to the head."""
+    """Pelvis, spine, neck and head: the path from where the legs branch to where the arms branch, and on to the
+    head."""
 
-    def way_up(name: str) -> list[int]:
-        return bvh.way_up(bvh.names.index(name))
+    def path_to_root(name: str) -> list[int]:
+        return bvh.path_to_root(bvh.names.index(name))
 
     def parting(left: str, right: str) -> int:
-        other = way_up(limbs[right])
-        joint = next((joint for joint in way_up(limbs[left]) if joint in other), None)
+        other = path_to_root(limbs[right])
+        joint = next((joint for joint in path_to_root(limbs[left]) if joint in other), None)
         if joint is None:
-            raise ValueError(f"{limbs[left]} and {limbs[right]} hang on different roots; check the joint map.")
+            raise ValueError(f"{limbs[left]} and {limbs[right]} belong to different roots; check the joint map.")
         return joint
 
     pelvis, chest = parting("left_hip", "right_hip"), parting("left_shoulder", "right_shoulder")
@@ -212,14 +214,15 @@ def _trunk(bvh: Bvh, limbs: dict[str, str]) -> dict[str, str]:
 
 
 def _above(bvh: Bvh, joint: int, below: int) -> list[int]:
-    """The way to a joint from where it leaves the way down from `below` to the root, without that place."""
-    trunk = set(bvh.way_up(below))
-    return [step for step in bvh.way_up(joint) if step not in trunk][::-1]
+    """The path to a joint from where it branches off the path from `below` to the root, without the branching
+    joint."""
+    trunk = set(bvh.path_to_root(below))
+    return [step for step in bvh.path_to_root(joint) if step not in trunk][::-1]
 
 
 def _head(bvh: Bvh, chest: int) -> int | None:
-    """The joint that is named so, or the end of the unbranched way that goes on from the chest between the arms."""
-    above = [joint for joint in range(len(bvh.names)) if chest in bvh.way_up(joint)[1:]]
+    """The joint named head, or the end of the unbranched path from the chest between the arms."""
+    above = [joint for joint in range(len(bvh.names)) if chest in bvh.path_to_root(joint)[1:]]
     kinds = {joint: side_and_part(bvh.names[joint]) for joint in above}
     for joint, kind in kinds.items():
         if kind == ("", "head"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions of pose files: one file after the other, by several processes if asked, printed or kept as Parquet."""
+"""Captions of pose files, with optional multiprocessing, printed or saved as Parquet."""
 
 import contextlib
 import functools
@@ -22,7 +22,7 @@ _ROWS = 8192  # captions written at once
 
 
 class FileCaptions(NamedTuple):
-    """What became of a file: its frames and their captions, or an error (then both lists are empty)."""
+    """The result for a file: its frames and their captions, or an error (then both lists are empty)."""
 
     file: Path
     frames: list[int]
@@ -31,11 +31,11 @@ class FileCaptions(NamedTuple):
 
 
 def find_pose_files(paths: Iterable[str | os.PathLike]) -> list[Path]:
-    """The files among the paths, and in place of a folder its .npz, .bvh and .json
-    files, also those further below, in the order of their names.
+    """The files among the paths; a folder is replaced by the .npz, .bvh and .json files in it and below, sorted by
+    name.
 
     Raises:
-        FileNotFoundError: a path does not exist, or a folder holds no pose file.
+        FileNotFoundError: a path does not exist, or a folder has no pose files.
     """
     files = []
     for path in map(Path, paths):
@@ -57,17 +57,19 @@ def caption_file(
     describe: Callable[[torch.Tensor], list[str]] = caption_poses,
     reading: dict | None = None,
 ) -> FileCaptions:
-    """Describe every so many-th frame of a file; a file that cannot be read gives an error, not an exception.
+    """Describe every `every`-th frame of a file; a file that cannot be read gives an error result, not an exception.
 
     Args:
         describe: poses `(N, 22, 3)` axis-angle -> a text for each.
-        reading: what `read_poses` takes beside the file.
+        reading: further arguments of `read_poses`.
     """
     try:
         poses = read_poses(file, **(reading or {}))[::every]
     except (ValueError, OSError) as error:
         return FileCaptions(file, [], [], str(error))
-    except Exception as error:  # damaged bytes surface in many ways, and one file must not end a run over thousands
+    except (
+        Exception
+    ) as error:  # damaged files raise many kinds of errors, and one file must not end a run over thousands
         return FileCaptions(file, [], [], f"{file} cannot be read ({type(error).__name__}: {error}).")
     frames = list(range(0, every * len(poses), every))
     return FileCaptions(file, frames, describe(poses))
@@ -82,33 +84,33 @@ def caption_files(
     processes: int = 1,
     reading: dict | None = None,
 ) -> Iterator[FileCaptions]:
-    """`caption_file` of each file, in their order, whatever the number of processes.
+    """`caption_file` of each file, in order, with any number of processes.
 
     Raises:
-        ValueError: there is no such version.
-        OSError: a process was ended from outside.
+        ValueError: unknown version.
+        OSError: a process was killed.
     """
-    caption_poses([], version=version)  # a wrong name is told before the first file is read
+    caption_poses([], version=version)  # check the version before reading the first file
     caption = functools.partial(caption_poses, seed=seed, version=version)
     describe = functools.partial(caption_file, every=every, describe=caption, reading=reading)
     if processes == 1:
         yield from map(describe, files)
         return
-    # fresh processes: a copy of one that has used torch's threads can hang
+    # spawned processes: a fork of one that has used torch's threads can hang
     fresh = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, fresh, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield from pool.map(describe, files)
     except BrokenProcessPool:
-        raise OSError("A process that described poses was ended (too little memory?); use fewer processes.") from None
+        raise OSError("A worker process was killed (out of memory?); use fewer processes.") from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def write_captions(described: Iterable[FileCaptions], output: str | os.PathLike) -> Iterator[FileCaptions]:
-    """Write captions to a Parquet file with the columns file, frame and caption, and pass on what comes by.
+    """Write captions to a Parquet file with the columns file, frame and caption, and yield them unchanged.
 
-    The rows go to a file beside `output` as they come; it is renamed at the end, and removed if there is no end.
+    Rows are written to a temporary file next to `output`, which is renamed at the end, or removed on an error.
 
     Raises:
         ImportError: pyarrow is missing.
@@ -127,7 +129,7 @@ def write_captions(described: Iterable[FileCaptions], output: str | os.PathLike)
             yield one
         if not read:
             raise ValueError(
-                f"None of the files could be read, so there is no new {output}; see what is said of each."
+                f"None of the files could be read, so {output} was not written; see the error of each file."
             )
         if rows:
             write(pending)
@@ -135,7 +137,7 @@ def write_captions(described: Iterable[FileCaptions], output: str | os.PathLike)
 
 @contextlib.contextmanager
 def _parquet(output: Path):
-    """A function that adds rows; the file is in its place when all are there."""
+    """A function that adds rows; the file appears when all are written."""
     try:
         import pyarrow
         from pyarrow import parquet

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of motion files: BVH of any skeleton, and the JSON clips of DeepMimic.
 
-Both give `(F, 22, 3)` local axis-angle rotations (radians, float32) of the 22 SMPL joints in our frame: y up,
-identity = T-pose that faces +z, the body's left = +x. See `retarget` for what is kept of the motion.
+Both return `(F, 22, 3)` local axis-angle rotations (radians, float32) of the 22 SMPL joints in our frame: y up,
+identity = T-pose facing +z, the body's left = +x. See `retarget` for what is preserved of the motion.
 """
 
 import json
@@ -25,23 +25,23 @@ from .retarget import LIMB_BONES, rest_alignment, retarget
 def read_bvh(
     path: str | Path, joint_map: dict[str, str], *, up: str | None = None, facing: str | None = None
 ) -> Tensor:
-    """Poses of a BVH motion, whatever its rest pose and its axes are.
+    """Reads the poses of a BVH motion with any rest pose and any axes.
 
     Args:
         path: the file.
-        joint_map: our joint name -> the file's joint name. It must hold `pelvis` and, of every limb, shoulder, elbow,
-            wrist, hip, knee and ankle. Missing spine and neck joints share the turn of the next joint that is
-            there; other missing joints follow their parent.
-        up: the axis of the file's world that points up ("y", "z", "-y" ...); by default what rest pose and motion
-            tell.
-        facing: its axis that points to the viewer; by default "z" in a y-up world and "-y" in a z-up one.
+        joint_map: our joint name -> the file's joint name. It must contain `pelvis` and the shoulders, elbows, wrists,
+            hips, knees and ankles. Missing spine and neck joints share the rotation of the next joint that is present;
+            other missing joints follow their parent.
+        up: the axis of the file's world that points up ("y", "z", "-y" ...); by default detected from rest pose and
+            motion.
+        facing: the axis that points towards the viewer; by default "z" in a y-up world and "-y" in a z-up one.
 
     Returns:
         `(F, 22, 3)` axis-angle, float32, our frame.
 
     Raises:
-        FileNotFoundError, ValueError: no such file; not a BVH file; a joint is missing or unknown; left and right are
-            exchanged; nothing tells which way is up.
+        FileNotFoundError, ValueError: the file does not exist; it is not a BVH file; a joint is missing or unknown;
+            left and right are swapped; the up axis is unclear.
     """
     return bvh_poses(parse_bvh(path), joint_map, path, up, facing)
 
@@ -59,33 +59,33 @@ def bvh_poses(
         )
     index = {ours: bvh.names.index(theirs) for ours, theirs in joint_map.items()}
     _check_bones(bvh, index, where)
-    frame = rest_frame(bvh, index)  # None: the rest pose tells nothing, so nothing is relative to it
+    frame = rest_frame(bvh, index)  # None: the rest pose is uninformative, so nothing is relative to it
     turn = world_turn(up or world_up(bvh, index, None if frame is None else frame[:, 1], where), facing)
     body = torch.eye(3, dtype=torch.float64) if frame is None else frame
-    turns, places = bvh.global_rotations(), bvh.positions()
+    turns, positions = bvh.global_rotations(), bvh.positions()
     turns = {name: turn @ turns[:, joint] @ body for name, joint in index.items()}
-    places = {name: places[:, joint] @ turn.T for name, joint in index.items()}
+    positions = {name: positions[:, joint] @ turn.T for name, joint in index.items()}
     rest = bvh.rest_positions() @ body
     bones = {name: rest[index[end]] - rest[index[name]] for name, (_, end) in LIMB_BONES.items()}
 
-    align = {} if frame is not None else calibrate_trunk(turns, places)
+    align = {} if frame is not None else calibrate_trunk(turns, positions)
     pelvis, chest = (turns[name] @ align.get(name, torch.eye(3).double()) for name in ("pelvis", _top(index)))
     hanging = frame is not None and _legs_hang(bones)
     spread = frame is not None and _arms_spread(bones, rest, index)
-    # the rest pose tells where the feet point, if they hang there
-    stood = {name: rest[joint].expand(1, 3) for name, joint in index.items()} if hanging else places
+    # the rest pose shows where the feet point, if the legs hang in it
+    stood = {name: rest[joint].expand(1, 3) for name, joint in index.items()} if hanging else positions
     if feet_backwards(stood, torch.eye(3).double().expand(1, 3, 3) if hanging else pelvis):
         raise ValueError(
-            f"{where} is mirrored, or its joints are named so that left and right are exchanged: the feet point to "
-            "the back; give the sides the other way round by --joint-map FILE (joint_map in Python)."
+            f"{where} is mirrored, or left and right are swapped in its joint names: the feet point to the back; "
+            "swap the sides with --joint-map FILE (joint_map in Python)."
         )
-    align |= rest_alignment({name: b for name, b in bones.items() if _told(name, hanging, spread)})
+    align |= rest_alignment({name: b for name, b in bones.items() if _is_known(name, hanging, spread)})
     if frame is not None and not hanging:
         align |= leaning_neck({name: rest[joint] for name, joint in index.items()})
     if not hanging:
-        align |= calibrate_legs(turns, places, pelvis)
+        align |= calibrate_legs(turns, positions, pelvis)
     if not spread:
-        align |= calibrate_arms(turns, places, chest)
+        align |= calibrate_arms(turns, positions, chest)
     return retarget(turns, align)
 
 
@@ -94,13 +94,13 @@ def _check_bones(bvh, index, where):
     flat = [n for n, (_, end) in LIMB_BONES.items() if (rest[index[end]] - rest[index[n]]).norm() < 1e-9]
     if flat:
         raise ValueError(
-            f"{where} gives the rest bones of {', '.join(flat)} no length; check its offsets and joint_map."
+            f"{where} has rest bones of length zero at {', '.join(flat)}; check its offsets and joint_map."
         )
     for joint in ("hip", "shoulder"):
         if (rest[index[f"left_{joint}"]] - rest[index[f"right_{joint}"]]).norm() < 1e-6 * rest.abs().max():
             raise ValueError(
-                f"{where} has both {joint}s in one place, so nothing tells where the body faces; check its offsets "
-                "and joint_map."
+                f"{where} has both {joint}s at the same position, so it is unclear where the body faces; check its "
+                "offsets and joint_map."
             )
 
 
@@ -108,17 +108,17 @@ def _top(index):
     return next(name for name in ("spine3", "spine2", "spine1", "pelvis") if name in index)
 
 
-def _told(name, hanging, spread):
+def _is_known(name, hanging, spread):
     return hanging if name.endswith(("hip", "knee")) else spread
 
 
 def _legs_hang(bones: dict[str, Tensor]) -> bool:
-    """Whether thighs and shins point down in the rest pose, as a person's do who stands."""
+    """Whether thighs and shins point down in the rest pose, as in a standing person."""
     return all(b[1] < -0.5 * b.norm() for name, b in bones.items() if name.endswith(("hip", "knee")))
 
 
 def _arms_spread(bones: dict[str, Tensor], rest: Tensor, index: dict[str, int]) -> bool:
-    """Whether the arms of the rest pose are a person's: they go sideways from the chest, and then not up or across."""
+    """Whether the arms of the rest pose are plausible: they go sideways from the chest, and then not up or across."""
     for side, sign in (("left", 1.0), ("right", -1.0)):
         for joint in ("shoulder", "elbow"):
             bone = bones[f"{side}_{joint}"] / bones[f"{side}_{joint}"].norm()
@@ -131,7 +131,7 @@ def _arms_spread(bones: dict[str, Tensor], rest: Tensor, index: dict[str, int]) 
     return True
 
 
-# DeepMimic's frame: x forward, y up, z to the body's right. Columns: where its axes lie in ours.
+# DeepMimic's frame: x forward, y up, z to the body's right. Columns: its axes in our frame.
 _DEEPMIMIC_TO_OURS = torch.tensor([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
 # Order of a frame's values after duration (1) and root position (3): joint, parent, numbers (4 = quaternion w first,
 # 1 = angle about z).
@@ -158,9 +158,8 @@ def read_deepmimic(path: str | Path) -> Tensor:
 
     Returns:
         `(F, 22, 3)` axis-angle, float32, our frame. Wrists, toes and collars stay at rest: the source has none.
-
     Raises:
-        FileNotFoundError, ValueError: no such file; not a humanoid clip.
+        FileNotFoundError, ValueError: the file does not exist or is not a humanoid clip.
     """
     turns = deepmimic_rotations(path)
     down = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
@@ -168,15 +167,15 @@ def read_deepmimic(path: str | Path) -> Tensor:
 
 
 def deepmimic_rotations(path: str | Path) -> dict[str, Tensor]:
-    """World rotations `(F, 3, 3)` of a DeepMimic clip's joints, axes turned to ours, relative to *its* rest pose."""
+    """World rotations `(F, 3, 3)` of a DeepMimic clip's joints, in our axes, relative to *its* rest pose."""
     try:
         frames = torch.tensor(json.loads(_existing(path).read_text(encoding="utf-8"))["Frames"], dtype=torch.float64)
     except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a DeepMimic clip (JSON with equally long Frames): {error}.") from error
     if frames.ndim != 2 or frames.shape[1] != _DEEPMIMIC_WIDTH:
         raise ValueError(
-            f"{path} holds frames of shape {tuple(frames.shape)}, expected (F, {_DEEPMIMIC_WIDTH}) as the humanoid "
-            "has; pass a humanoid clip."
+            f"{path} holds frames of shape {tuple(frames.shape)}, expected (F, {_DEEPMIMIC_WIDTH}) as for the "
+            "humanoid; give a humanoid clip."
         )
     turns: dict[str, Tensor] = {}
     column = 4

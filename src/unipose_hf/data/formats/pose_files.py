@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses out of whatever file a user has: motions, results of other programs, our own files."""
+"""Reads poses from any supported file: motions, results of other programs, our own files."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ from .tool_results import read_results
 __all__ = ["IN_FOLDERS", "READABLE", "guess_joint_map", "read_pose", "read_poses"]
 
 READABLE = (".npz", ".bvh", ".json", ".glb", ".pkl", ".pt", ".pth")
-IN_FOLDERS = READABLE[:3]  # what a folder is searched for: the other kinds are more often meshes and weights
+IN_FOLDERS = READABLE[:3]  # searched for in folders; the other kinds are more often meshes and weights
 
 _T_POSE_COSINE = 0.97  # arms point sideways and legs down within 14 degrees
 
@@ -40,21 +40,21 @@ def read_poses(
     person: str | None = None,
 ) -> Tensor:
     """
-    All frames of a file, as axis-angle `(F, 22, 3)` float32 in our frame.
+    Reads all frames of a file, as axis-angle `(F, 22, 3)` float32 in our frame.
 
-    Read are .bvh of any usual skeleton; .npz of AMASS's kind; .json and .glb of `Pose.save`; and the results of other
-    programs that hold rotations (.pkl, .pt, .pth, .json, .npz, see `tool_results`).
+    Supports .bvh with any common skeleton; AMASS-style .npz; .json and .glb of `Pose.save`; and results of other
+    programs with rotations (.pkl, .pt, .pth, .json, .npz, see `tool_results`).
 
     Args:
-        up: the axis of the file's world that points up: "y", "z", "-y" (before a camera) ...; by default it is read
-            off the file.
-        facing: its axis that points to the viewer; by default the usual one with such an `up`.
-        joint_map: our joint name -> the .bvh file's, for the joints that are not known by their names.
-        person: of several people in the results of a program, the one to read.
+        up: the axis of the file's world that points up: "y", "z", "-y" (camera frame) ...; by default detected from
+            the file.
+        facing: the axis that points towards the viewer; by default the usual one for this `up`.
+        joint_map: our joint name -> the .bvh file's, for joints with unknown names.
+        person: which of several people in the results of a program to read.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: another suffix, a damaged file, no rotations, unknown joints, or nothing tells which way is up.
+        FileNotFoundError: the file does not exist.
+        ValueError: unknown suffix, damaged file, no rotations, unknown joints, or unclear up axis.
     """
     path = Path(path)
     poses = _read(path, {"up": up, "facing": facing}, joint_map, person)
@@ -65,7 +65,7 @@ def read_poses(
 
 
 def read_pose(path: str | os.PathLike, frame: int = 0, **reading) -> Pose:
-    """One frame of a file, as `read_poses` reads it; with the body shape where the file is one of `Pose.save`."""
+    """Reads one frame of a file like `read_poses`; includes the body shape if `Pose.save` wrote the file."""
     path = Path(path)
     if path.suffix.lower() == ".npz" and not _keeps_results(read_archive(path)):
         return Pose.from_npz(path, frame, reading.get("up"), reading.get("facing"))
@@ -105,7 +105,7 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
 
 
 def _keeps_results(arrays: dict) -> bool:
-    """Whether an .npz keeps one object, as ROMP does, and no arrays."""
+    """Whether an .npz stores a single object, as ROMP does, instead of arrays."""
     return "results" in arrays and all(array is None for array in arrays.values())
 
 
@@ -114,8 +114,8 @@ def _is_own(content) -> bool:
 
 
 def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> Tensor | None:
-    """The rotations `(F, 22, 3)` of a file with our own skeleton in its T-pose, as `Pose.save` writes it, exactly as
-    they stand there but for the world's axes; None for every other skeleton."""
+    """The rotations `(F, 22, 3)` of a file with our own skeleton in its T-pose, as `Pose.save` writes it, unchanged
+    except for the world's axes; None for every other skeleton."""
     if sorted(bvh.names) != sorted(JOINT_NAMES):
         return None
     index = [bvh.names.index(name) for name in JOINT_NAMES]

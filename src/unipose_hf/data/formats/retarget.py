@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The motion of another skeleton on ours: what is kept are directions in the world.
+"""Retargets the motion of another skeleton to ours, preserving bone directions in the world.
 
-A source joint turned by `G` in the world gives our joint the turn `G @ A`, where the constant `A` carries our T-pose
-bone onto the source's rest bone. Bone lengths and the place of the root are dropped.
+A source joint with world rotation `G` gives our joint the rotation `G @ A`, where the constant `A` rotates our T-pose
+bone onto the source's rest bone. Bone lengths and the root position are dropped.
 """
 
 import math
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS
 
-# The bone of our T-pose that each limb joint turns: its direction, and the joint at the bone's far end. Bodies of the
-# SMPL family, the bundled one too, stand in their T-pose with legs a little apart: 5 degrees each.
+# The T-pose bone that each limb joint rotates: its direction, and the joint at its far end. SMPL-family bodies,
+# including the bundled one, have their legs slightly apart in the T-pose: 5 degrees each.
 _LEG_X = math.tan(math.radians(5.3))
 LIMB_BONES = {
     f"{side}_{joint}": ((sign * x, y, 0.0), f"{side}_{end}")
@@ -26,10 +26,10 @@ LIMB_BONES = {
         ("knee", "ankle", _LEG_X, -1.0),
     )
 }
-# A skeleton with fewer spine or neck joints than ours: the missing ones share the turn of the next joint it has.
+# If a skeleton has fewer spine or neck joints, the missing ones share the rotation of the next joint it has.
 _SHARED = ("spine1", "spine2", "neck")
 
-# Bend (radians) of an elbow or knee from which its axis begins to set the limb's twist, and from which it sets it.
+# Bend (radians) of an elbow or knee at which its axis starts to determine the limb's twist, and fully does.
 _HINGE_FROM, _HINGE_FULL = math.radians(10.0), math.radians(30.0)
 
 
@@ -74,21 +74,21 @@ def retarget(turns: dict[str, Tensor], align: dict[str, Tensor]) -> Tensor:
 
 
 def hinge_share(bend: Tensor) -> Tensor:
-    """How far a hinge that is bent so much (radians) has an axis: 0 when nearly straight, then up to 1."""
+    """How well the axis of a hinge with this bend (radians) is defined: 0 when nearly straight, up to 1."""
     return ((bend - _HINGE_FROM) / (_HINGE_FULL - _HINGE_FROM)).clamp(0.0, 1.0)
 
 
 def shortest_turn(start: Tensor, end: Tensor) -> Tensor:
     """`(..., 3, 3)` rotations by the smallest angle that turn the directions `start` into `end`, both `(..., 3)`.
 
-    Between opposite directions, where many are as small, it is one of them.
+    For opposite directions, where this is ambiguous, it is one of them.
     """
     start, end = torch.broadcast_tensors(
         start / start.norm(dim=-1, keepdim=True), end / end.norm(dim=-1, keepdim=True)
     )
     axis = torch.linalg.cross(start, end)
     sine, cosine = axis.norm(dim=-1, keepdim=True), (start * end).sum(-1, keepdim=True)
-    # square to the direction, and to that world axis which it is furthest from
+    # perpendicular to the direction and to the world axis furthest from it
     aside = torch.linalg.cross(start, torch.eye(3, dtype=start.dtype)[start.abs().argmin(dim=-1)])
     unit = torch.where(sine > 1e-9, axis / sine.clamp(min=1e-12), aside / aside.norm(dim=-1, keepdim=True))
     return roma.rotvec_to_rotmat(unit * torch.atan2(sine, cosine))
@@ -97,9 +97,9 @@ def shortest_turn(start: Tensor, end: Tensor) -> Tensor:
 def _hinged_upper_arm(upper: Tensor, fore: Tensor, sign: float) -> Tensor:
     """The upper arm's world rotation, twisted about its own bone until the elbow bends as a hinge about y.
 
-    Skeletons disagree about the upper arm's twist (some carry the elbow's axis 30 degrees off), and no bone direction
-    shows it. Fixing it by the elbow's own axis makes the same arm the same rotations whatever file it came from. The
-    forearm, and with it the hand, stays as it was. A nearly straight elbow has no axis, so there the twist fades out.
+    Skeletons disagree about the upper arm's twist (in some the elbow's axis is 30 degrees off), and no bone direction
+    shows it. Fixing it by the elbow's axis gives the same arm the same rotations in every file. The forearm, and with
+    it the hand, does not change. A nearly straight elbow has no axis, so there the twist fades out.
     """
     bone = upper.new_tensor([sign, 0.0, 0.0])
     forearm = (upper.mT @ fore) @ bone  # (F, 3) seen from the upper arm
@@ -110,7 +110,7 @@ def _hinged_upper_arm(upper: Tensor, fore: Tensor, sign: float) -> Tensor:
 
 
 def _shared_turn(name: str, turns: dict[str, Tensor], parent: Tensor) -> Tensor:
-    """An equal share of the turn from the parent to the next spine or neck joint that the source has."""
+    """An equal share of the rotation from the parent to the next spine or neck joint that the source has."""
     chain = ("neck", "head") if name == "neck" else ("spine1", "spine2", "spine3")
     after = chain[chain.index(name) :]
     steps = next((k for k, other in enumerate(after) if other in turns), None)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations in the result files of other programs that estimate bodies: pickles, PyTorch files, JSON, npz.
+"""Reads rotations from the result files of other body estimators: pickles, PyTorch files, JSON, npz.
 
-Known are 4D-Humans and PHALP, WHAM, GVHMR, VIBE and its kin, ROMP, AIST++, SMPLify-X, and whatever else keeps an
-SMPL-family body by AMASS's names or in parts (`modeling/smpl_rows_unipose.py`). Files of key points hold no rotations.
+Supports 4D-Humans and PHALP, WHAM, GVHMR, VIBE and similar programs, ROMP, AIST++, SMPLify-X, and anything else that
+stores an SMPL-family body under AMASS's names or in parts (`modeling/smpl_rows_unipose.py`). Keypoint files contain no
+rotations.
 """
 
 import numpy as np
@@ -10,8 +11,8 @@ import torch
 
 from unipose_hf.modeling.smpl_rows_unipose import PARTS, to_our_frame
 
-# Layouts of one person whose names tell the program: the entry that holds the rotations, its name by AMASS's manner
-# (None: it holds parts), and the axis that is up there. A world comes before the camera's view of the same person.
+# Layouts of one person that identify the program: the entry with the rotations, its AMASS name (None: it has parts),
+# and its up axis. World coordinates come before camera coordinates of the same person.
 _PROGRAMS = (
     ("smpl_params_global", None, "y"),  # GVHMR
     ("smpl_params_incam", None, "-y"),
@@ -21,7 +22,7 @@ _PROGRAMS = (
     ("pose", "poses", "-y"),  # VIBE, PARE, TCMR
     ("smpl_thetas", "poses", "-y"),  # ROMP, BEV
 )
-_AT_ONCE = {"smpl_thetas"}  # rows are people of one picture
+_AT_ONCE = {"smpl_thetas"}  # rows are people in one image
 _POINTS = ("keypoint", "landmark", "joints2d", "joints_2d")
 
 
@@ -29,13 +30,13 @@ def read_results(
     content: object, where: object, up: str | None = None, facing: str | None = None, person: str | None = None
 ) -> torch.Tensor:
     """
-    The poses `(F, 22, 3)` float32, in our frame, of one person in what a file holds.
+    The poses `(F, 22, 3)` float32, in our frame, of one person in the content of a file.
 
     Args:
         content: dicts, lists, arrays and tensors.
-        up, facing: as for `Pose.from_npz`; by default what the program is known to write, or what the motion tells.
-        person: which one, by the name or number that the program gave; needed where there are several. Frames without
-            this person are left out.
+        up, facing: as for `Pose.from_npz`; by default what the program is known to write, or what the motion shows.
+        person: the person's name or number in the program; required if there are several. Frames without this person
+            are skipped.
 
     Raises:
         ValueError: no rotations, or several people; the message begins with `where`.
@@ -46,7 +47,7 @@ def read_results(
     names = {str(name): name for name in people}
     if person is None and len(people) > 1:
         raise ValueError(
-            f"{where} shows {len(people)} people ({', '.join(names)}); choose one by --person (person in Python)."
+            f"{where} shows {len(people)} people ({', '.join(names)}); choose one with --person (person in Python)."
         )
     if person is not None and str(person) not in names:
         raise ValueError(f"{where} has no person {person}; it shows {', '.join(names)}.")
@@ -55,7 +56,7 @@ def read_results(
 
 
 def _people(content, depth: int = 0) -> dict[object, tuple[dict, str | None]]:
-    """Each person's arrays by AMASS's names or in parts, and the axis that is up, if known."""
+    """Each person's arrays, under AMASS's names or in parts, and the up axis, if known."""
     if not isinstance(content, dict) or depth > 3:
         return {}
     if "poses" in content or any(set(parts) <= set(content) for parts in PARTS):
@@ -79,7 +80,7 @@ def _people(content, depth: int = 0) -> dict[object, tuple[dict, str | None]]:
 
 
 def _tracks(frames) -> dict[object, tuple[dict, str | None]]:
-    """People of PHALP, which keeps a list of bodies, and of the numbers of their tracks, for each frame."""
+    """People in PHALP's results, which list bodies and track ids for each frame."""
     tracks: dict[object, list] = {}
     for frame in frames:
         bodies, numbers = frame.get("smpl", ()), frame.get("tid", ())
@@ -93,7 +94,7 @@ def _tracks(frames) -> dict[object, tuple[dict, str | None]]:
 
 
 def _rows(value):
-    """Matrices of one frame, `(J, 3, 3)`, as one of many."""
+    """Adds a frame dimension to the matrices of one frame, `(J, 3, 3)`."""
     array = np.asarray(_array(value))
     return array[None] if array.ndim == 3 else array
 
@@ -112,8 +113,8 @@ def _array(value):
 def _refusal(content, where) -> str:
     if _points(content):
         return (
-            f"{where} holds key points (as OpenPose, MediaPipe and COCO have): places of joints, mostly in a picture, "
-            "which fix no rotations of them; estimate the pose from the picture itself by unipose estimate."
+            f"{where} has key points (as in OpenPose, MediaPipe and COCO): joint positions, mostly in an image, "
+            "which do not determine rotations; estimate the pose from the image itself with unipose estimate."
         )
     found = type(content).__name__
     if isinstance(content, dict):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Anatomical angles of a pose: the 29 numbers in which the language bank says where a body is bent.
+"""Anatomical angles of a pose: the 29 numbers in which the language bank describes how a body is bent.
 
-All are degrees. 0 everywhere, with `STANDING` for the rest, is a person who stands with the arms hanging.
+All are in degrees. All zeros is a person standing with the arms hanging; `STANDING` is a relaxed variant.
 
 * `root_forward`, `root_left`, `root_turn_left`: the whole body pitched (90 face down, -90 on the back, 180 upside
   down), rolled and turned.
@@ -34,7 +34,7 @@ STANDING: Tensor = torch.tensor([_STANDING.get(name.partition("_")[2], 0.0) for 
 
 _SPINE, _HEAD = ("spine1", "spine2", "spine3"), ("neck", "head")
 _SPINE_SHARES = (0.3, 0.35, 0.35)
-_LIFT = 0.2  # of what an arm is raised above the shoulder, taken by the collar bone
+_LIFT = 0.2  # the collar bone's share of an arm raise above the shoulder
 _ARM = {"raise": ("collar", "shoulder"), "plane": ("shoulder",), "forearm_up": ("shoulder",), "elbow": ("elbow",)}
 _ARM |= {"shrug": ("collar", "shoulder")}
 _LEG = {"flex": ("hip",), "out": ("hip",), "turn": ("hip",), "knee": ("knee",), "point": ("ankle",)}
@@ -57,11 +57,11 @@ def angle_vector(angles: dict[str, float]) -> Tensor:
     """Named angles -> `(29,)` degrees, NaN where a name is not given.
 
     Raises:
-        ValueError: a name is no angle.
+        ValueError: unknown angle.
     """
     unknown = sorted(set(angles) - set(ANGLES))
     if unknown:
-        raise ValueError(f"There is no angle {', '.join(unknown)}; the names are {', '.join(ANGLES)}.")
+        raise ValueError(f"Unknown angle {', '.join(unknown)}; the names are {', '.join(ANGLES)}.")
     return torch.tensor([float(angles.get(name, "nan")) for name in ANGLES])
 
 
@@ -74,10 +74,10 @@ def angles_to_axis_angle(angles: Tensor) -> Tensor:
 
 
 def axis_angle_to_angles(axis_angle: Tensor) -> Tensor:
-    """Local axis-angle rotations `(..., 22, 3)` in radians -> the angles `(..., 29)` in degrees nearest to them.
+    """Local axis-angle rotations `(..., 22, 3)` in radians -> the nearest angles `(..., 29)` in degrees.
 
-    Exact for what `angles_to_axis_angle` made; other poses also turn where no angle is (wrists, elbows about their
-    bones), which is left out. `plane` is arbitrary where an arm hangs or points straight up.
+    Exact for results of `angles_to_axis_angle`; rotations of other poses that no angle covers (wrists, elbows about
+    their bones) are ignored. `plane` is arbitrary if an arm hangs or points straight up.
     """
     rotations = dict(zip(JOINT_NAMES, roma.rotvec_to_rotmat(axis_angle.float()).unbind(-3), strict=True))
     found = {}
@@ -105,10 +105,10 @@ def axis_angle_to_angles(axis_angle: Tensor) -> Tensor:
 
 
 def set_angles(axis_angle: Tensor, angles: Tensor) -> Tensor:
-    """Poses `(..., 22, 3)` with some angles `(..., 29)` set, in degrees; NaN leaves an angle as it is.
+    """Poses `(..., 22, 3)` with some angles `(..., 29)` set, in degrees; NaN leaves an angle unchanged.
 
-    Joints that no set angle moves stay exactly as they are. Where an angle is set and others of the same joint are
-    not, these are kept, with what no angle tells.
+    Joints without a set angle do not change at all. If only some angles of a joint are set, the others are kept, along
+    with the part of the rotation that no angle covers.
     """
     before = axis_angle_to_angles(axis_angle)
     is_set = ~angles.isnan()

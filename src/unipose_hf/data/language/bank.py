@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language bank: named whole-body poses, and states of limbs, torso, head and attitude, each with its words.
+"""The language bank: named whole-body poses, and states of limbs, torso, head and root, each with its texts.
 
-`named.jsonl` and `parts.jsonl` hold what people wrote, `solved.safetensors` the angles that
-`python -m unipose_hf.data.language.pack` worked out from it (arms that reach are solved once).
+`named.jsonl` and `parts.jsonl` contain the written rows, `solved.safetensors` the angles that `python -m
+unipose_hf.data.language.pack` computed from them (reaching arms are solved once).
 """
 
 import functools
@@ -19,7 +19,7 @@ from unipose_hf.modeling.pose_unipose import Pose
 
 from .angles import STANDING, angles_to_axis_angle
 
-LOOSE = 5.0  # degrees that an angle may vary by without making the texts false, where a pose does not say
+LOOSE = 5.0  # default tolerance of an angle in degrees: how much it may vary without making the texts false
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class NamedPose:
 
 @dataclass(frozen=True)
 class Part:
-    """A state of one limb, both limbs, the torso, the head or the whole attitude: how it is described, and asked for.
+    """A state of one limb, both limbs, the torso, the head or the root: its descriptions and commands.
 
     `part` is `left_arm`, `both_arms`, `left_leg`, `both_legs`, `torso`, `head` or `root`.
     """
@@ -46,13 +46,13 @@ class Part:
 @dataclass(frozen=True)
 class LanguageBank:
     """
-    named: the poses.
-    named_angles: theirs `(named, 29)`, degrees, complete.
-    named_loose: the standard deviation that each may have without making the texts false `(named, 29)`, degrees.
+    named: the named poses.
+    named_angles: their complete angles `(named, 29)`, degrees.
+    named_loose: the standard deviation of each angle that keeps the texts true `(named, 29)`, degrees.
     parts: the states.
-    part_low, part_high: the range of each angle `(parts, 29)`, degrees; NaN for angles that the state leaves alone.
+    part_low, part_high: the range of each angle `(parts, 29)`, degrees; NaN for angles that the state does not set.
 
-    One-sided entries stand for one side; the mirror image is that of pose and words.
+    One-sided entries describe one side; for the other side, mirror pose and words.
     """
 
     named: tuple[NamedPose, ...]
@@ -80,10 +80,10 @@ def read_rows(name: str) -> list[dict]:
 
 
 def named_pose(name: str) -> Pose:
-    """A pose of the bank by its name, or by another of its names: `named_pose("warrior two")`.
+    """A pose of the bank by its name or an alias: `named_pose("warrior two")`.
 
     Raises:
-        ValueError: the bank has no such pose; the message names some that come near.
+        ValueError: the bank has no such pose; the message lists similar names.
     """
     bank = load_language_bank()
     wanted = _key(name)
@@ -92,13 +92,13 @@ def named_pose(name: str) -> Pose:
         row = next((row for row, pose in enumerate(bank.named) if wanted in map(_key, pose.aliases)), None)
     if row is None:
         near = [found.name for found in search_poses(name)[:5]]
-        hint = f"; near are {', '.join(near)}" if near else ""
+        hint = f"; similar names: {', '.join(near)}" if near else ""
         raise ValueError(f"There is no pose named {name!r}{hint}. `unipose poses` lists all {len(bank.named)}.")
     return Pose(angles_to_axis_angle(bank.named_angles[row]).numpy())
 
 
 def search_poses(words: str) -> list[NamedPose]:
-    """The poses in whose name, other names or descriptions all of the words occur, those with them in a name first."""
+    """The poses whose names, aliases or descriptions contain all of the words; matches in names come first."""
     wanted = set(_key(words).split())
 
     def rank(pose):
@@ -119,5 +119,5 @@ def _key(name: str) -> str:
 
 
 def complete(angles: Tensor) -> Tensor:
-    """Angles with those of relaxed standing where they are NaN."""
+    """Replaces NaN by the angles of relaxed standing."""
     return torch.where(angles.isnan(), STANDING, angles)

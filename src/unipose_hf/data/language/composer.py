@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples without end from the language bank: descriptions and edits in plain English, with the poses that fit them.
+"""Endless samples from the language bank: descriptions and edits in plain English, with matching poses.
 
-A description is of a named pose, of one to four states of limbs that do not touch the same joints, or of a captured
-pose that somebody described; an edit sets some angles of a source pose and leaves the others. Half of the samples are
-mirrored, words and pose together. A prompt that names no side is right-handed: were "throwing a ball" as often
-left-handed, a model would learn to answer with the mean of both.
+A description is about a named pose, about one to four states that do not share joints, or about a captured pose with a
+written description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored,
+in words and pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time, a
+model would learn to answer with the mean of both hands.
 """
 
 import functools
@@ -35,9 +35,9 @@ from .bank import LanguageBank, load_language_bank, read_rows
 from .edits import edited_angles, fits
 
 HELD_OUT = "cmu_01_"
-KEPT_BACK = 10  # one in so many described poses and pairs is not trained on
-UNSAID = 0.3  # what joints that a text does not speak of count, where those that it does count 1
-_JITTER = 0.6  # of the spread that a named pose may have
+HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out from training
+UNMENTIONED_WEIGHT = 0.3  # weight of joints that a text does not mention; those that it mentions have weight 1
+_JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
 _IMPERATIVE = re.compile(
     r"^(?:please|now|let|make|have|put|bring|keep|stand|sit|lie|get|go|do|hold|lift|raise|bend)\b", re.I
@@ -56,10 +56,10 @@ SAME = (
 @dataclass
 class Composed:
     """
-    texts: of each sample.
+    texts: the text of each sample.
     poses: axis-angle, `(rows, 1, 22, 3)`, or for edits and differences source and target `(rows, 2, 22, 3)`.
-    weights: what each joint of the last pose counts in training, `(rows, 22)`.
-    styles: the voice of each text, `"short"` or `"full"`.
+    weights: training weight of each joint of the last pose, `(rows, 22)`.
+    styles: the style of each text, `"short"` or `"full"`.
     """
 
     texts: list[str]
@@ -71,12 +71,12 @@ class Composed:
 @dataclass
 class Draft:
     """
-    A sample before its poses are made: its text, and the angles `(29,)` of its pose, or of the source of an edit with
-    the `target` angles, NaN for those that stay.
+    A sample before its poses are computed: its text, and the angles `(29,)` of its pose, or of the source of an edit
+    with the `target` angles, NaN for unchanged ones.
 
-    captured, captured_target: poses `(22, 3)` that stand in place of these angles.
+    captured, captured_target: poses `(22, 3)` that replace these angles.
     mirror: the target is the mirror image of the source.
-    told: the angles that the text speaks of; None for all.
+    mentioned: mask of the angles that the text mentions; None for all.
     """
 
     text: str
@@ -85,7 +85,7 @@ class Draft:
     target: Tensor | None = None
     captured_target: Tensor | None = None
     mirror: bool = False
-    told: Tensor | None = None
+    mentioned: Tensor | None = None
     style: str = "short"
 
 
@@ -98,9 +98,9 @@ class Described:
 
 
 def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) -> Described:
-    """`described_poses` or `described_pairs` of a folder: those to train on, or the one in ten that is kept back.
+    """Loads `described_poses` or `described_pairs` of a folder: the training rows, or the held-out one in ten.
 
-    Poses of CC BY-SA clips are left out, since what is trained on them could not be published freely, and takes of the
+    Excludes poses of CC BY-SA clips, because weights trained on them could not be published freely, and takes of the
     subject of a held-out clip.
 
     Raises:
@@ -115,13 +115,13 @@ def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) ->
     for number, row in enumerate(rows):
         sources = [row["from"], row["to"]] if kind == "pairs" else [row]
         free = not any("SA" in source["licence"] or source["clip"].startswith(HELD_OUT) for source in sources)
-        if free and (draw(KEPT_BACK, "kept back", kind, row["id"]) == 0) == kept_back:
+        if free and (draw(HOLD_OUT_EVERY, "kept back", kind, row["id"]) == 0) == kept_back:
             chosen.append(number)
     return Described(poses[chosen], [{key: rows[number][key] for key in ("short", "full")} for number in chosen])
 
 
 def swap_sides(text: str) -> str:
-    """Left for right and right for left, as the bank uses these words: for sides and nothing else."""
+    """Swaps left and right, which the bank only uses for sides."""
     return re.sub(
         r"(?<![A-Za-z])(left|right)",
         lambda found: _like({"left": "right", "right": "left"}[found[0].lower()], found[0]),
@@ -133,7 +133,7 @@ def swap_sides(text: str) -> str:
 def left_handed(poses: Tensor) -> Tensor:
     """Which poses `(rows, 22, 3)` do with the left hand what most people do with the right, `(rows,)`.
 
-    The busier hand is the one further from where it hangs; where both are alike, the leg ahead should be the left one.
+    The busier hand is the one further from where it would hang. If both are about equal, a right leg ahead counts.
     """
     joints, turns = forward_kinematics(roma.rotvec_to_rotmat(poses), _rest_joints())
     arms = (joints[:, _WRISTS] - joints[:, _SHOULDERS]) @ turns[:, _CHEST]  # (rows, 2, 3), seen from the trunk
@@ -147,8 +147,8 @@ def left_handed(poses: Tensor) -> Tensor:
 class Composer:
     """
     Args:
-        captured: poses `(n, 22, 3)` that edits may begin with, yaw removed.
-        described: captured poses with texts, and pairs of them; either may be missing.
+        captured: source poses `(n, 22, 3)` for edits, yaw removed.
+        described, described_pairs: captured poses and pairs with texts; either may be missing.
     """
 
     def __init__(self, captured: Tensor, described: Described | None = None, described_pairs: Described | None = None):
@@ -164,7 +164,7 @@ class Composer:
         self.captured_angles = axis_angle_to_angles(captured)
 
     def all_texts(self) -> list[str]:
-        """Every name, text, phrase and command that samples are made of, as it was written, sides exchanged too."""
+        """All names, texts, phrases and commands that samples are made of, also with swapped sides."""
         bank, known = self.bank, [d for d in (self.described, self.described_pairs) if d is not None]
         texts = [text for pose in bank.named for text in (pose.name, *pose.aliases, *pose.texts)]
         texts += [text for part in bank.parts for text in (*part.phrases, *part.commands)]
@@ -175,19 +175,19 @@ class Composer:
     # -- the tasks -----------------------------------------------------------------------------------------------
 
     def prompts(self, rows: int, seed: int) -> Composed:
-        """Texts to be turned into poses."""
+        """Texts for text-to-pose."""
         return self._gather(rows, seed, self._prompt, typed=True)
 
     def instructions(self, rows: int, seed: int) -> Composed:
-        """Edits to be carried out."""
+        """Instructions for pose editing."""
         return self._gather(rows, seed, self._edit, typed=True)
 
     def descriptions(self, rows: int, seed: int) -> Composed:
-        """Poses to be described."""
+        """Poses with descriptions."""
         return self._gather(rows, seed, self._description, typed=False)
 
     def differences(self, rows: int, seed: int) -> Composed:
-        """Pairs of poses whose difference is to be told."""
+        """Pairs of poses with texts about their difference."""
         return self._gather(rows, seed, self._difference, typed=False)
 
     def _gather(self, rows, seed, make, typed):
@@ -201,12 +201,12 @@ class Composer:
             mirrored = torch.where(sided, mirrored, left_handed(poses[:, -1]))
         texts = [swap_sides(text) if flip else text for text, flip in zip(texts, mirrored.tolist(), strict=True)]
         poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
-        weights = torch.stack([_ONES if d.told is None else _weights(d.told) for d in drafts])
+        weights = torch.stack([_ONES if d.mentioned is None else _weights(d.mentioned) for d in drafts])
         weights = torch.where(mirrored[:, None], weights[:, _MIRROR_JOINTS], weights)
         return Composed(texts, poses, weights, [d.style for d in drafts])
 
     def _poses(self, drafts):
-        """All drafts at once, since a pose made by itself costs as much as fifty: `(rows, 1 or 2, 22, 3)`."""
+        """The poses of all drafts, `(rows, 1 or 2, 22, 3)`, at once: a single pose costs as much as fifty."""
         source = angles_to_axis_angle(torch.stack([d.angles for d in drafts]))
         for row, draft in enumerate(drafts):
             if draft.captured is not None:
@@ -238,7 +238,7 @@ class Composer:
         return rng.choice([pose.name, *pose.aliases, *pose.texts]), self._named_angles(rng, row)
 
     def _composed(self, rng, described=False):
-        """One to four states, told as phrases or as commands, on relaxed standing or on a named pose."""
+        """One to four states, as phrases or commands, based on relaxed standing or a named pose."""
         count = rng.choices((1, 2, 3, 4), (0.1, 0.3, 0.35, 0.25) if described else (0.5, 0.3, 0.14, 0.06))[0]
         angles, texts, groups = self._standing(rng), [], None
         on_named = rng.random() < 0.25
@@ -248,17 +248,17 @@ class Composer:
             texts.append(rng.choice([pose.name, *pose.aliases]))
             angles, count, groups = self._named_angles(rng, row), min(count, 2), ("arm", "arms", "head")
         commands = not described and not on_named and rng.random() < 0.4
-        told, values = self._parts(rng, count, commands, groups)
-        texts += told
+        part_texts, values = self._parts(rng, count, commands, groups)
+        texts += part_texts
         full = described and len(texts) > 1
         text = join_texts(texts, rng, sentences=full)
         angles = torch.where(values.isnan(), angles, values)
-        return Draft(text, angles, told=None if on_named else ~values.isnan(), style="full" if full else "short")
+        return Draft(text, angles, mentioned=None if on_named else ~values.isnan(), style="full" if full else "short")
 
     def _parts(self, rng, count, commands, groups=None, angles=None):
-        """Texts and values of some states that do not touch the same angles, each on either side.
+        """Texts and values of some states that do not share angles, each on either side.
 
-        With the `angles` of a source, a state of the trunk says how its legs are to follow, not where they are.
+        With the `angles` of a source, a state of the trunk describes how its legs follow, not where they are.
         """
         texts, values = [], torch.full((len(ANGLES),), torch.nan)
         for row in self._compatible_parts(rng, count, groups):
@@ -289,7 +289,7 @@ class Composer:
         kind = rng.random()
         if kind < 0.08 and self.described_pairs is not None:
             return self._described_pair(rng)
-        if kind < 0.22:  # become something else altogether
+        if kind < 0.22:  # become an entirely different pose
             text, goal = self._named(rng)
             lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
             angles, captured = self._source(rng)
@@ -350,7 +350,7 @@ class Composer:
         return _jittered(rng, self.bank.named_angles[row], _JITTER * self.bank.named_loose[row])
 
     def _source(self, rng):
-        """The angles of a pose to begin with, and the pose `(22, 3)` itself where it is a captured one."""
+        """The angles of a source pose, and the pose `(22, 3)` itself if it is a captured one."""
         kind = rng.random()
         if kind < 0.35:
             angles = self._standing(rng)
@@ -378,7 +378,7 @@ class Composer:
 
 
 def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
-    """Some phrases or commands as one text: sentences, or as people type them."""
+    """Joins phrases or commands into one text: as sentences, or as people type them."""
     if sentences:
         return " ".join(_sentence(text, "full") for text in texts)
     if len(texts) == 1:
@@ -398,7 +398,7 @@ def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
 
 
 def typing_noise(text: str, rng: random.Random) -> str:
-    """How people type: often lower case and without a full stop, now and then with a slip of the fingers."""
+    """Imitates typing: often lower case and without a full stop, sometimes with a typo."""
     if rng.random() < 0.5:
         text = text.lower()
     if rng.random() < 0.5:
@@ -426,10 +426,10 @@ def _upright(angles):
     return bool(angles[list(_TILT)].abs().max() < 35)
 
 
-def _weights(told):
-    """(29,) which angles are told -> (22,) what each joint counts"""
-    moved = (told.float() @ MOVES.float()) > 0
-    return torch.where(moved, 1.0, UNSAID)
+def _weights(mentioned):
+    """(29,) mask of mentioned angles -> (22,) joint weights"""
+    moved = (mentioned.float() @ MOVES.float()) > 0
+    return torch.where(moved, 1.0, UNMENTIONED_WEIGHT)
 
 
 def _like(word, model):

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Edits that depend on the pose they change: more, less, mirrored, relaxed, the same on both sides.
 
-A row of `edits.jsonl` has `commands` and says what they do by some of these fields, applied in this order:
+A row of `edits.jsonl` has `commands` and defines their effect by some of these fields, applied in this order:
 
-* `when` {angle: [low, high]}: it fits only poses whose angles lie there (`NAME_abs`: their absolute values);
+* `when` {angle: [low, high]}: only for poses with angles in this range (`NAME_abs`: their absolute values);
 * `op`: `"mirror"`; `{"swap": "arms" | "legs"}`; `{"copy": "arm" | "leg", "from": side}` onto the other side;
   `{"symmetric": "arms" | "legs" | "all"}`, both sides the mean of the two;
 * `set` {angle: value or range};
 * `delta` {angle: range}, added;
 * `scale` {angle, "all", "arms", "legs" or "torso": range}, times the distance from relaxed standing.
 
-All ranges of an edit share one random share, so that coupled joints stay coupled. One-sided rows are for one side.
+All ranges of an edit use the same random fraction, so coupled joints stay coupled. One-sided rows are for one side.
 """
 
 import random

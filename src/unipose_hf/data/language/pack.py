@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the bank's assets: merges rows of poses and parts, and solves the arms that reach.
+"""Builds the bank's assets: merges rows of poses and parts, and solves reaching arms.
 
     python -m unipose_hf.data.language.pack [MORE.jsonl ...]
 
 Rows of the given files are added to `named.jsonl`, `parts.jsonl` (those with `part`) and `edits.jsonl` (those with
-`kind`); a row that is known adds its texts to that one. Then `solved.safetensors` is made anew.
+`kind`); a row that is known adds its texts to that one. Then `solved.safetensors` is rebuilt.
 """
 
 import json
@@ -21,11 +21,11 @@ from .bank import LOOSE, complete, read_rows
 from .reach import solve_reach
 
 FOLDER = Path(__file__).parent
-MAX_DISTANCE = 0.10  # metres that a hand may stay away from the place that it reaches for
+MAX_DISTANCE = 0.10  # metres: maximum distance of a hand from the place that it reaches for
 
 
 def merge(files: list[str]) -> None:
-    """Adds the rows of files to those of the bank; texts that it has already are not added twice."""
+    """Adds the rows of files to the bank, without duplicate texts."""
     bank = {
         "named.jsonl": (lambda row: row["name"], ("aliases", "texts")),
         "parts.jsonl": (lambda row: (row["part"], row["phrases"][0]), ("phrases", "commands")),
@@ -57,7 +57,7 @@ def _add_texts(known, row, keys):
 
 
 def solve() -> dict[str, torch.Tensor]:
-    """The arrays of [`LanguageBank`] from the bank's rows; prints hands that do not get where they should."""
+    """Computes the arrays of [`LanguageBank`] from the bank's rows; prints hands that miss their target."""
     named, parts = read_rows("named.jsonl"), read_rows("parts.jsonl")
     named_angles = torch.stack([complete(_angles(row, 0)) for row in named])
     low, high = (torch.stack([_angles(row, end) for row in parts]) for end in (0, 1))
@@ -70,7 +70,8 @@ def solve() -> dict[str, torch.Tensor]:
     for row, away in zip(rows, distances.amax(1).tolist(), strict=True):
         if away > MAX_DISTANCE:
             print(
-                f"{row.get('name') or row['phrases'][0]}: a hand stays {100 * away:.0f} cm off {row['pose']['reach']}."
+                f"{row.get('name') or row['phrases'][0]}: a hand is {100 * away:.0f} cm away from "
+                f"{row['pose']['reach']}."
             )
     moved = torch.zeros_like(start).index_put((at.nonzero()[:, 0],), solved - start[at])
     named_angles = named_angles + moved[: len(named)]
@@ -86,7 +87,7 @@ def solve() -> dict[str, torch.Tensor]:
 
 
 def _angles(row: dict, end: int) -> torch.Tensor:
-    """The angles of a row, NaN where it says nothing; of a range its lower (0) or upper (1) end."""
+    """The angles of a row, NaN where not given; for a range, its lower (0) or upper (1) end."""
     pose = {name: value for name, value in row["pose"].items() if name != "reach"}
     return angle_vector({name: value[end] if isinstance(value, list) else value for name, value in pose.items()})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arms that reach for a place of the body or for the floor: the angles that bring a hand there, by least squares."""
+"""Solves for arms that reach for a place on the body or for the floor, by least squares on the angles."""
 
 import functools
 
@@ -19,7 +19,7 @@ _COLUMNS = [*(f"{side}_{name}" for side in ("left", "right") for name in _LIMITS
 _STIFFNESS, _SPINE_STIFFNESS = 0.05, 0.3  # cost of 60 degrees away from the start
 _STEPS = 300
 
-# place: (joints whose mean it is, joint in whose frame the offset is given, offset in metres); left side
+# place: (joints whose mean is used, joint in whose frame the offset is given, offset in metres); left side
 _PLACES = {
     "shoulder": (("shoulder",), "spine3", (0.02, 0.05, 0.05)),
     "elbow": (("elbow",), None, None),
@@ -52,17 +52,16 @@ def solve_reach(
     """Solves all poses at once.
 
     Args:
-        angles: `(n, 29)` degrees, from which the arms that reach (and a little the spine) may depart.
-        reaches: of each `{"left_hand": place, "right_hand": place}`, either or both; a place is one of `_PLACES`, with
-            a side where it has two ("left knee", "right shoulder"), "the other hand" or "floor".
+        angles: `(n, 29)` degrees; reaching arms (and slightly the spine) may depart from these.
+        reaches: for each pose `{"left_hand": place, "right_hand": place}`, either or both; a place is one of
+            `_PLACES`, with a side if it has two ("left knee", "right shoulder"), "the other hand" or "floor".
         free_spine: whether the spine may help, `(n,)` bool.
 
     Returns:
-        the solved angles `(n, 29)`, and how far each hand stays away `(n, 2)`, left and right, in metres; 0 for a hand
-        that reaches for nothing.
-
+        the solved angles `(n, 29)`, and the remaining distances of the hands `(n, 2)`, left and right, in metres; 0
+        for a hand that does not reach.
     Raises:
-        ValueError: no such place.
+        ValueError: unknown place.
     """
     columns = torch.tensor([ANGLES.index(name) for name in _COLUMNS])
     limits = torch.tensor([_LIMITS.get(name.split("_", 1)[1], (-180, 180)) for name in _COLUMNS]).float()
@@ -92,7 +91,7 @@ def solve_reach(
 
 
 def _target(reach: dict, side: str) -> int:
-    """The number of the place that a hand reaches for in what `_places` gives; -1 for none, -2 for the floor."""
+    """The index of the place that a hand reaches for; -1 for none, -2 for the floor."""
     place = reach.get(f"{side}_hand")
     if place is None:
         return -1
@@ -109,7 +108,7 @@ def _target(reach: dict, side: str) -> int:
 
 
 def _distances(angles: Tensor, targets: Tensor) -> Tensor:
-    """`(..., n, 29)` -> how far the hands are from their places, `(..., n, 2)` metres"""
+    """`(..., n, 29)` -> distances of the hands from their places, `(..., n, 2)` metres"""
     joints, turns = forward_kinematics(roma.rotvec_to_rotmat(angles_to_axis_angle(angles)), _rest_joints())
     palms = torch.stack([_palm(joints, side) for side in ("left", "right")], -2)
     places = torch.stack(

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What language models are asked for: texts refined, people labelled, and the checks of what they answer."""
+"""Tasks for language models: refining texts and labelling people, with checks of their answers."""

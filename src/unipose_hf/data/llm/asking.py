@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many questions to a language model: several at a time, patiently, each answer checked, and none asked twice.
+"""Asks a language model many questions concurrently, with retries, checks of the answers and a journal.
 
-Where an answer fails its check, the model is told why and asked again, a few times. Every answer goes to a journal on
-disk at once, so that a killed run goes on without asking, or paying, twice.
+If an answer fails its check, the model is told why and asked again, a few times. Every answer is written to a journal
+on disk immediately, so that an interrupted run resumes without asking, or paying, twice.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ _AGAIN = "That will not do: {fault} Write it again and obey all the rules. Answe
 
 
 class Question(NamedTuple):
-    """A chat that ends with a question, and a function that says in a sentence what an answer lacks, or None."""
+    """A chat that ends with a question, and a function that says in a sentence what is wrong with an answer, or
+    None."""
 
     messages: list[dict]
     find_fault: Callable[[str], str | None]
@@ -41,23 +42,24 @@ def ask_all(
     pause: float = 1.0,
     progress: bool = True,
 ) -> list[str | None]:
-    """Ask a language model, several questions at a time.
+    """Ask a language model several questions at a time.
 
     Args:
-        questions: taken one by one, as there is room for them.
+        questions: consumed lazily, one by one.
         ask: [`~unipose_hf.data.llm.language_models.Endpoint`] or [`~unipose_hf.data.llm.language_models.LocalModel`].
-        journal: a JSON Lines file that gets each answer the moment it comes. What stands there is not asked again.
-        attempts: answers to one question at the most, faulty ones included.
-        concurrency: questions under way at once.
-        patience: how often an overloaded or silent server is asked before the run ends; between the calls pass
-            `pause` seconds, then twice as many and so on up to a minute, or as many as the server asks for.
+        journal: a JSON Lines file to which each answer is appended at once. Questions answered there are not asked
+            again.
+        attempts: maximum number of answers per question, including faulty ones.
+        concurrency: number of questions asked at once.
+        patience: how often an overloaded or silent server is tried before the run ends; the waiting time starts at
+            `pause` seconds and doubles up to a minute, unless the server asks for another one.
         progress: show a progress bar.
 
     Returns:
-        the answers in the order of the questions, quotation marks around them taken off; None where all had a fault.
+        the answers in the order of the questions, without surrounding quotation marks; None if all had a fault.
 
     Raises:
-        ConnectionError: the server stays overloaded, silent or away. The journal is kept: run again to go on.
+        ConnectionError: the server stays overloaded, silent or unreachable. The journal is kept: run again to resume.
         ValueError: the server refuses the question, or the journal is damaged.
     """
 
@@ -82,7 +84,7 @@ def ask_all(
                         results[running.pop(future)] = future.result()
                         bar.update()
             except BaseException:
-                stop.set()  # calls under way may end, and are kept; nothing new begins
+                stop.set()  # running calls may finish and are kept; no new ones start
                 raise
 
 
@@ -123,16 +125,16 @@ def _ask_patiently(ask, messages, patience, pause, stop):
             if attempt == patience:
                 raise ConnectionError(
                     f"{ask.name!r} did not answer {patience} times in a row (the last time: {error}); run the same "
-                    "again later, and what was answered is not asked again."
+                    "command again later: answered questions are not asked again."
                 ) from None
-            # spread out, or all callers would come back in the same moment
+            # with jitter, or all callers would retry at the same moment
             spread = pause * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
             stop.wait(min(60.0, spread) if error.wait is None else error.wait + pause * random.random())
     raise ValueError(f"patience is {patience}; allow at least 1 call.")
 
 
 class _Journal:
-    """Answers by key, in the order in which they came; an answer is on the disk before anything is done with it."""
+    """Answers by key, in order of arrival; an answer is on disk before it is used."""
 
     def __init__(self, path):
         self.path, self._answers, self._lock = Path(path), {}, threading.Lock()
@@ -145,14 +147,14 @@ class _Journal:
         whole = 0
         for number, line in enumerate(self._file, start=1):
             if not line.endswith(b"\n"):
-                break  # the run was killed while it wrote this line
+                break  # the run was killed while writing this line
             try:
                 entry = json.loads(line)
                 self._answers.setdefault(entry["key"], []).append(entry["answer"])
             except (ValueError, KeyError, TypeError):
                 self._file.close()
                 raise ValueError(
-                    f"Line {number} of {self.path} is no entry of a journal; remove that line, or give another file."
+                    f"Line {number} of {self.path} is not a journal entry; remove that line, or give another file."
                 ) from None
             whole += len(line)
         self._file.truncate(whole)
@@ -162,7 +164,7 @@ class _Journal:
         self._file.close()
 
     def turn(self, key):
-        """A lock: of two equal questions the second waits, and takes what the first was answered."""
+        """A lock: the second of two equal questions waits and takes the answer to the first."""
         with self._lock:
             return self._turns.setdefault(key, threading.Lock())
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of several real people, each labelled by a language model that sees pictures: place, clothes, action, pose.
+"""Images of several real people, each labelled by a vision language model: position, clothes, action, pose.
 
-So UniPose has its 8,000 pictures for reasoning (supplement D): the labels single people out, the sets' fits are their
-poses. The prompt is our own.
+UniPose makes its 8,000 reasoning images this way (supplement D): labels single people out, and the sets' fits provide
+their poses. The prompt is our own.
 """
 
 import base64
@@ -26,13 +26,13 @@ from .asking import Question, ask_all
 from .refinement import VAGUE_LIMB
 
 FIELDS = ("place", "clothes", "action", "pose")
-MOST_WORDS = 25  # of a label
-_SIDE = 768  # of the picture that is shown, pixels at the most
-_SPLITS = {"train": 50_000, "test": 2_000}  # as those of ImageScript
+MAX_WORDS = 25  # per label
+_SIDE = 768  # maximum side of the image shown to the model, in pixels
+_SPLITS = {"train": 50_000, "test": 2_000}  # as in ImageScript
 _SYSTEM = "You help to annotate pictures of people. You say only what can be seen, briefly and in plain words."
 _USER = (
     "In this picture {count} people stand in numbered frames. Label each of them with four sentences, each of at most "
-    f"{MOST_WORDS} words, that begin with the person, for instance with: The person, This person, Someone, They.\n"
+    f"{MAX_WORDS} words, that begin with the person, for instance with: The person, This person, Someone, They.\n"
     "- place: where the person is in the picture, as the viewer sees it, such as at the far left.\n"
     "- clothes: what the person wears, with colours.\n"
     "- action: what the person is doing.\n"
@@ -44,7 +44,7 @@ _USER = (
 
 
 class Labelled(NamedTuple):
-    """Someone in a picture: the folder of the pool, the place there, and the words that single this person out."""
+    """A person in an image: the folder of the pool, the row in it, and the labels that single this person out."""
 
     pool: Path
     row: int
@@ -52,11 +52,11 @@ class Labelled(NamedTuple):
 
 
 def label_people(
-    sources: list[Source], work: Path, ask, *, size: int, seed: int, most: int, concurrency: int, progress: bool
+    sources: list[Source], work: Path, ask, *, size: int, seed: int, max_people: int, concurrency: int, progress: bool
 ) -> dict[str, list[Labelled]]:
-    """The people of `size` pictures, drawn uniformly from those with two to `most` people, by split.
+    """The people of `size` images, drawn uniformly from those with two to `max_people` people, by split.
 
-    Pictures whose labels do not hold are left out.
+    Images whose labels fail the checks are skipped.
     """
     splits = list(dict.fromkeys(source.split for source in sources))
     labelled = {}
@@ -66,7 +66,7 @@ def label_people(
             if source.split == split:
                 folder = work / f"{source.name} {split}"
                 rows = gather_pool(source.read(), folder).rows_by_picture()
-                groups += [(folder, group) for group in rows if 2 <= len(group) <= most]
+                groups += [(folder, group) for group in rows if 2 <= len(group) <= max_people]
         chosen = np.random.default_rng(seed).choice(len(groups), min(quota, len(groups)), replace=False)
         groups = [groups[number] for number in sorted(chosen.tolist())]
         answers = ask_all(
@@ -94,7 +94,7 @@ def make_rows(seed: int, people: list[Labelled], first: int) -> list[dict]:
             "image": {"bytes": read_picture(record.image), "path": None},
             "pose": record.pose,
             "texts": list(captions),
-            "box": None,  # the words are to find the person
+            "box": None,  # the hint has to identify the person
             "set": record.set,
             "sequence": record.sequence,
             "frame": record.frame,
@@ -116,15 +116,15 @@ def labelling_prompt(picture: bytes, boxes: list[tuple]) -> list[dict]:
 
 
 def find_fault(answer: str, boxes: list[tuple]) -> str | None:
-    """What labels do against the rules, as a sentence for the model, or None."""
+    """How the labels break the rules, as a sentence for the model, or None."""
     try:
         people = parse_labels(answer, len(boxes))
     except ValueError as error:
         return str(error)
     for number, labels in enumerate(people, start=1):
         for field, text in labels.items():
-            if len(text.split()) > MOST_WORDS:
-                return f"the {field} of person {number} has more than {MOST_WORDS} words."
+            if len(text.split()) > MAX_WORDS:
+                return f"the {field} of person {number} has more than {MAX_WORDS} words."
         if vague := VAGUE_LIMB.search(labels["pose"]):
             return f'"{vague[0]}" does not say whether the left or the right one is meant.'
         if wrong := _misplaced(labels["place"].lower(), boxes, number - 1):
@@ -138,9 +138,9 @@ def parse_labels(answer: str, count: int) -> list[dict[str, str]]:
     """The labels of each person, in the order of their numbers.
 
     Raises:
-        ValueError: the answer is laid out otherwise; a sentence for the model.
+        ValueError: the answer has another format; the message is a sentence for the model.
     """
-    start, end = answer.find("{"), answer.rfind("}")  # some put it between fences
+    start, end = answer.find("{"), answer.rfind("}")  # some models add code fences
     try:
         found = json.loads(answer[start : end + 1])
         people = [found[str(number)] for number in range(1, count + 1)]
@@ -162,13 +162,13 @@ def _question(folder, rows) -> Question:
 
 
 def _hint(labels, rng) -> str:
-    """The place, and some of the other labels."""
+    """The position, and some of the other labels."""
     taken = [labels["place"], *(labels[field] for field in FIELDS[1:] if rng.random() < 0.5)]
     return " ".join(text if text.endswith(".") else f"{text}." for text in taken)
 
 
 def _misplaced(place, boxes, person) -> str | None:
-    """A word of the place that the boxes do not bear out."""
+    """A statement about the position that contradicts the boxes."""
     middles = [(box[0] + box[2]) / 2 for box in boxes]
     order = sorted(range(len(boxes)), key=middles.__getitem__)
     for side, other, first, last in (("left", "right", order[0], order[-1]), ("right", "left", order[-1], order[0])):
@@ -182,7 +182,7 @@ def _misplaced(place, boxes, person) -> str | None:
 def _numbered(picture, boxes) -> bytes:
     """The picture with a numbered frame around each box, as JPEG."""
     image = Image.open(io.BytesIO(picture), formats=picture_formats())
-    image = image.convert("RGB")  # boxes count the pixels as they are stored
+    image = image.convert("RGB")  # boxes refer to the pixels as stored
     scale = min(1.0, _SIDE / max(image.size))
     image = image.resize([max(1, round(side * scale)) for side in image.size])
     draw = ImageDraw.Draw(image)

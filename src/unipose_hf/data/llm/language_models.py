@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Language models to refine texts with: one behind any OpenAI-compatible server, or one that transformers runs here.
+"""Language models for refining texts: behind an OpenAI-compatible server, or run locally with transformers.
 
-Either is called with chat messages and returns the answer; its `name` tells whose answer it is.
+Both are called with chat messages and return the answer; `name` identifies the model.
 """
 
 import threading
 
 
 class TryLaterError(Exception):
-    """The server could not answer now; `wait` are the seconds it asks for, or None."""
+    """The server cannot answer now; `wait` is the number of seconds it asks for, or None."""
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -16,13 +16,13 @@ class TryLaterError(Exception):
 
 
 class Endpoint:
-    """A model behind an OpenAI-compatible server: vLLM, TGI, llama.cpp, a hosted one. Calls may run side by side.
+    """A model behind an OpenAI-compatible server: vLLM, TGI, llama.cpp, a hosted one. Calls may run concurrently.
 
     Args:
-        base_url: of the server, with or without `/v1`.
-        model: the model's name there.
-        token: what the server wants as a bearer token, if anything.
-        timeout: seconds without a sign of life after which a call is given up.
+        base_url: URL of the server, with or without `/v1`.
+        model: name of the model on the server.
+        token: bearer token, if the server needs one.
+        timeout: seconds without a response after which a call is abandoned.
         max_tokens, temperature: of each answer.
     """
 
@@ -38,7 +38,7 @@ class Endpoint:
     ):
         from huggingface_hub import InferenceClient
 
-        # a token of the Hub, which the client would send by itself, is nobody else's business
+        # the client would otherwise send the user's Hub token to the server
         self._client = InferenceClient(base_url=base_url, api_key=token or "none", timeout=timeout)
         self.base_url, self.name = base_url, model
         self._options = {"model": model, "max_tokens": max_tokens, "temperature": temperature}
@@ -59,21 +59,21 @@ class Endpoint:
             if status in (408, 409, 425, 429) or status >= 500:
                 raise TryLaterError(f"status {status}", _seconds(error.response.headers.get("retry-after"))) from None
             raise ValueError(
-                f"{self.base_url} refuses to answer as {self.name!r} (status {status}: "
-                f"{error.server_message or error}); check the address, the model's name and the token."
+                f"{self.base_url} refuses requests for {self.name!r} (status {status}: "
+                f"{error.server_message or error}); check the URL, the model name and the token."
             ) from None
         except (HTTPError, OSError) as error:  # time-outs and lost connections
             raise TryLaterError(_short(error)) from None
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise TryLaterError(f"an answer that is no chat completion ({_short(error)})") from None
+            raise TryLaterError(f"the answer is not a chat completion ({_short(error)})") from None
         return answer or ""
 
 
 class LocalModel:
-    """A chat model of transformers, run on this machine, one answer at a time and without chance.
+    """A chat model of transformers, run locally, one answer at a time, with greedy decoding.
 
     Args:
-        model: a folder or a name on the Hub, of a causal language model with a chat template.
+        model: folder or Hub name of a causal language model with a chat template.
         max_new_tokens: of each answer.
         device: as for `transformers.pipeline`.
     """
@@ -93,7 +93,7 @@ class LocalModel:
             ValueError: the chat has a picture.
         """
         if not all(isinstance(message["content"], str) for message in messages):
-            raise ValueError(f"{self.name} is run here on texts alone; for pictures give a server that has a model.")
+            raise ValueError(f"{self.name} runs locally on text only; use a model behind a server for images.")
         with self._one_at_a_time:
             return self._generate(messages, **self._options)[0]["generated_text"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Automatic texts refined by a language model into short, natural ones, as ImageScript-R and ImageDiff-R have them
+"""Refines automatic texts with a language model into short, natural ones, as in ImageScript-R and ImageDiff-R
 (UniPose, supplement A.1, A.2 and figures 2, 3). The prompts are our own and ask for the same.
 
 Every answer is checked for length, vague limbs, lists and swapped sides.
@@ -83,7 +83,7 @@ class Request(NamedTuple):
 
     Attributes:
         kind: "caption" or "instruction".
-        texts: the automatic texts, all about the same.
+        texts: the automatic texts, all about the same pose or pair.
         codes: pairs (code name, category) that these texts state.
     """
 
@@ -102,7 +102,7 @@ def refinement_prompt(request: Request) -> list[dict]:
 
 
 def find_fault(answer: str, request: Request) -> str | None:
-    """What an answer does against the rules, as a sentence for the model, or None."""
+    """How an answer breaks the rules, as a sentence for the model, or None."""
     words = len(answer.split())
     most = MAX_WORDS - (request.kind == "caption")  # fewer than 45, and 45 at the most
     if not words:
@@ -130,7 +130,7 @@ def find_fault(answer: str, request: Request) -> str | None:
 def refine_texts(
     requests: Iterable[Request], ask: Callable[[list[dict]], str], journal: str | os.PathLike, **options
 ) -> list[str | None]:
-    """The refined texts in the order of the requests; None where no answer met the rules.
+    """The refined texts in the order of the requests; None if no answer met the rules.
 
     Arguments, errors: as for `ask_all`.
     """

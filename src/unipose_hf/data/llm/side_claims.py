@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a refined text keep left and right? What it says of each side is held against the codes it was made from.
+"""Checks that a refined text keeps left and right, by comparing its claims about each side with the source codes.
 
 A small reader, not a parser: it finds clauses such as "the left knee is bent" or "lift your right hand" and notes the
-limb, the axis and the direction. A claim is a swap where the codes say the opposite of it, or say of the other side
-just what it says of this one, and do not say it themselves.
+limb, the axis and the direction. A claim counts as swapped if the codes state its opposite, or state the same about
+the other side, and do not state the claim itself.
 """
 
 import re
@@ -21,7 +21,7 @@ _TOWARDS = re.compile(
     r"(?:to|towards?|facing) (?:(?:the|their|your|his|her) )?(left|right)\b|\b(left|right)(?:wards?)?\b"
 )
 
-# Words of each axis: where it grows, and where it shrinks.
+# Words for each axis: in the positive and in the negative direction.
 _AXES = {
     "bend": (
         r"ben[dt]\w*|flex\w*|fold\w*|crook\w*",
@@ -35,12 +35,12 @@ _AXES = {
 }
 _AXES = {axis: tuple(re.compile(rf"\b(?:{words})\b") for words in pair) for axis, pair in _AXES.items()}
 _HEDGED = re.compile(r"\b(?:slightly|almost|nearly|a (?:bit|little))\b")
-# no directions: "the lower leg", "behind the back", "the thigh is straight up and down", "open the knee up"
+# not directions: "the lower leg", "behind the back", "the thigh is straight up and down", "open the knee up"
 _NAMES = re.compile(
     r"\b(?:lower|upper) (?=leg|arm|body|back)|\b(?:behind )?(?:the|their|your|his|her|lower|upper) back\b"
     r"|\bstraight up(?: and down)?\b|(?<=knee) up\b"
 )
-# "in front of the right knee": what comes then is not what the clause speaks of
+# "in front of the right knee": what follows is not the subject of the clause
 _NOT_SUBJECT = re.compile(r"\b(?:of|than|above|below|behind|beneath|over|under|to|towards?|from)(?: \w+)? $")
 _CLAUSE = re.compile(r"[.,;:]|\b(?:while|and|with|as|but|then|so)\b")
 
@@ -61,7 +61,7 @@ _SIGNS = {"above": 1, "below": -1, "front": 1, "behind": -1}
 
 
 class Claim(NamedTuple):
-    """One thing said of one side: `limb` is "arm", "leg" or "body"; `sign` is +1 or -1 along `axis`."""
+    """One claim about one side: `limb` is "arm", "leg" or "body"; `sign` is +1 or -1 along `axis`."""
 
     side: str
     limb: str
@@ -76,7 +76,7 @@ class Claim(NamedTuple):
 
 
 def swapped_sides(text: str, codes) -> str | None:
-    """The first clause of a text that has left and right the wrong way round, or None.
+    """The first clause of a text that confuses left and right, or None.
 
     Args:
         text: English, a caption or an instruction.
@@ -96,7 +96,7 @@ def swapped_sides(text: str, codes) -> str | None:
 
 
 def turn_of(codes) -> str | None:
-    """Which way the whole body turns, as codes state it: "left", "right", "around", or None for no turn."""
+    """The direction in which the whole body turns, according to the codes: "left", "right", "around", or None."""
     for name, category in codes:
         if name == TURN_CODE:
             return next((side for side in ("left", "right") if side in category.split()), "around")
@@ -104,9 +104,9 @@ def turn_of(codes) -> str | None:
 
 
 def tells_turn(text: str, turn: str) -> bool:
-    """Whether a text speaks of turning, to the side meant where there is one."""
-    told = [clause for clause in _clauses(text) if _TURNS["turn"].search(clause)]
-    return bool(told) if turn == "around" else any(Claim(turn, "body", "turn", 1) in _claims(c) for c in told)
+    """Whether a text mentions turning, to the right side if there is one."""
+    turns = [clause for clause in _clauses(text) if _TURNS["turn"].search(clause)]
+    return bool(turns) if turn == "around" else any(Claim(turn, "body", "turn", 1) in _claims(c) for c in turns)
 
 
 def _clauses(text):
@@ -115,7 +115,7 @@ def _clauses(text):
 
 
 def _claims(clause):
-    """What one clause claims."""
+    """The claims of one clause."""
     claims = []
     sided = _SIDED.findall(clause)
     if sided and _NOT_SUBJECT.search(clause[: _SIDED.search(clause).start()]):
@@ -161,7 +161,7 @@ def _stated(codes):
 
 
 def _direction(kind, category):
-    """Axis and sign of a code, sign 0 for those that claims do not speak of."""
+    """Axis and sign of a code; sign 0 for codes that claims do not cover."""
     if kind == "angle":
         return "bend", -1 if category == "straight" else 1
     if kind in ("pair_angle", "straighten"):

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses chosen from many: the pool they lie in, farthest points, and pairs worth an instruction."""
+"""Selects poses from many: the pool, farthest points, and pairs worth an instruction."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pairs of poses worth an instruction: alike as a whole, different in enough details.
+"""Mines pairs of poses worth an instruction: similar overall, but different in enough details.
 
-PoseFix (Delmas et al., 2023) mines two kinds, both among each pose's 100 nearest by the cosine of their embeddings and
-with a cosine strictly between 0.7 and 0.9: pairs *within* one motion, less than half a second apart and with more than
-15 differing posecodes, and pairs *across* motions with more than 20. UniPose's ImageDiff (Li et al., 2024) asks for at
-least 10 differing posecodes among the 100 nearest and for nothing else.
+PoseFix (Delmas et al., 2023) mines two kinds, both among each pose's 100 nearest neighbours by cosine similarity of
+embeddings, with a similarity strictly between 0.7 and 0.9: pairs *within* one motion, less than half a second apart
+and with more than 15 differing posecodes, and pairs *across* motions with more than 20. UniPose's ImageDiff (Li et
+al., 2024) only requires at least 10 differing posecodes among the 100 nearest.
 
 A pair is (A, B): the instruction leads from A to B. The embeddings are the caller's; the published ones come from the
 pose encoder of a text-to-pose retrieval model.
@@ -26,15 +26,15 @@ AT_LEAST_IMAGES = 10
 SECONDS = 0.5  # strict
 BEST_ACROSS = 3
 
-_CHUNK = 4096  # poses measured or held beside as many others, or pairs compared, at once: 64 MB of cosines
+_CHUNK = 4096  # poses measured, or compared with as many others, or pairs compared, at once: 64 MB of cosines
 
 
 class MinedPairs(NamedTuple):
     """Q pairs, ordered by B; pairs of one B by falling cosine.
 
     `pairs` (Q, 2) long: indices (A, B). `cosine` (Q,) float32. `differences` (Q,) long: how many codes differ.
-    `seconds` (Q,) float32: from A to B within a motion, 0 across motions. `complete` (Q,) bool: False where B has
-    fewer than the wanted three A's across motions, which PoseFix takes as of lesser quality.
+    `seconds` (Q,) float32: from A to B within a motion, 0 across motions. `complete` (Q,) bool: False if B has fewer
+    than the three desired A's across motions, which PoseFix considers lower quality.
     """
 
     pairs: Tensor
@@ -45,22 +45,22 @@ class MinedPairs(NamedTuple):
 
 
 def low_level_properties(joints, *, noise: torch.Generator | None = None) -> Tensor:
-    """The 418 posecodes by which poses are compared: 268 categories that need positions only, 150 yes/no super-codes.
+    """The 418 posecodes used to compare poses: 268 categories that only need positions, and 150 binary super-codes.
 
     Args:
         joints: (N, 22, 3) or (N, 52, 3) metres, y up, yaw removed (`unipose_hf.captions.pose_geometry`).
-        noise: a generator adds the method's tolerance noise, as PoseFix has it; None measures exactly.
+        noise: a generator adds the method's tolerance noise, as in PoseFix; None measures exactly.
 
     Returns:
-        (N, 418) int8 for the functions of this module. As in PoseFix, the silent categories on the two sides of an
-        aligned one are two.
+        (N, 418) int8 for the functions of this module. As in PoseFix, the silent categories on either side of an
+        aligned one are distinct.
 
     Raises:
         ValueError: wrong shape, or a value that is not finite.
     """
     table = []
     for start in range(0, max(1, len(joints)), _CHUNK):
-        chunk = torch.from_numpy(np.array(joints[start : start + _CHUNK], dtype=np.float32))  # may be a memory map
+        chunk = torch.from_numpy(np.array(joints[start : start + _CHUNK], dtype=np.float32))  # possibly a memory map
         codes = measure_posecodes(chunk, noise=noise)
         table.append(torch.cat((codes.categories, codes.supers), dim=1).to(torch.int8))
     return torch.cat(table)
@@ -69,23 +69,23 @@ def low_level_properties(joints, *, noise: torch.Generator | None = None) -> Ten
 def mine_within_motions(features, properties, motion, frame, frame_rate, *, search: str = "auto") -> MinedPairs:
     """PoseFix's in-sequence pairs: B less than half a second after A, in one motion.
 
-    A pair stays only where A is the nearest in time of B's candidates and B the nearest in time of A's (role unicity;
-    among equals the lower index).
+    A pair is kept only if A is the nearest in time of B's candidates and B the nearest in time of A's (role unicity;
+    ties go to the lower index).
 
     Args:
-        features: (N, D) embeddings, one a pose; their lengths do not matter. Like the properties a tensor, or an array
-            that may be a memory map: of either little is read at once.
+        features: (N, D) embeddings, one per pose; their norms do not matter. Features and properties are tensors, or
+            arrays that may be memory maps: little is read at once.
         properties: (N, C) integers (`low_level_properties`).
-        motion: (N,) integers: which motion a pose comes from.
-        frame: (N,) the pose's number in its motion.
-        frame_rate: frames a second, one number or (N,); B's counts.
-        search: "faiss" (the extra `faiss`), "torch", or "auto": faiss where it is installed. Both are exact.
+        motion: (N,) integers: the motion of each pose.
+        frame: (N,) the frame index of each pose in its motion.
+        frame_rate: frames per second, one number or (N,); B's is used.
+        search: "faiss" (the extra `faiss`), "torch", or "auto": faiss if it is installed. Both are exact.
 
     Returns:
-        `MinedPairs`; each pose is A once at most, and B once at most.
+        `MinedPairs`; each pose is A at most once, and B at most once.
 
     Raises:
-        ValueError: shapes or lengths that do not fit, a row of features without direction or not finite.
+        ValueError: inconsistent shapes or lengths, or a row of features that is zero or not finite.
         ImportError: `search="faiss"` without faiss.
     """
     features, properties = _checked(features, properties, search)
@@ -108,7 +108,7 @@ def mine_within_motions(features, properties, motion, frame, frame_rate, *, sear
 
 
 def mine_across_motions(features, properties, motion, *, search: str = "auto") -> MinedPairs:
-    """PoseFix's out-of-sequence pairs: of each B up to three A's from other motions, those with the highest cosine.
+    """PoseFix's out-of-sequence pairs: for each B, up to three A's from other motions with the highest cosine.
 
     Arguments, errors: as for `mine_within_motions`. `pairs_to_annotate` chooses among them.
     """
@@ -121,23 +121,23 @@ def mine_across_motions(features, properties, motion, *, search: str = "auto") -
     mined = _mine(features, properties, from_another, COSINES, MORE_THAN_ACROSS + 1, search)
     b = mined.pairs[:, 1]
     many = torch.bincount(b, minlength=len(features))
-    first = many.cumsum(0) - many  # where the candidates of each B begin
+    first = many.cumsum(0) - many  # start of the candidates of each B
     rank = torch.arange(len(b)) - first[b]
     return _take(mined._replace(complete=many[b] >= BEST_ACROSS), rank < BEST_ACROSS)
 
 
 def mine_image_pairs(features, properties, targets=None, *, seed: int = 0, search: str = "auto") -> MinedPairs:
-    """ImageDiff's pairs: for each target B one A of its 100 nearest with at least 10 differing codes, drawn by `seed`.
+    """ImageDiff's pairs: for each target B, a random A among its 100 nearest with at least 10 differing codes.
 
     Args:
         features, properties, search: as for `mine_within_motions`.
         targets: (T,) indices of the B's (UniPose takes farthest points); None takes every pose.
 
     Returns:
-        `MinedPairs`; a target without any such A is left out.
+        `MinedPairs`; a target without such an A is skipped.
 
     Raises:
-        ValueError: as for `mine_within_motions`, or a target that is no index.
+        ValueError: as for `mine_within_motions`, or an invalid target index.
     """
     features, properties = _checked(features, properties, search)
     targets = torch.arange(len(features)) if targets is None else torch.as_tensor(targets, dtype=torch.long)
@@ -150,15 +150,15 @@ def mine_image_pairs(features, properties, targets=None, *, seed: int = 0, searc
 
 
 def pairs_to_annotate(mined: MinedPairs, *, seed: int = 0) -> Tensor:
-    """Which pairs across motions PoseFix hands to annotators, and in which order.
+    """The pairs across motions that PoseFix gives to annotators, in their order.
 
-    B's are taken by rising index (the order of farthest point sampling, where the poses were stored in it). Each gets
-    one of its A's, drawn with weight 1 / (number of B's that may have this A). Where some of the A's wait as B's
-    themselves, one of those is drawn, both directions are kept, and A's own turn is over.
+    B's are processed by increasing index (the order of farthest point sampling, if the poses are stored in it). Each
+    gets one of its A's, drawn with weight 1 / (number of B's that may have this A). If some of the A's are still to be
+    processed as B's, one of those is drawn, both directions are kept, and A is not processed again.
 
     Args:
-        mined: what `mine_across_motions` returned.
-        seed: of the draw.
+        mined: the result of `mine_across_motions`.
+        seed: random seed.
 
     Returns:
         (P, 2) long: pairs (A, B). The second direction of a pair, (B, A), follows the first.
@@ -185,17 +185,17 @@ def pairs_to_annotate(mined: MinedPairs, *, seed: int = 0) -> Tensor:
 
 
 def cosine_neighbours(features, targets, count: int, search: str = "auto") -> Iterator[tuple]:
-    """The nearest poses by cosine, exactly, in chunks whose memory does not grow with the number of poses.
+    """The exact nearest poses by cosine similarity, in chunks with memory independent of the number of poses.
 
     Args:
         features: as for `mine_within_motions`.
-        targets: (T,) long: whose neighbours to find; no pose is its own neighbour.
-        count: how many; all other poses where there are fewer.
+        targets: (T,) long: the poses whose neighbours to find; no pose is its own neighbour.
+        count: number of neighbours; all other poses if there are fewer.
         search: as for `mine_within_motions`; "faiss" holds all features in memory.
 
     Yields:
-        (targets (t,), cosines (t, count), indices (t, count)): nearest first, equally near ones by rising index. Which
-        of several at the rank of `count` are in is the lowest indices with "torch", and up to faiss with "faiss".
+        (targets (t,), cosines (t, count), indices (t, count)): nearest first, ties by increasing index. Of ties at
+        rank `count`, "torch" includes the lowest indices; with "faiss" it is up to faiss.
     """
     count = min(count, len(features) - 1)
     if count < 1:
@@ -213,9 +213,9 @@ def _torch_look_up(features) -> Callable:
         for block in torch.arange(len(features)).split(_CHUNK):
             cosines = wanted @ _directions(features, block).T
             cosines[targets[:, None] == block] = -torch.inf
-            cosines, places = _highest(cosines, min(count, len(block)))
-            # those from before come first and have the lower indices, so that a stable sort keeps equal ones in order
-            best, indices = torch.cat([best, cosines], 1), torch.cat([indices, places + block[0]], 1)
+            cosines, positions = _highest(cosines, min(count, len(block)))
+            # earlier ones come first and have lower indices, so a stable sort keeps ties in order
+            best, indices = torch.cat([best, cosines], 1), torch.cat([indices, positions + block[0]], 1)
             order = best.argsort(dim=1, descending=True, stable=True)[:, :count]
             best, indices = best.gather(1, order), indices.gather(1, order)
         return best, indices
@@ -224,12 +224,12 @@ def _torch_look_up(features) -> Callable:
 
 
 def _highest(cosines, count):
-    """The highest of each row and their places, equal ones by rising place."""
-    best, places = cosines.topk(count)
-    # which of equal cosines `topk` takes is nobody's promise
+    """The highest values of each row and their positions, ties by increasing position."""
+    best, positions = cosines.topk(count)
+    # `topk` does not promise which of several equal values it takes
     tied = (cosines >= best[:, -1:]).sum(1) > count
-    places[tied] = cosines[tied].argsort(dim=1, descending=True, stable=True)[:, :count]
-    return _nearest_first(cosines.gather(1, places), places)
+    positions[tied] = cosines[tied].argsort(dim=1, descending=True, stable=True)[:, :count]
+    return _nearest_first(cosines.gather(1, positions), positions)
 
 
 def _faiss_look_up(faiss, features) -> Callable:
@@ -241,14 +241,16 @@ def _faiss_look_up(faiss, features) -> Callable:
         wanted = _directions(features, targets).numpy()
         best, indices = (torch.from_numpy(found) for found in index.search(wanted, count + 1))
         itself = indices == targets[:, None]
-        itself[:, -1] |= ~itself.any(1)  # more than `count` copies of a pose may hide it from itself
+        itself[:, -1] |= ~itself.any(
+            1
+        )  # a pose may be missing among its own neighbours if it has more than `count` copies
         return _nearest_first(best[~itself].reshape(-1, count), indices[~itself].reshape(-1, count))
 
     return look_up
 
 
 def _directions(features, rows) -> Tensor:
-    """Some rows of features, with length 1."""
+    """Some rows of features, normalised."""
     found = _rows(features, rows).float()
     return found / found.norm(dim=1, keepdim=True)
 
@@ -259,14 +261,14 @@ def _rows(table, rows) -> Tensor:
 
 
 def _nearest_first(cosines, indices):
-    """Each row by falling cosine, equal ones by rising index."""
+    """Sorts each row by decreasing cosine, ties by increasing index."""
     indices, order = indices.sort(dim=1)
     cosines, by_cosine = cosines.gather(1, order).sort(dim=1, descending=True, stable=True)
     return cosines, indices.gather(1, by_cosine)
 
 
 def _import_faiss(search):
-    """The module, or None where `search` can do without it."""
+    """The faiss module, or None if `search` does not need it."""
     if search == "torch":
         return None
     try:
@@ -275,13 +277,13 @@ def _import_faiss(search):
         if search == "auto":
             return None
         raise ImportError(
-            'search="faiss" needs faiss, which is not installed: pip install "unipose-hf[faiss]", or take "torch".'
+            'search="faiss" needs faiss, which is not installed: pip install "unipose-hf[faiss]", or use "torch".'
         ) from None
     return faiss
 
 
 def _mine(features, properties, allowed, cosines, at_least, search, targets=None) -> MinedPairs:
-    """The steps all kinds share: neighbours, the caller's condition on (A, B), the cosine, the differing codes."""
+    """The steps shared by all kinds: neighbours, the caller's condition on (A, B), the cosine, the differing codes."""
     targets = torch.arange(len(features)) if targets is None else targets
     found = []
     for b, cosine, a in cosine_neighbours(features, targets, NEIGHBOURS, search):
@@ -312,7 +314,7 @@ def _count_differences(properties, pairs):
 
 
 def _first_of_each(group, key, tie) -> Tensor:
-    """Mask of the rows with the lowest key in their group; among equal keys the one with the lowest tie-breaker."""
+    """Mask of the rows with the lowest key in their group; the lowest tie-breaker decides among equal keys."""
     order = np.lexsort((tie.numpy(), key.numpy(), group.numpy()))
     sorted_groups = group.numpy()[order]
     first = np.ones(len(order), dtype=bool)
@@ -323,7 +325,7 @@ def _first_of_each(group, key, tie) -> Tensor:
 
 
 def _checked(features, properties, search):
-    """Features and properties as tensors or arrays of equally many rows, or a ValueError in one sentence."""
+    """Features and properties as tensors or arrays with the same number of rows; raises `ValueError` otherwise."""
     if search not in ("auto", "faiss", "torch"):
         raise ValueError(f'search is {search!r}; expected "auto", "faiss" or "torch".')
     features, properties = (

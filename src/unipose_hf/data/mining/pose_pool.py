@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The records of a data set on disk, however many: to choose among, and to fetch the chosen ones from.
+"""Stores any number of records of a data set on disk, to select from them and to load the selected ones.
 
-Selection looks at the poses of all records at once, as joints on one body of one shape and, as ImageScript has it,
-with the global orientation set to zero (UniPose, supplement A.1). Both files are mapped into memory, not read.
+Selection uses the poses of all records at once, as joints of a body with a fixed shape and, as in ImageScript, with
+the global orientation set to zero (UniPose, supplement A.1). Both files are memory-mapped, not loaded.
 """
 
 import os
@@ -24,7 +24,7 @@ class PosePool:
     """The records in a folder that `gather_pool` filled.
 
     Attributes:
-        poses: `(N, 22, 3)` float32 axis-angle, as the records have them; a memory map like the next.
+        poses: `(N, 22, 3)` float32 axis-angle, as in the records; a memory map, like `joints`.
         joints: `(N, 22, 3)` float32, metres: average body of the package, global orientation zero.
     """
 
@@ -41,7 +41,7 @@ class PosePool:
         return len(self._table)
 
     def __getitem__(self, row: int) -> PoseRecord:
-        pose = np.array(self.poses[row])  # raises IndexError past the end, by which loops end
+        pose = np.array(self.poses[row])  # raises IndexError past the end, which ends loops
         [values] = self._table.slice(row, 1).to_pylist()
         betas = None if values["betas"] is None else np.array(values["betas"], dtype=np.float32)
         image = None if values["image"] is None else Path(values["image"])
@@ -56,7 +56,7 @@ class PosePool:
         return PoseRecord(**values)
 
     def rows_by_picture(self) -> list[list[int]]:
-        """The records that have a box in a picture, those of one picture together, in the order of the pictures."""
+        """The rows of records with a box, grouped by image, in the order of the images."""
         groups = {}
         for row, (image, box) in enumerate(zip(self._table["image"], self._table["box"], strict=True)):
             if image.is_valid and box.is_valid:
@@ -64,7 +64,7 @@ class PosePool:
         return list(groups.values())
 
     def measured(self, name: str, dtype: str, measure: Callable[[slice], np.ndarray]) -> np.memmap:
-        """`(N, width)` numbers, `measure` of some rows after the other; kept in the file `name`, and taken from there.
+        """`(N, width)` numbers, computed by `measure` in blocks of rows and cached in the file `name`.
 
         Memory does not grow with the number of records.
         """
@@ -79,15 +79,14 @@ class PosePool:
 
 
 def gather_pool(records: Iterable[PoseRecord], folder: str | os.PathLike) -> PosePool:
-    """Write records down, unless the folder holds them already, in blocks: memory does not grow with their number.
+    """Write records to a folder, unless it already has them, in blocks with memory independent of their number.
 
-    Records without a pose are left out.
-
+    Records without a pose are skipped.
     Raises:
-        ValueError: there is no record with a pose.
+        ValueError: no record has a pose.
     """
     folder = Path(folder)
-    if not (folder / "joints").exists():  # which is written last
+    if not (folder / "joints").exists():  # this file is written last
         folder.mkdir(parents=True, exist_ok=True)
         _write(records, folder)
     return PosePool(folder)

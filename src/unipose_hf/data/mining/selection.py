@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Farthest point sampling of poses: the selection behind PoseScript's and ImageScript's poses.
 
-Each next pose is the one farthest from all selected so far. Doing this by the book costs N distances for each selected
-pose. Here a pose keeps an *upper bound*, its distance to the nearest of the selected poses it was compared with; later
-selections can only lower it. While some pose that was compared with all of them lies above every other bound, the
-others need no look. So only the poses with the highest bounds, the front, are compared with each new selection; the
-rest catch up in one go when the front has sunk to their level. The result is that of the book, bit for bit.
+Each next pose is the one farthest from all selected so far. The textbook algorithm computes N distances for each
+selected pose. Here each pose keeps an *upper bound*, its distance to the nearest selected pose it was compared with;
+later selections can only lower it. While some pose that was compared with all of them lies above every other bound,
+the others can be ignored. So only the poses with the highest bounds, the front, are compared with each new selection;
+the rest catch up at once when the front has sunk to their level. The result is the same, bit for bit.
 """
 
 import os
@@ -21,9 +21,9 @@ from tqdm.auto import tqdm
 
 from unipose_hf.files.write import replacing
 
-_BLOCK = 4096  # poses compared at once: 22 joints of these and the working memory fit a processor's cache
-_FRONT = 32 * _BLOCK  # poses of the front at most, which are kept in memory: 35 MB at 22 joints
-_SINK = 0.9  # the front reaches down to this share of the highest bound; 0.8 and 0.95 cost more on real poses
+_BLOCK = 4096  # poses compared at once: their 22 joints and the working memory fit in a CPU's cache
+_FRONT = 32 * _BLOCK  # maximum size of the front, which is kept in memory: 35 MB at 22 joints
+_SINK = 0.9  # the front extends down to this share of the highest bound; 0.8 and 0.95 are slower on real poses
 _SAVE_EVERY = 60.0  # seconds
 
 
@@ -31,23 +31,23 @@ def farthest_points(
     joints, count: int, start: int = 0, *, state_file: str | os.PathLike | None = None, progress: bool = True
 ) -> Tensor:
     """
-    Select poses that cover all poses: each one the farthest from those before it, by mean per-joint error.
+    Selects poses that cover all poses: each is the farthest from those before it, by mean per-joint error.
 
-    PoseScript (Delmas et al., 2022) selects its poses so, and UniPose (Li et al., 2024) those of ImageScript. `count`
-    is how many indices come back, `start` among them: PoseScript's sampling of K poses returns its seed and K more,
-    which is `count=K + 1` here. Asking for fewer gives the first of the same list. Among poses equally far the lowest
-    index comes first, and no index comes twice, even where poses are equal.
+    PoseScript (Delmas et al., 2022) selects its poses this way, and UniPose (Li et al., 2024) those of ImageScript.
+    `count` is the number of indices returned, including `start`: PoseScript's sampling of K poses returns its seed and
+    K more, which is `count=K + 1` here. A smaller count gives a prefix of the same list. Among equally distant poses
+    the lowest index comes first, and no index is returned twice, even for equal poses.
 
-    The distances are float32; no pose is aligned, so remove the yaw before (`unipose_hf.captions.pose_geometry`).
+    The distances are float32; poses are not aligned, so remove the yaw first (`unipose_hf.captions.pose_geometry`).
     Memory: about 25 bytes for each pose, 12 for each joint of a selected one, and 50 MB; `joints` may be a memory map.
 
     Args:
         joints: `(N, J, 3)` metres, float tensor or array (`numpy.load(file, mmap_mode="r")`).
         count: how many poses to select, 1 to N.
         start: index of the first selected pose.
-        state_file: where to keep the state, so that a killed run goes on from its last minute and a finished one can
-            be extended with a higher `count`. A file that is there is continued.
-        progress: show a progress bar where it takes more than a second.
+        state_file: where to save the state, so that an interrupted run loses at most a minute and a finished one can
+            be extended with a higher `count`. An existing file is continued.
+        progress: show a progress bar if it takes more than a second.
 
     Returns:
         `(count,)` long: indices in the order of selection.
@@ -90,13 +90,13 @@ def _check(joints, count, start):
 
 
 class _Selection:
-    """The selected poses, every pose's upper bound, and how many of the selected it was compared with."""
+    """The selected poses, every pose's upper bound, and the number of selected poses it was compared with."""
 
     def __init__(self, joints, count, start):
         self.joints, self.count, self.start = joints, count, start
         size, num_joints = joints.shape[:2]
         self.selected: list[int] = []
-        self.places = torch.empty(count, 3, num_joints, 1)  # of the selected poses
+        self.selected_joints = torch.empty(count, 3, num_joints, 1)  # of the selected poses
         self.bounds = torch.full((size,), torch.inf)  # -1 for the selected ones
         self.compared = torch.zeros(size, dtype=torch.int32)
 
@@ -106,7 +106,7 @@ class _Selection:
         self._catch_up(torch.arange(len(self.bounds)))
 
     def advance(self):
-        """Select poses until the front has sunk to the level of the others."""
+        """Selects poses until the front has sunk to the level of the others."""
         highest = self.bounds.max()
         if highest == 0:  # only copies of selected poses are left
             copies = (self.bounds == 0).nonzero()[:, 0].tolist()
@@ -131,27 +131,27 @@ class _Selection:
             best = int(bounds.numpy().argmax())
             if bounds[best] < level:
                 break
-            place = self._select(int(front[best]), blocks[best // _BLOCK][..., best % _BLOCK, None])
+            pose = self._select(int(front[best]), blocks[best // _BLOCK][..., best % _BLOCK, None])
             bounds[best] = -1
             for block, part in zip(blocks, parts, strict=True):
-                torch.minimum(part, _distances(block, place), out=part)
+                torch.minimum(part, _distances(block, pose), out=part)
         self.bounds[front] = bounds
         self.compared[front] = len(self.selected)
 
-    def _select(self, index, place):
-        self.places[len(self.selected)] = place.reshape(self.places.shape[1:])
+    def _select(self, index, pose):
+        self.selected_joints[len(self.selected)] = pose.reshape(self.selected_joints.shape[1:])
         self.selected.append(index)
-        return self.places[len(self.selected) - 1]
+        return self.selected_joints[len(self.selected) - 1]
 
     def _catch_up(self, rows):
-        """Compare poses with every selected one they were not compared with."""
+        """Compares poses with every selected one that they have not been compared with."""
         for part in rows.split(_BLOCK):
             first = int(self.compared[part].min())
             if first == len(self.selected):
                 continue
             block, bounds = self._read(part), self.bounds[part]
-            for place in self.places[first : len(self.selected)]:
-                torch.minimum(bounds, _distances(block, place), out=bounds)
+            for pose in self.selected_joints[first : len(self.selected)]:
+                torch.minimum(bounds, _distances(block, pose), out=bounds)
             self.bounds[part] = bounds
             self.compared[part] = len(self.selected)
 
@@ -168,9 +168,9 @@ class _Selection:
         return block.permute(2, 1, 0).contiguous()
 
     def save(self, path):
-        """Beside its place and moved there, so that the file is whole at every moment."""
+        """Written atomically, so that the file is always complete."""
         state = {"selected": torch.tensor(self.selected), "bounds": self.bounds, "compared": self.compared}
-        state["places"] = self.places[: len(self.selected)]
+        state["places"] = self.selected_joints[: len(self.selected)]
         with replacing(path) as part:
             save_file(state, part)
 
@@ -179,31 +179,31 @@ class _Selection:
             state = load_file(path)
             selected = state["selected"].tolist()
         except (SafetensorError, KeyError) as error:
-            raise ValueError(f"{path} is no state of a selection ({error}); delete it or name another file.") from None
-        places = state["places"]
-        if len(state["bounds"]) != len(self.bounds) or selected[0] != self.start or not self._are_at(selected, places):
+            raise ValueError(f"{path} is not a selection state ({error}); delete it or use another file.") from None
+        joints = state["places"]
+        if len(state["bounds"]) != len(self.bounds) or selected[0] != self.start or not self._are_at(selected, joints):
             raise ValueError(
                 f"{path} is the state of a selection from other joints or another start than {self.start}; delete it "
-                "or name another file."
+                "or use another file."
             )
         self.selected, self.bounds, self.compared = selected, state["bounds"], state["compared"]
-        self.places = torch.cat([places, self.places[len(selected) :]])
+        self.selected_joints = torch.cat([joints, self.selected_joints[len(selected) :]])
 
-    def _are_at(self, selected, places):
-        if places.shape[1:] != self.places.shape[1:]:
+    def _are_at(self, selected, joints):
+        if joints.shape[1:] != self.selected_joints.shape[1:]:
             return False
         return all(
             torch.equal(self._read(rows), there[..., 0].permute(1, 2, 0))
-            for rows, there in zip(torch.tensor(selected).split(_BLOCK), places.split(_BLOCK), strict=True)
+            for rows, there in zip(torch.tensor(selected).split(_BLOCK), joints.split(_BLOCK), strict=True)
         )
 
 
-def _distances(block, place):
+def _distances(block, pose):
     """Mean per-joint error `(n,)` of poses `(3, J, n)` to one `(3, J, 1)`.
 
-    Only operations on single elements, whose rounding does not depend on where a pose stands in a block.
+    Uses only elementwise operations, whose rounding does not depend on the position of a pose in a block.
     """
-    offsets = (block - place).square_()
+    offsets = (block - pose).square_()
     lengths = offsets[0].add_(offsets[1]).add_(offsets[2]).sqrt_()  # (J, n)
     rows = total = len(lengths)
     while rows > 1:

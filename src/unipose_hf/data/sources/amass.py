@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AMASS (Mahmood et al. 2019): motion capture of many laboratories as SMPL-H or SMPL-X parameters, z up.
+"""AMASS (Mahmood et al. 2019): motion capture from many laboratories as SMPL-H or SMPL-X parameters, z up.
 
-The folder has a sub-folder for each sub-dataset and below it .npz files, one a motion. The split goes by sub-dataset:
-the one that AMASS recommends, and in training also BMLhandball, BMLmovi and DanceDB, which came later and which
-UniPose's tokenizer is trained on. Other sub-datasets, like DFaust or GRAB, belong to no split.
+The folder has a sub-folder for each sub-dataset, with one .npz file per motion. The split is by sub-dataset: the one
+that AMASS recommends, with BMLhandball, BMLmovi and DanceDB added to training, which came later and are in the
+training data of UniPose's tokenizer. Other sub-datasets, such as DFaust or GRAB, are in no split.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from ..frames import from_z_up
 from ..licences import LICENCES
 from ..records import PoseRecord, Skipped, one_of, skipping
 
-# Folders by the names that AMASS's releases have given them; only letters and digits count.
+# Folder names of AMASS's releases; only letters and digits are compared.
 SPLITS = {
     "train": "ACCAD BMLhandball BMLmovi BioMotionLab_NTroje BMLrub CMU DanceDB EKUT Eyes_Japan_Dataset "
     "EyesJapanDataset EyesJapan KIT MPI_Limits PosePrior MPI_Limits_PosePrior TCD_handMocap TCDHands TotalCapture",
@@ -30,7 +30,7 @@ SPLITS = {
 
 
 class Motion(NamedTuple):
-    """A motion file: poses `(F, 22, 3)` float32 as they stand there (z up), and whose body moves."""
+    """A motion file: poses `(F, 22, 3)` float32 unchanged (z up), and the body that moves."""
 
     poses: np.ndarray
     betas: np.ndarray | None
@@ -42,7 +42,7 @@ def list_amass(root: str | Path, split: str) -> list[Path]:
     """The motion files of a split: "train", "val" or "test".
 
     Raises:
-        FileNotFoundError: none of the split's sub-datasets is there.
+        FileNotFoundError: none of the split's sub-datasets is present.
         ValueError: no such split.
     """
     root = Path(root)
@@ -58,7 +58,7 @@ def list_amass(root: str | Path, split: str) -> list[Path]:
 
 
 def read_amass(root: str | Path, split: str, *, every: int = 1) -> Iterator[PoseRecord]:
-    """Every so many-th frame of the motions of a split; `sequence` is the file's path below `root`.
+    """Every `every`-th frame of the motions of a split; `sequence` is the file's path below `root`.
 
     Raises:
         FileNotFoundError, ValueError: as `list_amass`.
@@ -67,7 +67,7 @@ def read_amass(root: str | Path, split: str, *, every: int = 1) -> Iterator[Pose
 
 
 def read_motions(name: str, root: str | Path, files: list[Path], every: int) -> Iterator[PoseRecord]:
-    """The frames of files of AMASS's layout."""
+    """The frames of files with AMASS's layout."""
     with skipping(name) as skip:
         for path in files:
             try:
@@ -80,9 +80,9 @@ def read_motions(name: str, root: str | Path, files: list[Path], every: int) -> 
 
 
 def frame_reader(root: str | Path) -> Callable[[str, int], PoseRecord]:
-    """A function that reads one frame by the path of its file below `root` and its number.
+    """Returns a function that reads one frame by the path of its file below `root` and its index.
 
-    It keeps the latest 64 motions, so that frames of one file are best asked for one after the other. It raises
+    It caches the last 64 motions, so request frames of the same file together. It raises
     `FileNotFoundError` or `ValueError` for a file, frame or pose that is missing or damaged.
 
     Raises:
@@ -106,20 +106,20 @@ def frame_reader(root: str | Path) -> Callable[[str, int], PoseRecord]:
 
 
 def is_motion(path: Path) -> bool:
-    """Whether a file has the name of a motion; others hold bodies or markers."""
+    """Whether a file name is that of a motion; others contain bodies or markers."""
     return path.name.endswith(("_poses.npz", "_stageii.npz"))
 
 
 def load_motion(path: Path) -> Motion:
-    """A motion file of AMASS's layout.
+    """Loads a motion file with AMASS's layout.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged or laid out otherwise.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged or has another layout.
     """
     arrays = read_npz(path, "poses", optional=("betas", "gender", "mocap_framerate", "mocap_frame_rate"))
     if "poses" not in arrays:
-        raise ValueError(f"{path} has no poses, so it is no motion of AMASS.")
+        raise ValueError(f"{path} has no poses, so it is not an AMASS motion.")
     # the releases name the rate differently
     rate = _single(arrays.get("mocap_framerate", arrays.get("mocap_frame_rate")))
     gender = _single(arrays.get("gender"))
@@ -136,7 +136,7 @@ def _frames(motion, name, sequence, frames, skip):
     finite = np.isfinite(raw).all(axis=(1, 2))
     for frame, pose, fine in zip(frames, from_z_up(raw), finite, strict=True):
         if fine:
-            pose = pose.copy()  # a record that is kept must not keep its whole motion
+            pose = pose.copy()  # a record must not keep its whole motion in memory
             licence = LICENCES[name].terms
             yield PoseRecord(name, sequence, frame, licence, pose, motion.betas, motion.gender, motion.frame_rate)
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any folder of BVH motions whose skeletons have the usual joint names."""
+"""Any folder of BVH motions whose skeletons have common joint names."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,16 +18,16 @@ def list_bvh_folder(root: str | Path) -> list[Path]:
     """
     files = sorted(path for path in Path(root).rglob("*") if path.suffix.lower() == ".bvh" and path.is_file())
     if not files:
-        raise FileNotFoundError(f"{root} has no .bvh files; name a folder of BVH motions.")
+        raise FileNotFoundError(f"{root} has no .bvh files; give a folder of BVH motions.")
     return files
 
 
 def read_bvh_folder(root: str | Path, licence: str, *, every: int = 1) -> Iterator[PoseRecord]:
-    """Every so many-th frame of the motions; `sequence` is the file's path below `root`.
+    """Every `every`-th frame of the motions; `sequence` is the file's path below `root`.
 
     Args:
-        root: a file that does not tell which way is up, or whose joints have unknown names, is skipped.
-        licence: of these files; only you know.
+        root: folder of BVH files; those with an unclear up axis or unknown joint names are skipped.
+        licence: licence of these files, which only you know.
 
     Raises:
         FileNotFoundError: as `list_bvh_folder`.

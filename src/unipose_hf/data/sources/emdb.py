@@ -2,7 +2,8 @@
 """EMDB (Kaufmann et al. 2023): people outdoors, SMPL poses in a world with a moving camera, in pickles.
 
 The folder has the participants P0 to P9, each with a folder for every sequence: pictures in `images`, and a file
-`*_data.pkl`, which is read as plain data and runs no code. It says which of the set's two benchmarks it belongs to.
+`*_data.pkl`, which is read as plain data and runs no code. The file says which of the set's two benchmarks it belongs
+to.
 """
 
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from ..frames import from_opencv
 from ..licences import LICENCES
 from ..records import PoseRecord, one_of, skipping
 
-SPLITS = ("emdb1", "emdb2")  # poses as the camera sees them; ways through the world
+SPLITS = ("emdb1", "emdb2")  # poses in the camera frame; trajectories in the world
 
 
 def list_emdb(root: str | Path, split: str) -> list[Path]:
@@ -33,7 +34,7 @@ def list_emdb(root: str | Path, split: str) -> list[Path]:
 
 
 def read_emdb(root: str | Path, split: str) -> Iterator[PoseRecord]:
-    """The frames that show the person and have a picture, as the camera sees them; `sequence` is its name.
+    """The frames that show the person and have an image, in the camera frame; `sequence` is the sequence's name.
 
     Raises:
         FileNotFoundError, ValueError: as `list_emdb`.
@@ -84,7 +85,7 @@ def _records(files, split):
 
 
 def _columns(content, path):
-    """The frames in which the person is seen, poses in our frame and boxes of all frames, betas."""
+    """The frames that show the person, the poses in our frame and boxes of all frames, betas."""
     smpl, cameras = content["smpl"], np.asarray(content["camera"]["extrinsics"], dtype=np.float64)
     poses = body_joints(np.concatenate([smpl["poses_root"], smpl["poses_body"]], axis=1), path)
     good = np.asarray(content["good_frames_mask"]).astype(bool)
@@ -96,4 +97,4 @@ def _columns(content, path):
 
 
 def _misfit(path, error):
-    return f"{path} is not laid out as a sequence of EMDB ({error!r}); get it again."
+    return f"{path} does not have the layout of an EMDB sequence ({error!r}); download it again."

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Human3.6M (Ionescu et al. 2014) as pose estimation is measured on it: pictures of the second protocol with joints.
+"""Human3.6M (Ionescu et al. 2014) as used to evaluate pose estimation: images and joints of the second protocol.
 
-The joints are measured by markers, no body is fitted to them. They come as an .npz of one row a picture in the frame
-of its camera: `h36m_val_p2.npz` (ProHMR, 4D-Humans; `extra_keypoints_3d`) or `h36m_valid_protocol2.npz` (SPIN; `S`).
-`smpl_npz` reads the pictures with bodies that people train on.
+The joints are measured by markers, without a fitted body. They come as an .npz with one row per image, in the frame of
+its camera: `h36m_val_p2.npz` (ProHMR, 4D-Humans; `extra_keypoints_3d`) or `h36m_valid_protocol2.npz` (SPIN; `S`).
+`smpl_npz` reads the images with fitted bodies that are used for training.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class JointRecord(NamedTuple):
     """One picture.
 
     Attributes:
-        sequence: name of the picture in the file. frame: the row there.
+        sequence: name of the image in the file. frame: its row.
         joints: `(14, 3)` float32, metres in our frame, the pelvis at the origin: hip, knee and ankle of the right and
             of the left leg, neck, head, shoulder, elbow and wrist of the left and of the right arm.
         box: left, top, right, bottom of the person in the picture, in pixels.
@@ -45,10 +45,10 @@ class JointRecord(NamedTuple):
 
 
 def count_human36m(root: str | Path) -> int:
-    """How many pictures the file of the second protocol names.
+    """The number of images in the file of the second protocol.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: there are several, or it is damaged.
     """
     return len(_load(_file(root))[0])
@@ -78,7 +78,9 @@ def _load(path):
         if len({len(names), len(joints), len(boxes)}) != 1:
             raise ValueError("different numbers of rows")
     except (KeyError, IndexError, StopIteration, ValueError) as error:
-        raise ValueError(f"{path} is not laid out as Human3.6M's second protocol ({error!r}); get it again.") from None
+        raise ValueError(
+            f"{path} does not have the layout of Human3.6M's second protocol ({error!r}); download it again."
+        ) from None
     return names, joints.astype(np.float32), boxes
 
 

@@ -15,7 +15,7 @@ SPLITS = ("train", "val")
 
 
 class Person(NamedTuple):
-    """A person in a picture: which one of the file, the picture, left, top, right, bottom in pixels."""
+    """A person in an image: the row in the file, the image, and left, top, right, bottom in pixels."""
 
     row: int
     image: Path
@@ -23,10 +23,10 @@ class Person(NamedTuple):
 
 
 def list_coco_people(root: str | Path, split: str) -> list[Person]:
-    """The people of `annotations/person_keypoints_SPLIT*.json` who have keypoints and are no crowd.
+    """The people of `annotations/person_keypoints_SPLIT*.json` who have keypoints and are not a crowd.
 
-    Annotations of other tools, which do not say `num_keypoints` or `iscrowd`, are read, too. Those without a box or a
-    picture are left out, with one warning.
+    Annotations of other tools without `num_keypoints` or `iscrowd` are also read. Those without a box or an image are
+    skipped, with one warning.
 
     Raises:
         FileNotFoundError, ValueError: the file is missing; damaged or without any such person, or no such split.
@@ -38,8 +38,8 @@ def list_mpii_people(root: str | Path, split: str) -> list[Person]:
     """The people of `annot/train.json` or `annot/valid.json`: rows with `image`, `center`, `scale`.
 
     MPII gives a person's centre and height (`scale`, in units of 200 pixels), counted from 1 as Matlab does. The box
-    is a square a quarter larger than the height, moved down a little, as is usual with this set lest limbs be cut.
-    Rows without these are left out, with one warning.
+    is a square a quarter larger than the height, moved down a little, as is usual with this set so that limbs are not
+    cut off. Rows without these are skipped, with one warning.
 
     Raises:
         FileNotFoundError, ValueError: the file is missing; damaged or without any such row, or no such split.
@@ -66,7 +66,9 @@ def _coco_people(root, split):
     pictures = root / "images" / folder if (root / "images").is_dir() else root / folder
     listed, annotations = content.get("images"), content.get("annotations")
     if not isinstance(listed, list) or not isinstance(annotations, list):
-        raise ValueError(f"{path} is not laid out as COCO's keypoint annotations: no lists 'images', 'annotations'.")
+        raise ValueError(
+            f"{path} does not have the layout of COCO's keypoint annotations: no lists 'images', 'annotations'."
+        )
     named = (image for image in listed if isinstance(image, dict) and {"id", "file_name"} <= image.keys())
     names = {image["id"]: image["file_name"] for image in named}
 
@@ -80,7 +82,7 @@ def _coco_people(root, split):
 
 
 def _visible(annotation) -> int:
-    """How many keypoints a person has; where nothing is said of them, the box is one of a person."""
+    """The number of visible keypoints; without keypoint data, the box is assumed to be that of a person."""
     return sum(seen > 0 for seen in annotation["keypoints"][2::3]) if "keypoints" in annotation else 1
 
 
@@ -98,7 +100,7 @@ def _mpii_people(root, split):
 
 
 def _gather(path, annotations, person, needed) -> tuple[list[Person], list[str]]:
-    """The people that `person(row, annotation)` finds, None being nobody, and why other rows are left out."""
+    """The people that `person(row, annotation)` finds (None for nobody), and the reasons for skipped rows."""
     people, faults = [], []
     for row, annotation in enumerate(annotations):
         try:
@@ -111,7 +113,7 @@ def _gather(path, annotations, person, needed) -> tuple[list[Person], list[str]]
         if found is not None:
             people.append(found)
     if faults and not people:
-        raise ValueError(f"{path} is laid out otherwise than its set: {faults[0]}")
+        raise ValueError(f"{path} does not have the layout of its data set: {faults[0]}")
     return people, faults
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MOYO (Tripathi et al. 2023): yoga, captured by markers; read in AMASS's format, z up. Splits: train and val.
 
-Its pictures are read by the list that HSMR (Xia et al. 2025) measures on: one `moyo_v2.npz` with the pictures' names
-and boxes, and SMPL's pose and shape (neutral) before their cameras.
+Its images are read from the list that HSMR (Xia et al. 2025) evaluates on: one `moyo_v2.npz` with image names, boxes,
+and the SMPL pose and shape (neutral) in camera coordinates.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def list_moyo(root: str | Path, split: str) -> list[Path]:
 
 
 def read_moyo(root: str | Path, split: str, *, every: int = 1) -> Iterator[PoseRecord]:
-    """Every so many-th frame of the motions of a split; `sequence` is the file's path below `root`.
+    """Every `every`-th frame of the motions of a split; `sequence` is the file's path below `root`.
 
     Raises:
         FileNotFoundError, ValueError: as `list_moyo`.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PoseFix (Delmas et al. 2023): how to get from one pose of AMASS to another, by people or automatic."""
+"""PoseFix (Delmas et al. 2023): texts on how to get from one AMASS pose to another, human or automatic."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +16,14 @@ KINDS = ("human", "paraphrases", "auto")
 
 
 class PlacePair(NamedTuple):
-    """Where the two poses of a pair stand."""
+    """The locations of the two poses of a pair."""
 
     first: Place
     second: Place
 
 
 def list_posefix(root: str | Path, split: str, kind: str = "human") -> list[tuple[PlacePair, tuple[str, ...]]]:
-    """Places of the pairs of a split with their texts, in the order of the places.
+    """Locations of the pairs of a split with their texts, sorted by location.
 
     Args:
         split: "train", "val" or "test".
@@ -49,10 +49,10 @@ def list_posefix(root: str | Path, split: str, kind: str = "human") -> list[tupl
 
 
 def read_posefix(root: str | Path, amass: str | Path, split: str, kind: str = "human") -> Iterator[PairRecord]:
-    """The pairs of a split, facing wherever AMASS has them face.
+    """The pairs of a split, with their heading in AMASS.
 
-    Only in a pair of one sequence does the turn from the first to the second mean something; then turn both by what
-    `body.remove_yaw` turns the first. Elsewhere remove the yaw of each.
+    The rotation from the first pose to the second is meaningful only within a sequence; then rotate both by the
+    rotation that `body.remove_yaw` applies to the first. Otherwise remove the yaw of each.
 
     Args:
         root: folder of PoseFix's files. amass: folder of AMASS.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PoseScript (Delmas et al. 2022): descriptions, by people or automatic, of poses of AMASS. Splits come with it."""
+"""PoseScript (Delmas et al. 2022): human and automatic descriptions of AMASS poses, with their splits."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +16,16 @@ KINDS = ("human", "auto")
 
 
 class Place(NamedTuple):
-    """Where a pose stands: path of a file of AMASS below its folder, and frame."""
+    """The location of a pose: path of an AMASS file below its folder, and frame."""
 
     sequence: str
     frame: int
 
 
 def list_posescript(root: str | Path, split: str, kind: str = "human") -> list[tuple[Place, tuple[str, ...]]]:
-    """Places of the described poses of a split with their texts, in the order of the places.
+    """Locations of the described poses of a split with their texts, sorted by location.
 
-    The order of files and frames, and not of the set's ids, lets a reader open each file of AMASS once.
+    Sorting by file and frame instead of id lets a reader open each AMASS file once.
 
     Args:
         split: "train", "val" or "test".
@@ -43,13 +43,11 @@ def list_posescript(root: str | Path, split: str, kind: str = "human") -> list[t
     try:
         return sorted((places[number], texts[number]) for number in ids)
     except KeyError as error:
-        raise ValueError(
-            f"{root} describes pose {error} but does not say where it is; get PoseScript again."
-        ) from None
+        raise ValueError(f"{root} describes pose {error} without its location; download PoseScript again.") from None
 
 
 def read_posescript(root: str | Path, amass: str | Path, split: str, kind: str = "human") -> Iterator[PoseRecord]:
-    """The described poses of a split, each with its texts, facing wherever AMASS has them face (`body.remove_yaw`).
+    """The described poses of a split, each with its texts, with their heading in AMASS (see `body.remove_yaw`).
 
     Args:
         root: folder of PoseScript's files. amass: folder of AMASS.
@@ -73,17 +71,17 @@ def _records(listed, read):
 
 
 def read_places(root: str | Path, how: str) -> dict[str, Place]:
-    """Id -> place of every pose that PoseScript and PoseFix speak of."""
+    """Id -> location of every pose in PoseScript and PoseFix."""
     path = only_file(root, "ids_2_dataset_sequence_and_frame_index*.json", how)
     content = read_json(path, dict)
     try:
         return {number: Place(str(name), int(frame)) for number, (_, name, frame) in content.items()}
     except (TypeError, ValueError):
-        raise ValueError(f"{path} is not laid out as id: [data set, file, frame]; get it again.") from None
+        raise ValueError(f"{path} does not have the layout id: [data set, file, frame]; download it again.") from None
 
 
 def read_texts(paths: list[Path]) -> dict[str, tuple[str, ...]]:
-    """Id -> texts, where a file has one text or a list of them for an id."""
+    """Id -> texts; a file has one text or a list of texts for each id."""
     texts = {}
     for path in paths:
         for number, found in read_json(path, dict).items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PoseEst-Open as `unipose build-data posest-open` leaves it, whole or the slice of it that is bundled."""
+"""PoseEst-Open as built by `unipose build-data posest-open`, in full or the bundled slice."""
 
 from collections.abc import Iterator
 from pathlib import Path

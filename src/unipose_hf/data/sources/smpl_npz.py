@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SMPL fits to the pictures of Human3.6M, MPI-INF-3DHP, COCO and MPII, as camera frames of OpenCV.
 
-They come as .npz files of one layout with one row a person, by two sets of names: `imgname`, `center`, `scale` and
+They come as .npz files with one row per person and one of two sets of names: `imgname`, `center`, `scale` and
 `body_pose`, `betas`, `has_body_pose` (ProHMR, 4D-Humans), or `pose`, `shape`, `has_smpl` (SPIN). Poses are 72 numbers,
 SMPL's 24 joints in axis-angle. `smpl_tar` reads the same rows from archives.
 """
@@ -27,7 +27,7 @@ _NAMES = {
     "center": ("center",),
     "scale": ("scale",),
 }
-_PIXELS_FROM = 20.0  # a scale below is in units of 200 pixels: nobody's fit is to 20 pixels, or to 4,000
+_PIXELS_FROM = 20.0  # a smaller scale is in units of 200 pixels: no person is 20 or 4,000 pixels tall
 _BLOCK = 1024
 
 
@@ -43,7 +43,7 @@ def list_smpl_npz(root: str | Path, split: str, name: str) -> list[Path]:
         ValueError: no such set; a file is damaged.
     """
     one_of(SETS, name, "set with SMPL fits")
-    # some of the projects put files of means under similar names beside them
+    # some projects have files of mean parameters with similar names next to them
     files = [path for path in sorted(Path(root).glob(f"*{split}*.npz")) if read_npz(path, "imgname")]
     if not files:
         raise FileNotFoundError(f"{root} has no annotations *{split}*.npz of {name}: {LICENCES[name].how}.")
@@ -51,10 +51,10 @@ def list_smpl_npz(root: str | Path, split: str, name: str) -> list[Path]:
 
 
 def read_smpl_npz(root: str | Path, split: str, name: str) -> Iterator[PoseRecord]:
-    """The people with a fit and a picture; `sequence` is the picture's name in the file, `frame` the row.
+    """The people with a fit and an image; `sequence` is the image's name in the file, `frame` the row.
 
-    Pictures are looked for in the folder `images` below `root` where there is one, else in `root`. Rows without a fit
-    are left out.
+    Images are searched for in the folder `images` below `root` if it exists, otherwise in `root`. Rows without a fit
+    are skipped.
 
     Raises:
         FileNotFoundError, ValueError: as `list_smpl_npz`.
@@ -63,10 +63,10 @@ def read_smpl_npz(root: str | Path, split: str, name: str) -> Iterator[PoseRecor
 
 
 def count_fits(path: Path) -> int:
-    """How many people of a file have a fit.
+    """The number of people in a file with a fit.
 
     Raises:
-        ValueError: the file is damaged or laid out otherwise.
+        ValueError: the file is damaged or has another layout.
     """
     return int(_load(path)["known"].sum())
 
@@ -105,10 +105,10 @@ def _load(path):
 
 
 def columns_of(found: dict, path: object) -> dict:
-    """The columns of a file by one set of names, `image` as text and `box` in place of `center` and `scale`.
+    """The columns of a file under a single set of names, with `image` as text and `box` for `center` and `scale`.
 
     Raises:
-        ValueError: they do not fit together; the message begins with `path`.
+        ValueError: they are inconsistent; the message begins with `path`.
     """
     arrays = {ours: found[name] for ours, names in _NAMES.items() for name in names if name in found}
     missing = [" or ".join(_NAMES[key]) for key in ("image", "center", "scale", "pose") if key not in arrays]
@@ -128,7 +128,7 @@ def columns_of(found: dict, path: object) -> dict:
 
 
 def as_text(names: np.ndarray) -> list[str]:
-    """Names of pictures, which some of the files hold as bytes."""
+    """Image names as text; some files store them as bytes."""
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SMPL fits in the tar archives that 4D-Humans trains from: for each picture KEY.jpg a pickle KEY.data.pyd.
+"""SMPL fits in the tar archives of 4D-Humans' training data: for each image KEY.jpg a pickle KEY.data.pyd.
 
 The pickle is a list of people with the entries of `smpl_npz`'s rows: `center`, `scale`, `body_pose`, `betas`,
 `has_body_pose`. It is read as plain data and runs no code. The archives are not unpacked.
@@ -37,7 +37,7 @@ def list_smpl_tar(root: str | Path, split: str, name: str) -> list[Path]:
 
 
 def read_smpl_tar(root: str | Path, split: str, name: str) -> Iterator[PoseRecord]:
-    """The people with a fit; `sequence` is the picture's name in its archive, `frame` the number of the person there.
+    """The people with a fit; `sequence` is the image's name in its archive, `frame` the index of the person in it.
 
     Raises:
         FileNotFoundError, ValueError: as `list_smpl_tar`.
@@ -46,7 +46,7 @@ def read_smpl_tar(root: str | Path, split: str, name: str) -> Iterator[PoseRecor
 
 
 def count_fits(path: Path) -> int:
-    """How many pictures with fits an archive has.
+    """The number of images with fits in an archive.
 
     Raises:
         ValueError: the file is damaged.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """3DPW (von Marcard et al. 2018): people outdoors, SMPL poses in a world with a moving camera, in pickles.
 
-The pickles are read as plain data and run no code. Where the camera's place is not known, a frame is left out.
+The pickles are read as plain data and run no code. Frames with an unknown camera position are skipped.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from ..licences import LICENCES
 from ..records import PoseRecord, one_of, skipping
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
-FRAME_RATE = 30.0  # of the pictures and of the poses that go with them
+FRAME_RATE = 30.0  # of the images and of their poses
 _GENDERS = {"f": "female", "m": "male"}
 _JOINTS_FOR_A_BOX = 6
-_MARGIN = 0.1  # joints lie inside a body; this share of the box is added on each side
+_MARGIN = 0.1  # the body extends beyond its joints: this share of the box is added on each side
 
 
 def list_threedpw(root: str | Path, split: str) -> list[Path]:
@@ -38,7 +38,7 @@ def list_threedpw(root: str | Path, split: str) -> list[Path]:
 
 
 def read_threedpw(root: str | Path, split: str) -> Iterator[PoseRecord]:
-    """Everyone in every frame with a picture, as the camera sees them; `sequence` is name and number of the person.
+    """Everyone in every frame with an image, in the camera frame; `sequence` is the name and the person's index.
 
     Raises:
         FileNotFoundError, ValueError: as `list_threedpw`.
@@ -60,7 +60,7 @@ def _records(root, files):
 
 
 def _people(content, path):
-    """Of each person the frames with a camera, poses in our frame, joints in the picture, betas and gender."""
+    """For each person, the frames with a camera, poses in our frame, joints in the image, betas and gender."""
     people = []
     try:
         cameras = np.asarray(content["cam_poses"], dtype=np.float64)[:, :3, :3]
@@ -74,14 +74,17 @@ def _people(content, path):
             gender = _GENDERS.get(str(content["genders"][number]))
             people.append((np.flatnonzero(valid), from_opencv(poses, cameras), joints, betas, gender))
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not laid out as a sequence of 3DPW ({error!r}); get it again.") from None
+        raise ValueError(
+            f"{path} does not have the layout of a 3DPW sequence ({error!r}); download it again."
+        ) from None
     return people
 
 
 def _frames(person, pictures, sequence, skip):
     frames, poses, joints, betas, gender = person
     for frame in frames.tolist():
-        # Pictures are counted as the poses are. `img_frame_ids` counts frames at 60 a second and would name others.
+        # Images are numbered like the poses. `img_frame_ids` counts frames at 60 per second and would give other
+        # images.
         image = pictures / f"image_{frame:05d}.jpg"
         if not image.is_file():
             skip(f"There is no picture {image}: {LICENCES['3DPW'].how}.")
@@ -93,7 +96,7 @@ def _frames(person, pictures, sequence, skip):
 
 
 def _box(joints):
-    """Around the joints `(3, 18)`: x, y, confidence, that were found; None where they are few."""
+    """The box around the detected joints `(3, 18)`: x, y, confidence; None if there are too few."""
     found = joints[:2, joints[2] > 0]
     if found.shape[1] < _JOINTS_FOR_A_BOX:
         return None

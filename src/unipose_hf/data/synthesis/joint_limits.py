@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each joint turns: limits read off real poses, and off anatomy where the clips are no guide.
+"""Joint limits, measured on real poses, and from anatomy where the clips are not sufficient.
 
-Limits are kept in swing-twist coordinates: a rotation is a twist about the bone followed by a swing of the bone. The
-three numbers stand in axis order (x, y, z); the bone's own axis holds the twist, the two others the swing's rotation
-vector. Left and right have mirrored limits.
+Limits are in swing-twist coordinates: a rotation is a twist about the bone followed by a swing of the bone. The three
+numbers are in axis order (x, y, z): the bone's own axis has the twist, the two others the swing's rotation vector.
+Left and right have mirrored limits.
 """
 
 import math
@@ -14,11 +14,11 @@ from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES, MIRROR
 
-# The axis along the bone that each joint turns: x in the arms, y elsewhere. The root has no limits.
+# The axis along the bone that each joint rotates: x in the arms, y elsewhere. The root has no limits.
 BONE_AXIS = tuple(0 if name.split("_")[-1] in ("collar", "shoulder", "elbow", "wrist") else 1 for name in JOINT_NAMES)
 
-# Where anatomy decides and a handful of clips cannot: degrees, (low, high) about x, y, z on the left side; None = as
-# far as the data go.
+# Limits from anatomy, where a few clips are not enough: degrees, (low, high) about x, y, z on the left side; None =
+# from the data.
 _ANATOMY = {
     "head": ((-45.0, 30.0), None, None),
     "left_shoulder": (None, None, (-95.0, 100.0)),  # z lifts the arm sideways
@@ -34,7 +34,7 @@ def swing_twist(rotations: Tensor) -> Tensor:
     bone = _bone_mask(rotations)
     twist = torch.cat([quaternion[..., :3] * bone, quaternion[..., 3:]], dim=-1)
     length = twist.norm(dim=-1, keepdim=True)
-    # A swing of 180 degrees has no twist of its own.
+    # The twist of a 180-degree swing is undefined.
     identity = twist.new_tensor([0.0, 0.0, 0.0, 1.0])
     twist = torch.where(length > 1e-6, twist / length.clamp_min(1e-6), identity)
     swing = roma.quat_product(quaternion, roma.quat_conjugation(twist))
@@ -52,7 +52,7 @@ def measure_limits(rotations: Tensor, outliers: float = 0.003, margin: float = m
 
     Args:
         rotations: `(N, 22, 3, 3)` local rotations; mirrored poses are added here.
-        outliers: share of the poses beyond each limit that is not believed.
+        outliers: share of the poses beyond each limit that is treated as outliers.
         margin: radians added to both sides, because a few clips do not reach every limit.
 
     Returns:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Labelled pictures of people: given poses, render each with a random person, camera, light and place."""
+"""Renders labelled images of people: each given pose with a random person, camera, light and background."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ POSED_AT_ONCE = 64
 
 @dataclass
 class TrainingImages:
-    """`B` pictures of `S` x `S` pixels and what is true of them.
+    """`B` images of `S` x `S` pixels with their labels.
 
     Attributes:
         images: (B, S, S, 3) uint8.
-        axis_angle: (B, 22, 3) float32, the poses as the camera sees them: only the global orientation differs from
-            the input, by the camera's pitch and roll.
+        axis_angle: (B, 22, 3) float32, the poses in the camera frame: only the global orientation differs from the
+            input, by the camera's pitch and roll.
         joints: (B, 22, 3) float32, metres, in the camera frame (our frame: the eye at the origin looking along -z).
         keypoints: (B, 22, 2) float32, the joints in pixels (x to the right, y down, picture corner at 0).
         boxes: (B, 4) float32, left, top, right, bottom of the visible person in pixels, before occluders.
         intrinsics: (B, 3) float32, focal length and principal point x, y in pixels.
         betas: (B, 10) float32, the random body shapes.
-        occluded: (B,) float32, part of the person's pixels behind an occluder.
+        occluded: (B,) float32, share of the person's pixels behind an occluder.
     """
 
     images: np.ndarray
@@ -60,20 +60,20 @@ def render_training_images(
     faults: bool = True,
     backend: str | None = None,
 ) -> TrainingImages:
-    """Render each pose once, with everything else drawn at random.
+    """Render each pose once, with everything else random.
 
     The person fills 40 to 95 % of the picture, seen through a lens of 25 to 70 degrees from 20 degrees below to 25
     degrees above. Picture `i` depends only on `seed`, `i` and pose `i` (and on the rendering backend, by a grey level
     or two).
 
     Args:
-        poses: (B, 22, 3) axis-angle in our frame, tensor or array, with the global orientation the person should have
-            before a level camera (give them the full yaw you want to train on).
-        seed: any whole number. size: width and height `S` in pixels.
+        poses: (B, 22, 3) axis-angle in our frame, tensor or array, with the global orientation relative to a level
+            camera (include the full range of yaw you want to train on).
+        seed: random seed. size: width and height `S` in pixels.
         body: "small" (default: fast), "full" (smoother) or a body model.
         occlusion: share of the pictures with a rectangle or disc in front of the person.
-        hidden_faces: share of those that look towards the camera whose face is in coarse squares or blurred.
-        faults: exposure, noise, blur and JPEG.
+        hidden_faces: share of the people facing the camera whose face is pixelated or blurred.
+        faults: simulate exposure, noise, blur and JPEG artefacts.
         backend: passed to `Renderer`.
 
     Returns:
@@ -162,7 +162,7 @@ def _render_one(result, i, vertices, joints, faces, paint, renderer, rng, occlus
 
 
 def _random_camera(vertices: np.ndarray, size: int, rng: np.random.Generator) -> Camera:
-    """A level-ish camera of random lens whose picture the person fills by 40 to 95 %, anywhere in it."""
+    """A roughly level camera with a random lens; the person fills 40 to 95 % of the image, anywhere in it."""
     span = rng.triangular(0.4, 0.85, 0.95) * size
     left, top = rng.uniform(0.02 * size, 0.98 * size - span, 2)
     return Camera.fit(
@@ -173,7 +173,7 @@ def _random_camera(vertices: np.ndarray, size: int, rng: np.random.Generator) ->
         elevation=rng.triangular(-20, 2, 25),
         roll=float(np.clip(rng.normal(0, 2.5), -8, 8)),
         box=(left, top, left + span, top + span),
-        # half of the pictures are crops of a larger one, whose middle may lie beside this one's
+        # half of the images are off-centre crops of a larger one
         center=tuple(size * (0.5 + rng.uniform(-0.4, 0.4, 2))) if rng.random() < 0.5 else None,
     )
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Endless plausible poses from few real ones.
+"""Samples endless plausible poses from few real ones.
 
-Recombination: trunk, head, arms and legs come from different frames (any of them mirrored). Some limbs are aimed
-freely inside what a person can reach, since a thousand frames hold few raised arms and hardly a chair. Every joint is
-then jittered, held to its limits, and a pose that runs through itself is drawn again. A share of frames stays real.
+Trunk, head, arms and legs come from different frames (possibly mirrored). Some limbs are aimed freely within a
+person's reach, since a thousand frames contain few raised arms and hardly a chair. Every joint is then jittered and
+clamped to its limits, and poses that intersect themselves are drawn again. A share of the frames stays real.
 """
 
 import math
@@ -27,7 +27,7 @@ _SPINE = _joints("spine1", "spine2", "spine3")
 _ARMS = tuple(_joints("collar", "shoulder", "elbow", "wrist", side=s) for s in ("left_", "right_"))
 _LEGS = tuple(_joints("hip", "knee", "ankle", "foot", side=s) for s in ("left_", "right_"))
 
-# Spread of the jitter, degrees about each axis. Toes keep what their frame gave them.
+# Standard deviation of the jitter, degrees about each axis. Toes are not jittered.
 _JITTER = {
     "hip": 5.0,
     "knee": 5.0,
@@ -40,10 +40,10 @@ _JITTER = {
 }
 _JITTER |= {"pelvis": 4.0, "spine1": 2.5, "spine2": 2.5, "spine3": 2.5, "neck": 4.0, "head": 4.0}
 
-# How often each change is made to a recombined pose.
+# Probability of each change to a recombined pose.
 _SWAP_HEAD, _SWAP_LEGS, _SWAP_ONE_LEG, _SWAP_ARM = 0.4, 0.4, 0.3, 0.6
 _AIM_ARM, _AIM_BOTH_ARMS, _AIM_LEG, _AIM_BOTH_LEGS, _BEND_TRUNK = 0.2, 0.1, 0.1, 0.15, 0.2
-_DONORS = 4  # legs come from the one of so many frames whose pelvis stands most like the trunk's
+_DONORS = 4  # legs come from the one of this many frames whose pelvis orientation is closest to the trunk's
 _ROUNDS = 4
 _CHUNK = 4096
 
@@ -53,9 +53,9 @@ class PoseSampler:
 
     Args:
         poses: `(N, 22, 3)` real poses, axis-angle, our frame; mirrored ones are added.
-        clip_id: `(N,)` the clip of each pose. A long clip weighs as the square root of its length, so that it does
-            not drown the short ones. None: every pose weighs the same.
-        rest_joints: `(22, 3)` T-pose joints of the body that must not run through itself; None = the bundled body's.
+        clip_id: `(N,)` the clip of each pose. A clip is weighted by the square root of its length, so that long clips
+            do not dominate. None: all poses have the same weight.
+        rest_joints: `(22, 3)` T-pose joints of the body used to test for self-intersection; None = the bundled body's.
         real: share of the drawn poses that are unchanged frames (or their mirror images).
     """
 
@@ -75,17 +75,17 @@ class PoseSampler:
         if rest_joints is None:
             rest_joints = load_body(size="small").rest_joints
         self.contact = SelfContact(self.rotations, rest_joints.float())
-        # Where the world's up lies in the pelvis: standing, lying on the back, upside down.
+        # The world's up direction in the pelvis frame: standing, lying on the back, upside down.
         self.up = self.rotations[:, 0, 1]
         self.jitter = torch.deg2rad(torch.tensor([_JITTER[name.split("_")[-1]] for name in JOINT_NAMES]))
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """`(count, 22, 3)` axis-angle, radians, float32; the generator's state alone decides what comes."""
+        """`(count, 22, 3)` axis-angle, radians, float32; the result depends only on the generator's state."""
         chunks = [self._sample_chunk(min(_CHUNK, count - done), generator) for done in range(0, count, _CHUNK)]
         return torch.cat(chunks) if chunks else self.frames.new_empty(0, *self.frames.shape[1:])
 
     def _sample_chunk(self, count: int, generator: torch.Generator) -> Tensor:
-        # Rows that stay real, and rows that no round could make, hold these frames.
+        # Rows that stay real, and rows for which all rounds fail, use these frames.
         out = self.frames[self._draw(count, generator)]
         todo = (torch.rand(count, generator=generator) >= self.real).nonzero()[:, 0]
         for _ in range(_ROUNDS):
@@ -101,7 +101,7 @@ class PoseSampler:
         return torch.multinomial(self.weight, count, replacement=True, generator=generator)
 
     def _recombine(self, count: int, generator: torch.Generator) -> Tensor:
-        """`(count, 22, 3, 3)` new poses, not yet tested for contact."""
+        """`(count, 22, 3, 3)` new poses, not yet tested for self-contact."""
 
         def chance(share: float) -> Tensor:
             return torch.rand(count, generator=generator) < share
@@ -125,7 +125,7 @@ class PoseSampler:
         bent = chance(_BEND_TRUNK)[:, None, None, None]
         pose[:, _SPINE] = torch.where(bent, _free_spine(count, generator), pose[:, _SPINE])
         _aim(pose, _ARMS, _free_arm, (chance(_AIM_ARM), chance(_AIM_ARM), chance(_AIM_BOTH_ARMS)), generator)
-        # Freely aimed legs suit a trunk that is more or less upright.
+        # Freely aimed legs only fit a roughly upright trunk.
         upright = self.up[base, 1] > 0.5
         legs = (upright & chance(_AIM_LEG), upright & chance(_AIM_LEG), upright & chance(_AIM_BOTH_LEGS))
         _aim(pose, _LEGS, _free_leg, legs, generator)
@@ -135,28 +135,28 @@ class PoseSampler:
         return clamp_to_limits(pose @ roma.rotvec_to_rotmat(noise), self.limits)
 
     def _like(self, base: Tensor, generator: torch.Generator) -> Tensor:
-        """Frames whose pelvis stands to the vertical as that of `base` does."""
+        """Frames whose pelvis has a similar inclination to that of `base`."""
         candidates = self._draw(len(base) * _DONORS, generator).view(len(base), _DONORS)
         best = (self.up[candidates] * self.up[base][:, None]).sum(-1).argmax(dim=-1, keepdim=True)
         return candidates.gather(1, best)[:, 0]
 
 
 def random_turns(count: int, generator: torch.Generator | None = None, *, full_yaw: bool = False) -> Tensor:
-    """`(count, 3, 3)` turns of bodies: up to 45 degrees about the vertical, 20 about x and z (supplement B.1).
+    """`(count, 3, 3)` random global rotations: up to 45 degrees about the vertical, 20 about x and z (supplement B.1).
 
     Args:
-        generator: decides the turns; torch's own by default.
-        full_yaw: any turn about the vertical instead of 45 degrees at most, for pictures.
+        generator: random generator; torch's default one if None.
+        full_yaw: any rotation about the vertical instead of at most 45 degrees, for images.
     """
-    most = torch.deg2rad(torch.tensor([20.0, 180.0 if full_yaw else 45.0, 20.0]))
-    angles = (2 * torch.rand(count, 3, generator=generator) - 1) * most
+    limits = torch.deg2rad(torch.tensor([20.0, 180.0 if full_yaw else 45.0, 20.0]))
+    angles = (2 * torch.rand(count, 3, generator=generator) - 1) * limits
     tilt = roma.rotvec_to_rotmat(angles * torch.tensor([1.0, 0.0, 0.0]))
     tilt = roma.rotvec_to_rotmat(angles * torch.tensor([0.0, 0.0, 1.0])) @ tilt
     return roma.rotvec_to_rotmat(angles * torch.tensor([0.0, 1.0, 0.0])) @ tilt
 
 
 def random_global_turn(poses: Tensor, generator: torch.Generator, *, full_yaw: bool = False) -> Tensor:
-    """Poses `(..., 22, 3)`, axis-angle, turned by `random_turns`; only the global orientation differs."""
+    """Poses `(..., 22, 3)`, axis-angle, rotated by `random_turns`; only the global orientation changes."""
     flat = poses.reshape(-1, *poses.shape[-2:])
     turns = random_turns(len(flat), generator, full_yaw=full_yaw)
     turned = roma.rotmat_to_rotvec(turns.to(flat) @ roma.rotvec_to_rotmat(flat[:, 0]))
@@ -164,10 +164,10 @@ def random_global_turn(poses: Tensor, generator: torch.Generator, *, full_yaw: b
 
 
 def _aim(pose: Tensor, limbs, free, rows: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> None:
-    """Write freely aimed limbs into `pose`: left rows, right rows, and rows where both sides do nearly the same."""
+    """Writes freely aimed limbs into `pose`: left rows, right rows, and rows where both sides are nearly symmetric."""
     left, right, both = rows
     one, other = free(len(pose), generator), free(len(pose), generator)
-    # Limbs are made for the left; the right one's are their mirror images.
+    # Limbs are generated for the left side and mirrored for the right.
     mirrored = torch.tensor([1.0, -1.0, -1.0])
     mirrored = mirrored[:, None] * mirrored
     for limb, made, chosen in (
@@ -200,7 +200,7 @@ def _free_arm(count: int, generator: torch.Generator) -> Tensor:
     aim = torch.randn(8, count, 3, generator=generator)
     aim = aim / aim.norm(dim=-1, keepdim=True)
     x, y, z = aim.unbind(-1)
-    # Not far across the chest, hardly behind the back, least of all when raised.
+    # Not far across the chest, hardly behind the back, even less when raised.
     reach = (x > -0.3) & (z > -0.55) & ((y < 0) | (z > -0.25)) & ((x > 0) | (z > 0.3) | (y.abs() > 0.9))
     first = reach.float().argmax(dim=0)
     aim = aim[first, torch.arange(count)]
@@ -228,7 +228,7 @@ def _free_leg(count: int, generator: torch.Generator) -> Tensor:
     hip = _about(x=-lift) @ _about(z=spread) @ _about(y=outwards)
     straight = torch.rand(count, generator=generator) < 0.3
     knee = torch.where(straight, _uniform(count, 0, 15, generator), _uniform(count, 15, 140, generator))
-    # Half of the feet are held level with the ground as far as the ankle allows, the others anyhow.
+    # Half of the feet are level with the ground as far as the ankle allows, the others are arbitrary.
     level = torch.rand(count, generator=generator) < 0.5
     ankle = torch.where(level, (lift - knee).clamp(-0.6, 0.5), _uniform(count, -15, 30, generator))
     return torch.stack([hip, _about(x=knee), _about(x=ankle)], dim=1)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 
 def random_background(size: int, rng: np.random.Generator) -> np.ndarray:
-    """A picture (size, size, 3) uint8: a room, a landscape, plain paper, or nothing that has a name."""
+    """An image (size, size, 3) uint8: a room, a landscape, plain paper, or an abstract pattern."""
     kind = rng.choice(4, p=(0.4, 0.25, 0.15, 0.2))
     if kind == 0:
         picture = _room(size, rng)
@@ -62,7 +62,7 @@ def _color(tone) -> tuple[int, ...]:
 
 
 def _scatter(picture: Image.Image, rng: np.random.Generator, count: int) -> None:
-    """Draw rectangles, discs, lines and chequered patches of random places, sizes and tones."""
+    """Draw rectangles, discs, lines and chequered patches with random positions, sizes and tones."""
     draw = ImageDraw.Draw(picture)
     size = picture.width
     for kind in rng.choice(4, size=count, p=(0.45, 0.2, 0.25, 0.1)):
@@ -125,9 +125,9 @@ def _landscape(size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def random_occluder(size: int, box, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Something in front of the person: its picture (size, size, 3) uint8 and where it is (size, size) bool.
+    """An object in front of the person: its image (size, size, 3) uint8 and its mask (size, size) bool.
 
-    `box` (left, top, right, bottom) is the person; the thing covers about 5 to 25 % of it.
+    `box` (left, top, right, bottom) is the person; the object covers about 5 to 25 % of it.
     """
     left, top, right, bottom = box
     area = rng.uniform(0.05, 0.25) * (right - left) * (bottom - top)
@@ -147,9 +147,9 @@ def random_occluder(size: int, box, rng: np.random.Generator) -> tuple[np.ndarra
 
 
 def hide_face(picture: np.ndarray, box, rng: np.random.Generator) -> np.ndarray:
-    """Coarse squares or a blur where the face is, as in photographs that are published without it; uint8 in and out.
+    """Pixelates or blurs the face, as in anonymised photographs; uint8 in and out.
 
-    `box` (left, top, right, bottom) is the head in pixels; up to half as much again is hidden.
+    `box` (left, top, right, bottom) is the head in pixels; the hidden area is up to half as large again.
     """
     left, top, right, bottom = box
     grown = (0.5 + rng.uniform(0, 0.25)) * max(right - left, bottom - top)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A cheap test for limbs that run through the body: distances between capsules along the bones.
+"""A cheap test for self-intersection: distances between capsules along the bones.
 
-How close two parts may come is read off real poses, where hands rest on hips and thighs on the belly.
+The allowed distances are measured on real poses, in which hands rest on hips and thighs on the belly.
 """
 
 import torch
@@ -50,17 +50,17 @@ _PAIRS = _pairs()
 
 
 class SelfContact:
-    """Says which poses run through themselves.
+    """Tests which poses intersect themselves.
 
     Args:
-        rotations: `(N, 22, 3, 3)` real poses that set how close two parts may come.
+        rotations: `(N, 22, 3, 3)` real poses that define the allowed distances.
         rest_joints: `(22, 3)` joints of the body in the T-pose, metres.
     """
 
     def __init__(self, rotations: Tensor, rest_joints: Tensor):
         self.rest_joints = rest_joints
         touching = rest_joints.new_tensor([_RADII[_NAMES[a]] + _RADII[_NAMES[b]] for a, b in _PAIRS])
-        # One real pose in a hundred may come closer: converted motion has such flaws.
+        # One real pose in a hundred may be closer: converted motion has such flaws.
         self.nearest = torch.minimum(0.85 * touching, self.distances(rotations).quantile(0.01, dim=0))
 
     def distances(self, rotations: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class SelfContact:
         return _segment_distance(starts[:, first], ends[:, first], starts[:, second], ends[:, second])
 
     def clear(self, rotations: Tensor) -> Tensor:
-        """`(N, 22, 3, 3)` -> `(N,)` bool: no part runs through another."""
+        """`(N, 22, 3, 3)` -> `(N,)` bool: no part intersects another."""
         return (self.distances(rotations) >= self.nearest).all(dim=-1)
 
 
@@ -102,7 +102,7 @@ def _segment_distance(a0: Tensor, a1: Tensor, b0: Tensor, b1: Tensor) -> Tensor:
     a, b, gap = a1 - a0, b1 - b0, a0 - b0
     aa, bb, ab = (a * a).sum(-1), (b * b).sum(-1), (a * b).sum(-1)
     ag, bg = (a * gap).sum(-1), (b * gap).sum(-1)
-    # Nearest points of the two lines, then each end clamped into its segment and the other made to follow.
+    # Nearest points of the two lines; then clamp each to its segment and recompute the other.
     s = ((ab * bg - ag * bb) / (aa * bb - ab * ab).clamp_min(1e-9)).clamp(0, 1)
     t = ((ab * s + bg) / bb.clamp_min(1e-9)).clamp(0, 1)
     s = ((ab * t - ag) / aa.clamp_min(1e-9)).clamp(0, 1)

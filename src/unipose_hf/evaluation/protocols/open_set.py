@@ -11,7 +11,7 @@ from PIL import Image
 
 from unipose_hf.body import remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs
-from unipose_hf.data.builders.multi_person import MOST_PEOPLE, hints_at, render_group
+from unipose_hf.data.builders.multi_person import MAX_PEOPLE, hints_at, render_group
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.synthesis.rendering import render_training_images
 from unipose_hf.data.synthesis.sampling import random_global_turn
@@ -92,7 +92,7 @@ class OpenSet:
         level = random_global_turn(self.poses, generator, full_yaw=True).numpy()
         samples = []
         for row in range(len(level)):
-            count = min(int(rng.integers(2, MOST_PEOPLE + 1)), len(level))
+            count = min(int(rng.integers(2, MAX_PEOPLE + 1)), len(level))
             people = rng.permutation(np.r_[row, rng.choice(np.delete(np.arange(len(level)), row), count - 1, False)])
             outfits = [
                 dataclasses.replace(Outfit.random(rng), top_pattern="plain", trousers_pattern="plain") for _ in people
