@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests examples
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-newest test-oldest lint format docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12")'
@@ -23,6 +23,19 @@ demo: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest
 
+# What `pip install` gives today: the newest releases that pyproject.toml allows, held to no constraints.
+test-newest:
+	$(PYTHON) -m venv --clear build/newest
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check ".[test]"
+	build/newest/bin/python -m pytest -m versions
+
+# The oldest that pyproject.toml allows, which pip cannot choose and uv can.
+test-oldest:
+	$(PYTHON) -m venv --clear build/oldest
+	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	build/oldest/bin/uv pip install --quiet --python build/oldest/bin/python --resolution lowest-direct ".[test]"
+	build/oldest/bin/python -m pytest -m versions
+
 lint: .venv/installed-test
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -30,6 +43,11 @@ lint: .venv/installed-test
 format: .venv/installed-test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+# The site, into build/site; a broken link or a docstring that does not parse stops it.
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf .venv demo

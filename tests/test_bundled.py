@@ -61,7 +61,7 @@ def test_it_is_an_ordinary_model_of_transformers():
     np.testing.assert_allclose(changed["pose"].joints, usual["pose"].joints, atol=1e-3)
 
 
-@pytest.mark.newest
+@pytest.mark.versions
 def test_a_photograph_gives_a_pose_that_raises_the_hand_that_is_raised(pipelines):
     [person] = pipelines["image-to-pose"](str(PHOTO))
     assert person["pose"].joints[RIGHT_WRIST, 1] > person["pose"].joints[LEFT_WRIST, 1] + 0.2
@@ -75,7 +75,7 @@ def test_rendered_people_are_estimated_better_than_by_the_mean_pose(pipelines, p
     assert mpjpe(joints_of(people), truth).mean() < 0.180
 
 
-@pytest.mark.newest
+@pytest.mark.versions
 def test_texts_give_poses_that_do_what_they_state_and_not_what_others_state(pipelines, poses):
     captions, stated = caption_poses(poses, seed=9, max_clauses=CLAUSES, return_codes=True)
     made = np.stack([answer["pose"].axis_angle for answer in pipelines["text-to-pose"](captions, batch_size=8)])
@@ -93,7 +93,7 @@ def test_edits_come_nearer_to_the_target_than_the_source(pipelines, poses):
     assert mpjpe(edited, joints(targets)).mean() < 0.7 * mpjpe(joints(sources), joints(targets)).mean()
 
 
-@pytest.mark.newest
+@pytest.mark.versions
 def test_every_task_answers_in_words_or_poses_and_batches_change_nothing(pipelines, poses):
     pairs = [{"poses": [poses[i], poses[i + 1]]} for i in range(3)]
     for task, items in (("pose-to-text", [{"pose": pose} for pose in poses[:3]]), ("pose-diff", pairs)):
@@ -106,7 +106,7 @@ def test_every_task_answers_in_words_or_poses_and_batches_change_nothing(pipelin
         assert len(pipelines[task](item)["text"].split()) > 5
 
 
-@pytest.mark.newest
+@pytest.mark.versions
 def test_an_instruction_in_plain_words_moves_the_hand_it_names(pipelines, poses):
     before = joints(poses)
     for text, hand, other in (("left", LEFT_WRIST, RIGHT_WRIST), ("right", RIGHT_WRIST, LEFT_WRIST)):

@@ -205,7 +205,7 @@ EVERYTHING = """if True:
 """
 
 
-@pytest.mark.newest
+@pytest.mark.versions
 def test_uploaded_and_used_without_the_package(exported, parts, stand_in, tmp_path):
     model, processor = parts
     tokenizer = model.model.pose_tokenizer

@@ -162,7 +162,7 @@ def test_lora_trains_adapters_and_new_rows_alone_and_the_next_stage_goes_on_from
     assert not torch.equal(model.lm_head.weight, start.lm_head.weight)
 
 
-@pytest.mark.newest
+@pytest.mark.versions
 def test_a_run_that_is_stopped_and_resumed_ends_as_an_unbroken_one(tmp_path):
     for name, changes in (("adamw", {}), ("muon", dict(use_muon=True, **ALL_LOSSES))):
         whole = trained(tmp_path / name, **changes)

@@ -69,7 +69,7 @@ class _QuietModel(AutoModel):
             return super().from_pretrained(*args, **kwargs)
 
 
-def register():
+def register() -> None:
     """Register configurations, models, processors and pipelines; calling it again changes nothing."""
     for config_class, model_class in (
         (PoseTokenizerConfig, PoseTokenizerModel),

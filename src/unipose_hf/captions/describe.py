@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import roma
 import torch
+from numpy.typing import ArrayLike
 
 from ..body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
 from .posecodes.facts import POSE_FACTS, TORSO_VERTICAL
@@ -72,7 +73,7 @@ CAPTION_VERSIONS = {
 }
 
 
-def pose_geometry(poses):
+def pose_geometry(poses: ArrayLike) -> tuple[torch.Tensor, torch.Tensor]:
     """Poses as captions see them: yaw removed, on the bundled body.
 
     Args:
@@ -98,7 +99,7 @@ def _rest_joints():
 
 
 def caption_poses(
-    poses,
+    poses: ArrayLike,
     *,
     seed: int = 0,
     version: str = "default",
@@ -107,7 +108,7 @@ def caption_poses(
     max_clauses: int | None = None,
     steady: float = 0.0,
     return_codes: bool = False,
-):
+) -> list[str] | tuple[list[str], list[list[tuple[str, str]]]]:
     """Describe each pose in plain English, as PoseScript does (Delmas et al., 2022/2024).
 
     A caption depends on its pose, ``seed`` and the options only, not on the batch around it: each draws from its own
@@ -139,8 +140,8 @@ def caption_poses(
 
 
 def caption_joints(
-    joints,
-    rotations=None,
+    joints: ArrayLike,
+    rotations: ArrayLike | None = None,
     *,
     seed: int = 0,
     version: str = "default",
@@ -148,7 +149,7 @@ def caption_joints(
     compat: bool = False,
     max_clauses: int | None = None,
     return_codes: bool = False,
-):
+) -> list[str] | tuple[list[str], list[list[tuple[str, str]]]]:
     """Describe poses known by their joints: `caption_poses` for another body, or with hands.
 
     Args:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import roma
 import torch
+from numpy.typing import ArrayLike
 
 from .describe import CHUNK, _senses, perturbed_poses, pose_geometry, seeded_random, unmoved
 from .posecodes.facts import POSE_FACTS, fact_of
@@ -60,7 +61,7 @@ INSTRUCTION_VERSIONS = {
 }
 
 
-def turn_between(poses_a, poses_b) -> torch.Tensor:
+def turn_between(poses_a: ArrayLike, poses_b: ArrayLike) -> torch.Tensor:
     """How the whole body turns from A to B: (Q, 3) rotation vectors in degrees, for ``rotation_change``.
 
     Args:
@@ -72,18 +73,18 @@ def turn_between(poses_a, poses_b) -> torch.Tensor:
 
 
 def instruct_pairs(
-    poses_a,
-    poses_b,
+    poses_a: ArrayLike,
+    poses_b: ArrayLike,
     *,
     seed: int = 0,
     version: str = "default",
     noise: bool = False,
     compat: bool = False,
-    rotation_change=None,
+    rotation_change: ArrayLike | None = None,
     max_clauses: int | None = None,
     steady: float = 0.0,
     return_codes: bool = False,
-):
+) -> list[str] | tuple[list[str], list[list[tuple[str, str]]]]:
     """Say how to get from pose A to pose B, in the imperative.
 
     Both poses are seen with their own yaw removed. The text depends on the two poses and the options only, not on the

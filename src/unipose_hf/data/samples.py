@@ -99,7 +99,7 @@ def filled_messages(sample: dict) -> list[dict]:
     return [{**turn, "content": [filled(part) for part in turn["content"]]} for turn in sample["messages"]]
 
 
-def set_aside(messages):
+def set_aside(messages: list[dict]) -> dict[str, list]:
     """Messages with placeholders, and separately what they stand for."""
     found = {"image": [], "pose": []}
 

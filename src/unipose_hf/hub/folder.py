@@ -8,10 +8,16 @@ import re
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unipose_hf.files.write import folder_beside, open_to_umask
 
 from .card import card_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 
 _MODELING = Path(__file__).parents[1] / "modeling"
 
@@ -54,7 +60,12 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 
 
-def export(model, processor, folder, card=None):
+def export(
+    model: "PreTrainedModel",
+    processor: "UniPoseProcessor | PreTrainedTokenizerBase | None",
+    folder: str | os.PathLike,
+    card: str | os.PathLike | None = None,
+) -> Path:
     """
     Write a folder that can be uploaded to the Hub as it is: safetensors, configuration, processor, card, licence, and
     the files of `unipose_hf.modeling`, so that `trust_remote_code=True` gives the models and their pipelines with no
@@ -135,7 +146,7 @@ def add_code(folder, card):
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def push(folder, name):
+def push(folder: str | os.PathLike, name: str) -> str:
     """
     Upload a folder that [`export`] wrote to the Hub, in one commit. Weights that the repository held before go.
 

@@ -5,6 +5,7 @@ What does not export is the language model with its poses: `generate` decides by
 runs the model at all. Its forward pass compiles with `torch.compile(model, fullgraph=True)`.
 """
 
+import os
 from pathlib import Path
 
 import torch
@@ -27,7 +28,9 @@ class _Method(nn.Module):
 
 
 @torch.no_grad()
-def export_graphs(model, text_length: int = 128) -> dict[str, torch.export.ExportedProgram]:
+def export_graphs(
+    model: PoseTokenizerModel | PoseTextRetrievalModel, text_length: int = 128
+) -> dict[str, torch.export.ExportedProgram]:
     """
     The graphs of a model, for any number of poses or texts. They check no values: what the model refuses (NaN, codes
     outside the codebook, empty texts) gives nonsense.
@@ -73,7 +76,9 @@ def export_graphs(model, text_length: int = 128) -> dict[str, torch.export.Expor
     }
 
 
-def export_onnx(model, folder, text_length: int = 128) -> list[Path]:
+def export_onnx(
+    model: PoseTokenizerModel | PoseTextRetrievalModel, folder: str | os.PathLike, text_length: int = 128
+) -> list[Path]:
     """
     Write the graphs of [`export_graphs`] as `NAME.onnx` into a folder, which is made if missing.
 

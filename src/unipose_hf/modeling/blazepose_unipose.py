@@ -17,6 +17,7 @@ pose estimation. The network itself stays as published.
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -408,7 +409,7 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self.post_init()
 
     @can_return_tuple
-    def forward(self, pixel_values: Tensor, **kwargs) -> BlazePoseOutput:
+    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BlazePoseOutput:
         """Find the person in each picture; see [`BlazePoseOutput`] for what comes back.
 
         Raises `ValueError` for a wrong shape, for NaN, and for values that are plainly not in [0, 1].

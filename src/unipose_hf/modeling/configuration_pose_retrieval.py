@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configurations of the two retrieval models (UniPose, CVPR 2025, supplement B.2)."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -57,7 +57,7 @@ class PoseTextRetrievalConfig(PreTrainedConfig):
             raise ValueError(f"initial_temperature is {self.initial_temperature}; it must be positive.")
 
     @classmethod
-    def from_dict(cls, config_dict, **kwargs):
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
         # As in UniPoseConfig: with the package installed, use its own pipeline and not the remote folder's.
         if not cls.__module__.startswith("transformers_modules."):
             config_dict = {key: value for key, value in config_dict.items() if key != "custom_pipelines"}

@@ -3,7 +3,7 @@
 
 import math
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal, Self
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -119,10 +119,10 @@ class PoseTokenizerConfig(PreTrainedConfig):
         return self.code_positions * self.codes_per_position
 
     @classmethod
-    def from_dict(cls, config_dict, **kwargs):
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
         return super().from_dict(_check_format(config_dict), **kwargs)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         # "Tokenizer" in the class name makes transformers write auto_map entries as a text tokenizer's pairs.
         if isinstance(output.get("auto_map"), dict):
@@ -222,7 +222,7 @@ class UniPoseConfig(PreTrainedConfig):
     config_format: int = CONFIG_FORMAT
 
     @classmethod
-    def from_dict(cls, config_dict, **kwargs):
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
         config_dict = _check_format(config_dict)
         # The package registers its own pipelines. With this key, transformers would load those of the remote folder.
         if not cls.__module__.startswith("transformers_modules."):

@@ -7,6 +7,8 @@ import io
 import math
 import os
 import warnings
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -78,28 +80,34 @@ class UniPoseImageProcessor(PilBackend):
     do_rescale = do_normalize = True
     valid_kwargs = UniPoseImageProcessorKwargs
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         _check_options(kwargs)
         super().__init__(**kwargs)
         self._options()
 
     @property
-    def model_input_names(self):
+    def model_input_names(self) -> list[str]:
         return [*(["pixel_values"] if self.general_size else []), "pose_pixel_values"]
 
     @classmethod
-    def from_dict(cls, image_processor_dict, **kwargs):
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Self:
         # A later version of transformers may have written the file: unknown options in it are not the user's mistake.
         known = {*_OPTIONS, *_ALWAYS, *_PASSED_BY, *UniPoseImageProcessorKwargs.__annotations__}
         return super().from_dict({k: v for k, v in image_processor_dict.items() if k in known}, **kwargs)
 
-    def fetch_images(self, image_url_or_urls):
+    def fetch_images(self, image_url_or_urls: Any) -> Any:
         """Any nesting of images -> the same nesting of upright RGB PIL images."""
         if isinstance(image_url_or_urls, list | tuple):
             return [self.fetch_images(image) for image in image_url_or_urls]
         return load_picture(image_url_or_urls)
 
-    def preprocess(self, images, boxes=None, return_tensors=None, **kwargs):
+    def preprocess(
+        self,
+        images: Any,
+        boxes: Sequence[Sequence[float] | None] | Sequence[float] | None = None,
+        return_tensors: str | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
         """
         Args:
             images: one image or any nesting of images.
@@ -149,7 +157,7 @@ class UniPoseImageProcessor(PilBackend):
             raise ValueError(f"pose_size is {size}; the square pose view needs a single number.")
         return options
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         output = super().to_dict()
         output.pop("boxes", None)
         return output

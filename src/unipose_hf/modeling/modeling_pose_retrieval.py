@@ -6,6 +6,7 @@ UniPose (CVPR 2025), supplement B.2; the objectives are those of PoseScript (Del
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -139,14 +140,16 @@ class PoseTextRetrievalModel(PreTrainedModel):
         """The scalar that multiplies the cosine similarities."""
         return self.log_temperature.exp()
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module:
         return self.text_encoder.word_embeddings
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: nn.Module) -> None:
         self.text_encoder.word_embeddings = value
 
     @can_return_tuple
-    def get_text_features(self, input_ids, attention_mask=None, **kwargs) -> BaseModelOutputWithPooling:
+    def get_text_features(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
         """Token ids `(batch, sequence_length)` -> unit vectors in `.pooler_output` `(batch, embed_dim)`.
 
         Raises:
@@ -164,7 +167,7 @@ class PoseTextRetrievalModel(PreTrainedModel):
         return BaseModelOutputWithPooling(pooler_output=features)
 
     @can_return_tuple
-    def get_pose_features(self, rotations, **kwargs) -> BaseModelOutputWithPooling:
+    def get_pose_features(self, rotations: torch.Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
         """Rotations `(batch, 22, 3, 3)`, or `(batch, 2, 22, 3, 3)` for pairs -> unit vectors in `.pooler_output`
         `(batch, embed_dim)`.
 
@@ -183,7 +186,13 @@ class PoseTextRetrievalModel(PreTrainedModel):
         return BaseModelOutputWithPooling(pooler_output=features)
 
     @can_return_tuple
-    def forward(self, rotations=None, input_ids=None, attention_mask=None, **kwargs) -> PoseTextRetrievalOutput:
+    def forward(
+        self,
+        rotations: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> PoseTextRetrievalOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(poses, 22, 3, 3)` or `(poses, 2, 22, 3, 3)` for pairs): the poses.
         input_ids (`torch.LongTensor` of shape `(texts, sequence_length)`): the texts.

@@ -8,6 +8,7 @@ model: bfloat16 would flip 2-10 % of the codes.
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -364,7 +365,9 @@ class PoseTokenizerModel(PreTrainedModel):
         return self._decode_vectors(vectors)
 
     @can_return_tuple
-    def forward(self, rotations: torch.Tensor, noise: torch.Tensor | None = None, **kwargs) -> PoseTokenizerOutput:
+    def forward(
+        self, rotations: torch.Tensor, noise: torch.Tensor | None = None, **kwargs: Any
+    ) -> PoseTokenizerOutput:
         r"""
         rotations (`torch.FloatTensor` of shape `(..., num_joints, 3, 3)`): local rotation matrices.
         noise (`torch.FloatTensor` of shape `(..., num_joints, 6)`, *optional*): added to the 6D rotations that are

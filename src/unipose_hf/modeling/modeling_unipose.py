@@ -258,7 +258,7 @@ class UniPoseModel(UniPosePreTrainedModel):
         self.pose_query_embeddings = nn.Embedding(config.pose_config.num_codes, config.text_config.hidden_size)
         self.post_init()
 
-    def train(self, mode: bool = True):
+    def train(self, mode: bool = True) -> "UniPoseModel":
         super().train(mode)
         self.pose_tokenizer.eval()  # in training mode it would update its codebook
         for tower in (self.vision_tower, self.pose_vision_tower):
@@ -279,10 +279,10 @@ class UniPoseModel(UniPosePreTrainedModel):
 
         return super()._apply(apply, recurse)
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module:
         return self.language_model.get_input_embeddings()
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
     @can_return_tuple
@@ -367,7 +367,9 @@ class UniPoseModel(UniPosePreTrainedModel):
             feature_map = _pad_to_square(feature_map)
         return F.interpolate(feature_map, size=grid, mode="bilinear", align_corners=True)
 
-    def get_placeholder_mask(self, input_ids, inputs_embeds, image_features) -> torch.BoolTensor:
+    def get_placeholder_mask(
+        self, input_ids: torch.LongTensor | None, inputs_embeds: torch.FloatTensor, image_features: torch.FloatTensor
+    ) -> torch.BoolTensor:
         """Mask of the image placeholders `(batch, sequence_length, 1)`, found by embedding if `input_ids` is None.
 
         Raises:
@@ -393,7 +395,9 @@ class UniPoseModel(UniPosePreTrainedModel):
         """Local rotation matrices `(poses, 22, 3, 3)` -> codes `(poses, num_codes)`, from 0."""
         return self.pose_tokenizer.encode(pose_values, return_dict=True).codes
 
-    def replace_pose_placeholders(self, input_ids: torch.LongTensor, pose_values: torch.FloatTensor | None):
+    def replace_pose_placeholders(
+        self, input_ids: torch.LongTensor, pose_values: torch.FloatTensor | None
+    ) -> torch.LongTensor:
         """Token ids `(batch, sequence_length)` with each run of `<pose>` placeholders replaced by the codes of the
         next pose.
 
@@ -528,13 +532,13 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         )
         self.post_init()
 
-    def get_input_embeddings(self):
+    def get_input_embeddings(self) -> nn.Module:
         return self.model.get_input_embeddings()
 
-    def set_input_embeddings(self, value):
+    def set_input_embeddings(self, value: nn.Module) -> None:
         self.model.set_input_embeddings(value)
 
-    def get_output_embeddings(self):
+    def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
 
     def get_image_features(
@@ -551,7 +555,7 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         """See [`UniPoseModel.get_pose_codes`]."""
         return self.model.get_pose_codes(pose_values)
 
-    def forward_poses(self, input_ids: torch.LongTensor, **kwargs) -> torch.FloatTensor:
+    def forward_poses(self, input_ids: torch.LongTensor, **kwargs: Unpack[TransformersKwargs]) -> torch.FloatTensor:
         """Logits of the codes at the queries, `(poses, num_codes, codebook_size)`; the head computes nothing else.
 
         Args:

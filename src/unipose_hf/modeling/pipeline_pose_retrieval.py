@@ -2,9 +2,12 @@
 """Searches a gallery of poses or texts by a text or a pose: `pipeline("pose-retrieval")`."""
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from transformers import Pipeline
 
 from .pipeline_unipose import _turn_about_vertical
@@ -65,12 +68,12 @@ class PoseRetrievalPipeline(Pipeline):
             options["top_k"] = top_k
         return {}, {}, options
 
-    def __call__(self, query, **kwargs):
+    def __call__(self, query: Any, **kwargs: Any) -> list:
         if isinstance(query, list) and not query:
             return []
         return super().__call__(query, **kwargs)
 
-    def preprocess(self, query):
+    def preprocess(self, query: Any) -> dict[str, Any]:
         if isinstance(query, dict):  # possibly the result of another pipeline, with its score
             keys = [key for key in ("text", "pose", "poses") if key in query]
             if len(keys) != 1:
@@ -85,16 +88,18 @@ class PoseRetrievalPipeline(Pipeline):
             return {"features": embed_texts(self.model, self.tokenizer, query["texts"]), "searched": "poses"}
         return {"features": embed_poses(self.model, query["rotations"]), "searched": "texts"}
 
-    def postprocess(self, output, gallery=None, top_k=5):
+    def postprocess(
+        self, output: dict[str, Any], gallery: "PoseGallery | None" = None, top_k: int = 5
+    ) -> list[dict[str, Any]]:
         if gallery is None:
             raise ValueError("There is no gallery to search; give gallery=... to the pipeline or to the call.")
         return gallery.search(output["features"], output["searched"], top_k)
 
-    def get_iterator(self, inputs, num_workers, batch_size, *params):
+    def get_iterator(self, inputs: Any, num_workers: int, batch_size: int, *params: Any) -> Iterator:
         # A batch may mix texts and poses, and a query is cheap compared to its gallery.
         return (self.run_single(one, *params) for one in inputs)
 
-    def read_pose(self, given) -> torch.Tensor:
+    def read_pose(self, given: Pose | ArrayLike | list[Pose] | tuple[Pose, Pose]) -> torch.Tensor:
         """A pose, or a pair for a pair model -> rotations as the model takes them, facing the viewer."""
         count = self.model.config.num_poses
         if count == 1:

@@ -4,6 +4,8 @@
 import inspect
 import itertools
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -254,7 +256,7 @@ class UniPosePipeline(Pipeline):
         texts = self.processor.batch_decode(sequences[:, prompt:], skip_special_tokens=True)
         return [{"text": text.strip()} for text in texts]
 
-    def postprocess(self, output, sample=None):
+    def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
         """One result of the model -> the dict that the user gets."""
         if "text" in output:
             return output
@@ -285,11 +287,11 @@ class ImageToPosePipeline(UniPosePipeline):
 
     unipose_task = "image-to-pose"
 
-    def get_iterator(self, *args):
+    def get_iterator(self, *args: Any) -> Iterator[list[dict[str, Any]]]:
         for result in super().get_iterator(*args):
             yield [result]
 
-    def postprocess(self, output, sample=None):
+    def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
         picture = sample["images"][0]
         box = picture["box"]
         box = (0, 0, *picture["image"].size) if box is None else box
@@ -308,7 +310,7 @@ class TextToPosePipeline(UniPosePipeline):
 
     unipose_task = "text-to-pose"
 
-    def postprocess(self, output, sample=None):
+    def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().postprocess(output, sample)
         if sample is not None and self.processor.known_words:
             result["score"] = self._read_back(sample["text"], result["pose"])
@@ -340,7 +342,7 @@ class PoseEditingPipeline(UniPosePipeline):
 
     unipose_task = "pose-editing"
 
-    def postprocess(self, output, sample=None):
+    def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
         return {"pose": super().postprocess(output, sample)["pose"]}
 
 

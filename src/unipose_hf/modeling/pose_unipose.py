@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from .rotation_unipose import (
     axis_angle_to_matrix,
@@ -60,7 +61,7 @@ class Pose:
 
     __slots__ = ("_axis_angle", "_betas")
 
-    def __init__(self, axis_angle, betas=None):
+    def __init__(self, axis_angle: ArrayLike | Pose, betas: ArrayLike | None = None) -> None:
         if hasattr(axis_angle, "axis_angle"):  # a Pose, possibly from a copy of this file loaded from a Hub folder
             betas = axis_angle.betas if betas is None else betas
             axis_angle = axis_angle.axis_angle
@@ -71,12 +72,12 @@ class Pose:
     # --- constructors ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_axis_angle(cls, axis_angle, betas=None) -> Pose:
+    def from_axis_angle(cls, axis_angle: ArrayLike, betas: ArrayLike | None = None) -> Pose:
         """From (22, 3) rotation vectors in radians."""
         return cls(axis_angle, betas)
 
     @classmethod
-    def from_matrix(cls, matrix, betas=None) -> Pose:
+    def from_matrix(cls, matrix: ArrayLike, betas: ArrayLike | None = None) -> Pose:
         """From (22, 3, 3) local rotation matrices; `ValueError` if one is not a rotation within 0.001."""
         matrix = _checked(matrix, "matrix", (NUM_JOINTS, 3, 3))
         error = np.abs(matrix @ matrix.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
@@ -90,7 +91,7 @@ class Pose:
         return cls(matrix_to_axis_angle(torch.from_numpy(matrix.copy())), betas)
 
     @classmethod
-    def from_6d(cls, rotation_6d, betas=None) -> Pose:
+    def from_6d(cls, rotation_6d: ArrayLike, betas: ArrayLike | None = None) -> Pose:
         """From (22, 6): the first two rows of each matrix, made orthonormal by Gram-Schmidt."""
         rotation_6d = _checked(rotation_6d, "rotation_6d", (NUM_JOINTS, 6))
         area = np.linalg.norm(np.cross(rotation_6d[:, :3], rotation_6d[:, 3:]), axis=1)
@@ -128,21 +129,26 @@ class Pose:
 
     @classmethod
     def from_bvh(
-        cls, path: str | os.PathLike, frame: int = 0, up: str | None = None, facing: str | None = None, joint_map=None
+        cls,
+        path: str | os.PathLike,
+        frame: int = 0,
+        up: str | None = None,
+        facing: str | None = None,
+        joint_map: dict[str, str] | None = None,
     ) -> Pose:
         """From one frame of a BVH motion with any common skeleton.
 
         `up` and `facing` as for `from_npz`; `joint_map` assigns joints of the file with unknown names, such as
         `{"left_hip": "Hip.L"}`.
         """
-        return _import_from_package("data.pose_files").read_pose(
+        return _import_from_package("data.formats.pose_files").read_pose(
             path, frame, up=up, facing=facing, joint_map=joint_map
         )
 
     @classmethod
     def from_glb(cls, path: str | os.PathLike) -> Pose:
         """From a .glb file that `save` wrote (without its body shape, which is in the mesh)."""
-        return cls(_import_from_package("data.glb_file").read_glb(path))
+        return cls(_import_from_package("data.formats.glb_file").read_glb(path))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Pose:
@@ -237,7 +243,7 @@ class Pose:
             "betas": None if self._betas is None else [_decimal(x) for x in self._betas],
         }
 
-    def save(self, path: str | os.PathLike, body=None) -> Path:
+    def save(self, path: str | os.PathLike, body: Any = None) -> Path:
         """Write a file whose format follows from its suffix, and return its path.
 
         .glb: skinned mesh with a skeleton (Blender, game engines, web viewers); .bvh: skeleton, one frame; .obj: mesh
@@ -280,7 +286,9 @@ class Pose:
         np.savez(buffer, **arrays)
         return buffer.getvalue()
 
-    def render(self, path: str | os.PathLike | None = None, size: int = 512, body=None, **view) -> Image.Image:
+    def render(
+        self, path: str | os.PathLike | None = None, size: int = 512, body: Any = None, **view: Any
+    ) -> Image.Image:
         """Renders the bundled body (or `body`) as a square image of `size` pixels; saves it if `path` is given.
 
         `view`: see `unipose_hf.visualization.draw_pose`, for example `azimuth=90` to look at a body that faces the

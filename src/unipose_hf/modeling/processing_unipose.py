@@ -4,16 +4,17 @@
 import functools
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, is_typeddict
+from typing import TYPE_CHECKING, Any, is_typeddict
 
 import numpy as np
 import torch
 from tokenizers import pre_tokenizers
-from transformers import AddedToken, BatchFeature
+from transformers import AddedToken, BatchFeature, PreTrainedTokenizerFast
 from transformers.processing_utils import ProcessingKwargs, ProcessorMixin, Unpack
 
-from .image_processing_unipose import UniPoseImageProcessorKwargs, flatten_pictures
+from .image_processing_unipose import UniPoseImageProcessor, UniPoseImageProcessorKwargs, flatten_pictures
 from .pose_unipose import check_rotation_vectors
 from .rotation_unipose import axis_angle_to_matrix
 
@@ -87,7 +88,15 @@ TASKS = {
 }
 
 
-def task_messages(task, *, text=None, images=(), poses=(), answer=None, style=None):
+def task_messages(
+    task: str,
+    *,
+    text: str | None = None,
+    images: Sequence[Any] = (),
+    poses: Sequence[Any] = (),
+    answer: Any = None,
+    style: str | None = None,
+) -> list[dict[str, Any]]:
     """
     Returns a task as chat messages, with the default wording that the model is trained on.
 
@@ -157,7 +166,7 @@ def style_suffix(task, style):
     return TEXT_STYLES[style]
 
 
-def add_pose_tokens(tokenizer, codebook_size):
+def add_pose_tokens(tokenizer: PreTrainedTokenizerFast, codebook_size: int) -> int:
     """
     Adds the tokens of UniPose to a fast tokenizer: seven special ones, then `codebook_size` codes with contiguous ids.
     Codes are not special tokens, so decoding with `skip_special_tokens` keeps them. Returns the id of `<pose_0>`.
@@ -228,15 +237,15 @@ class UniPoseProcessor(ProcessorMixin):
 
     def __init__(
         self,
-        image_processor=None,
-        tokenizer=None,
-        chat_template=None,
-        num_codes=80,
-        num_image_tokens=576,
-        text_style=None,
-        known_words=None,
-        **kwargs,
-    ):
+        image_processor: UniPoseImageProcessor | None = None,
+        tokenizer: PreTrainedTokenizerFast | None = None,
+        chat_template: str | None = None,
+        num_codes: int = 80,
+        num_image_tokens: int = 576,
+        text_style: str | None = None,
+        known_words: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.text_style, self.known_words = text_style, known_words
         self.num_codes = num_codes
         self.num_image_tokens = num_image_tokens
@@ -260,14 +269,14 @@ class UniPoseProcessor(ProcessorMixin):
         self._control_tokens = re.compile("|".join(re.escape(t) for t in sorted(control, key=len, reverse=True)))
         super().__init__(image_processor, tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
-    def token_ids(self):
+    def token_ids(self) -> dict[str, int]:
         """The ids for a [`UniPoseConfig`] with this tokenizer: `UniPoseConfig(**processor.token_ids(), ...)`."""
         names = {"image": IMAGE_TOKEN, "pose": POSE_TOKEN, "pose_start": POSE_START_TOKEN, "pose_end": POSE_END_TOKEN}
         names["pose_query"] = POSE_QUERY_TOKEN
         ids = {f"{name}_token_id": self.tokenizer.convert_tokens_to_ids(token) for name, token in names.items()}
         return {**ids, "pose_code_offset": self.pose_code_offset}
 
-    def unknown_words(self, text):
+    def unknown_words(self, text: str) -> list[str]:
         """The words of a text that the model was not trained on, in order; empty if `known_words` is not set."""
         if not self.known_words:
             return []
@@ -286,19 +295,19 @@ class UniPoseProcessor(ProcessorMixin):
         return range(self.pose_code_offset, self.pose_code_offset + self.codebook_size)
 
     @property
-    def model_input_names(self):
+    def model_input_names(self) -> list[str]:
         names = [name for name in super().model_input_names if name != "token_type_ids"]
         return [*names, "pose_values", "mm_token_type_ids"]
 
     def __call__(
         self,
-        images=None,
-        text=None,
-        poses=None,
-        boxes=None,
-        vision_features=None,
+        images: Any = None,
+        text: str | list[str] | None = None,
+        poses: Any = None,
+        boxes: Sequence[Sequence[float] | None] | None = None,
+        vision_features: Sequence[Any] | None = None,
         **kwargs: Unpack[UniPoseProcessorKwargs],
-    ):
+    ) -> BatchFeature:
         """
         Args:
             images: images (path, URL, PIL image, array), as a flat list or one list for each text.
@@ -369,7 +378,7 @@ class UniPoseProcessor(ProcessorMixin):
 
     # -- poses ------------------------------------------------------------------------------------------------------
 
-    def read_poses(self, poses):
+    def read_poses(self, poses: Any) -> list[np.ndarray | list[int]]:
         """Any nesting of poses -> a flat list of checked `(22, 3, 3)` float32 arrays and lists of codes."""
         found = list(_walk_poses(poses))
         vectors, entries = [], []
@@ -478,7 +487,7 @@ class UniPoseProcessor(ProcessorMixin):
                     "Truncation would cut through an image or a pose; increase max_length or shorten the text."
                 )
 
-    def create_mm_token_type_ids(self, input_ids):
+    def create_mm_token_type_ids(self, input_ids: Any) -> Any:
         """Token types: 0 text, 1 image, 4 pose, 5 query of an answer pose."""
         if not isinstance(input_ids, list):
             return self._token_types[np.asarray(input_ids)]
@@ -486,7 +495,9 @@ class UniPoseProcessor(ProcessorMixin):
 
     # -- chats ------------------------------------------------------------------------------------------------------
 
-    def apply_chat_template(self, conversation, *args, sanitize_control_tokens=True, **kwargs):
+    def apply_chat_template(
+        self, conversation: list, *args: Any, sanitize_control_tokens: bool = True, **kwargs: Any
+    ) -> Any:
         """
         As in [`ProcessorMixin`], with poses. Control tokens in users' text always become plain text, so
         `sanitize_control_tokens` has no effect. `answer_queries=True` turns the poses of assistant messages into

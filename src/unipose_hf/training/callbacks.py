@@ -4,9 +4,10 @@
 import ctypes
 import signal
 import threading
+from typing import Any
 
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
 class SaveOnInterrupt(TrainerCallback):
@@ -15,7 +16,9 @@ class SaveOnInterrupt(TrainerCallback):
     def __init__(self):
         self.interrupted, self._before = False, None
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if threading.current_thread() is threading.main_thread():  # signals can only be caught there
             self._before = signal.signal(signal.SIGINT, self._interrupt)
 
@@ -27,7 +30,9 @@ class SaveOnInterrupt(TrainerCallback):
             flush=True,
         )
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
         if self._anyone(args):
             control.should_save = control.should_training_stop = True
         return control
@@ -40,7 +45,9 @@ class SaveOnInterrupt(TrainerCallback):
         torch.distributed.all_reduce(interrupted)
         return bool(interrupted)
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
@@ -63,6 +70,8 @@ class ReturnFreeMemory(TrainerCallback):
         except (OSError, TypeError, AttributeError):  # only glibc has it
             self.trim = None
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         if self.trim is not None and args.device.type == "cpu" and state.global_step % self.every == 0:
             self.trim(ctypes.c_size_t(0))

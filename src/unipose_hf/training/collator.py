@@ -7,8 +7,11 @@ most functions for `compute_loss_func` also shift, in any trainer; `UniPoseTrain
 """
 
 import logging
+from collections.abc import Sequence
 
 import torch
+from datasets import Dataset
+from numpy.typing import ArrayLike
 
 from unipose_hf.body import NUM_JOINTS, remove_yaw
 from unipose_hf.data.samples import filled_messages
@@ -133,7 +136,7 @@ def sample_id(sample: dict) -> str:
 
 
 @torch.no_grad()
-def pose_codes(pose_tokenizer: PoseTokenizerModel, poses) -> list[list[int]]:
+def pose_codes(pose_tokenizer: PoseTokenizerModel, poses: torch.Tensor | Sequence[ArrayLike]) -> list[list[int]]:
     """Axis-angle poses `(n, 22, 3)`, or a list of them -> `num_codes` codes each."""
     if not len(poses):
         return []
@@ -142,7 +145,7 @@ def pose_codes(pose_tokenizer: PoseTokenizerModel, poses) -> list[list[int]]:
     return pose_tokenizer.encode(axis_angle_to_matrix(poses).to(device)).codes.tolist()
 
 
-def add_pose_codes(dataset, pose_tokenizer: PoseTokenizerModel, batch_size: int = 256):
+def add_pose_codes(dataset: Dataset, pose_tokenizer: PoseTokenizerModel, batch_size: int = 256) -> Dataset:
     """Adds `pose_codes` to a `datasets.Dataset` of samples, so each pose is tokenized once; `datasets` caches the
     result.
 

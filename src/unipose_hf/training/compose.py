@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds an untrained UniPose from trained parts: a language model, vision encoders and a pose tokenizer."""
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -20,7 +22,7 @@ def compose(
     vision: PreTrainedModel | None = None,
     pose_vision: PreTrainedModel | None = None,
     image_processor: UniPoseImageProcessor,
-    **settings,
+    **settings: Any,
 ) -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
     """The parts keep their weights; the projector, the vocabulary rows of the pose tokens and the queries are new.
 

@@ -227,7 +227,9 @@ def related_pairs(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
     return torch.stack([first, share_limbs(first, second, related, SHARED_LIMB, generator)], 1)
 
 
-def share_limbs(first, second, related, share: float, generator: torch.Generator) -> torch.Tensor:
+def share_limbs(
+    first: torch.Tensor, second: torch.Tensor, related: torch.Tensor, share: float, generator: torch.Generator
+) -> torch.Tensor:
     """`second` `(rows, 22, 3)` with each limb copied from `first` in a share of the related rows."""
     second = second.clone()
     for limb in SHARED_PARTS:

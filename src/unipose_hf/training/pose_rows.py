@@ -3,6 +3,8 @@
 
 import numpy as np
 import torch
+from datasets import Dataset as Rows
+from numpy.typing import ArrayLike
 
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
@@ -19,7 +21,7 @@ class PoseRows(torch.utils.data.Dataset):
         ValueError: missing column, wrong shape, no poses, or poses that are not finite.
     """
 
-    def __init__(self, poses):
+    def __init__(self, poses: ArrayLike | Rows) -> None:
         if hasattr(poses, "column_names"):
             if "pose" not in poses.column_names:
                 raise ValueError(

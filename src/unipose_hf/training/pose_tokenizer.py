@@ -4,11 +4,15 @@
 import functools
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from datasets import Dataset
+from numpy.typing import ArrayLike
+from torch import nn
 from transformers import EvalPrediction, Trainer, TrainingArguments
 
-from unipose_hf.body import LIMBS, NUM_JOINTS, load_body, mirror_pose
+from unipose_hf.body import LIMBS, NUM_JOINTS, BodyModel, load_body, mirror_pose
 from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.data.open_poses import load_open_poses
@@ -123,10 +127,10 @@ class PoseTokenizerTrainer(CustomLoss, SafeCheckpoints, Trainer):
         self,
         model: PoseTokenizerModel,
         args: PoseTokenizerTrainingArguments,
-        train_dataset=None,
-        eval_dataset=None,
-        **kwargs,
-    ):
+        train_dataset: ArrayLike | Dataset | None = None,
+        eval_dataset: ArrayLike | Dataset | None = None,
+        **kwargs: Any,
+    ) -> None:
         train = pose_pool(args.seed, args.num_open_poses) if train_dataset is None else train_dataset
         evaluation = load_open_poses("test").axis_angle if eval_dataset is None else eval_dataset
         super().__init__(
@@ -143,7 +147,9 @@ class PoseTokenizerTrainer(CustomLoss, SafeCheckpoints, Trainer):
         self.add_callback(ReturnFreeMemory())
         self._reset_log()
 
-    def create_scheduler(self, num_training_steps: int, optimizer=None):
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
         args = self.args
         if self.lr_scheduler is None and args.lr_scheduler_type == "constant_with_warmup":
             warmup = max(1, args.get_warmup_steps(num_training_steps))
@@ -156,7 +162,13 @@ class PoseTokenizerTrainer(CustomLoss, SafeCheckpoints, Trainer):
             self._created_lr_scheduler = True
         return super().create_scheduler(num_training_steps, optimizer)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         rotations, noise = inputs["rotations"], None
         if model.training:
             rotations, scale = self._rotate_randomly(rotations), self._noise_scale()
@@ -176,14 +188,20 @@ class PoseTokenizerTrainer(CustomLoss, SafeCheckpoints, Trainer):
             self._accumulate(losses, output.codes)
         return (loss, output) if return_outputs else loss
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple:
         with torch.no_grad():
             inputs = self._prepare_inputs(inputs)
             loss, output = self.compute_loss(model, inputs, return_outputs=True)
             joints = self.body.joints(inputs["rotations"])
         return loss, (self.body.joints(output.rotations), output.codes), joints
 
-    def log(self, logs, start_time=None):
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._steps:
             means = self.accelerator.reduce(self._sums, reduction="mean")
             logs |= {name: (value / self._steps).item() for name, value in means.items()}
@@ -191,7 +209,7 @@ class PoseTokenizerTrainer(CustomLoss, SafeCheckpoints, Trainer):
             self._reset_log()
         super().log(logs, start_time)
 
-    def floating_point_ops(self, inputs) -> int:
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0  # transformers would assume a language model
 
     def _rotate_randomly(self, rotations):
@@ -225,7 +243,7 @@ class PoseTokenizerTrainer(CustomLoss, SafeCheckpoints, Trainer):
         self._code_counts = torch.zeros(self.model.config.codebook_size, dtype=torch.long, device=self.args.device)
 
 
-def limb_noise(poses: int, scale: float, device=None) -> torch.Tensor:
+def limb_noise(poses: int, scale: float, device: torch.device | None = None) -> torch.Tensor:
     """Noise `(poses, 22, 6)`: U(-scale, scale) on the 6D rotations of one random limb in about half of the poses, else
     0.
 
@@ -240,7 +258,9 @@ def limb_noise(poses: int, scale: float, device=None) -> torch.Tensor:
     return noise * chosen[..., None]
 
 
-def reconstruction_losses(decoded: torch.Tensor, target: torch.Tensor, body, with_vertices: bool = True) -> dict:
+def reconstruction_losses(
+    decoded: torch.Tensor, target: torch.Tensor, body: BodyModel, with_vertices: bool = True
+) -> dict[str, torch.Tensor]:
     """Mean squared errors between rotation matrices `(b, 22, 3, 3)`, their joints and vertices on `body`; MPJPE in mm.
 
     Joints and vertices are in metres, the pelvis at the origin. The supplement writes plain norms, but the published

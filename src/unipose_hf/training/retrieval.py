@@ -14,9 +14,12 @@ As published, training has two separate phases: endless automatic texts (`drawn_
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
+from torch import nn
 from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Trainer, TrainingArguments
 
 from unipose_hf.body import mirror_pose, remove_yaw
@@ -58,7 +61,7 @@ def retrieval_tokenizer(texts: Iterable[str], vocab_size: int = 900, max_length:
 
 
 def new_retrieval_model(
-    tokenizer: PreTrainedTokenizerBase, pairs: bool = False, **changes
+    tokenizer: PreTrainedTokenizerBase, pairs: bool = False, **changes: Any
 ) -> PoseTextRetrievalModel | PosePairTextRetrievalModel:
     """An untrained model with the bundled models' sizes and the vocabulary of a tokenizer.
 
@@ -162,7 +165,15 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
 
     loss_is_scaled_for_ga = False  # a mean over each batch
 
-    def __init__(self, model, args, train_dataset=None, eval_dataset=None, processing_class=None, **kwargs):
+    def __init__(
+        self,
+        model: PoseTextRetrievalModel,
+        args: RetrievalTrainingArguments,
+        train_dataset: Dataset | None = None,
+        eval_dataset: Dataset | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **kwargs: Any,
+    ) -> None:
         if processing_class is None:
             raise ValueError("The texts need a tokenizer; give it as processing_class (see retrieval_tokenizer).")
         if isinstance(train_dataset, DrawnRows):
@@ -186,7 +197,13 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
         self.add_callback(ReturnFreeMemory())
         self._reset_log()
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         poses, several = inputs["poses"], inputs["texts"]
         texts = [texts[0] for texts in several]
         if model.training:
@@ -207,7 +224,13 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
             self._batches += 1
         return (output.loss, output) if return_outputs else output.loss
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple:
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
             loss, output = self.compute_loss(model, inputs, return_outputs=True)
@@ -216,14 +239,14 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
         )  # without labels, transformers would not compute metrics
         return loss, (output.text_embeds, output.pose_embeds), rows
 
-    def log(self, logs, start_time=None):
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._batches:
             recall, temperature = self.accelerator.reduce(self._sums, reduction="mean") / self._batches
             logs |= {"recall@1": recall.item(), "temperature": temperature.item()}
             self._reset_log()
         super().log(logs, start_time)
 
-    def floating_point_ops(self, inputs) -> int:
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         return 0  # transformers would assume a language model
 
     def _reset_log(self):

@@ -4,8 +4,13 @@
 The sampler of transformers draws from the global generator, so a resumed run would see another order.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
+from datasets import Dataset
 from torch.utils.data import Sampler
+
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 
 BATCHES_PER_SORT = 50  # batches sorted together: more reduce padding, fewer shuffle better
 
@@ -20,17 +25,17 @@ class LengthGroupedSampler(Sampler[int]):
         seed: together with the epoch, determines the order.
     """
 
-    def __init__(self, lengths, batch_size: int, seed: int = 0):
+    def __init__(self, lengths: Iterable[int], batch_size: int, seed: int = 0) -> None:
         self.lengths = torch.as_tensor(list(lengths))
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.lengths)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
         shuffled = torch.randperm(len(self.lengths), generator=generator)
         runs = shuffled.split(BATCHES_PER_SORT * self.batch_size)
@@ -43,7 +48,7 @@ class LengthGroupedSampler(Sampler[int]):
             yield from batch.tolist()
 
 
-def add_lengths(dataset, processor, column: str = "length"):
+def add_lengths(dataset: Dataset, processor: UniPoseProcessor, column: str = "length") -> Dataset:
     """Adds to a `datasets.Dataset` of samples the approximate number of tokens of each, within a token or two."""
 
     def count(samples):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 from peft import PeftModel
 from trl import TrlParser
 
@@ -102,7 +103,7 @@ def load_model(script: StageArguments) -> tuple[UniPoseForConditionalGeneration,
     return model, UniPoseProcessor.from_pretrained(script.model)
 
 
-def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPoseForConditionalGeneration):
+def stage_samples(script: StageArguments, args: UniPoseSFTConfig, model: UniPoseForConditionalGeneration) -> Dataset:
     """The training samples of a stage, a `datasets.Dataset`.
 
     Raises:

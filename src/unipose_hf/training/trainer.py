@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """TRL's `SFTTrainer` for the stages of UniPose, with losses on whole poses and safe checkpoints."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+from datasets import Dataset
 from peft import LoraConfig
+from torch import nn
 from trl import SFTTrainer
 
 from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
-from unipose_hf.modeling.processing_unipose import TASKS
+from unipose_hf.modeling.processing_unipose import TASKS, UniPoseProcessor
 from unipose_hf.modeling.rotation_unipose import matrix_to_axis_angle
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
@@ -89,7 +94,15 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
     _tag_names = ["trl", "sft", "unipose"]
     _name = "UniPose"
 
-    def __init__(self, model, args: UniPoseSFTConfig, train_dataset, processing_class, data_collator=None, **kwargs):
+    def __init__(
+        self,
+        model: UniPoseForConditionalGeneration,
+        args: UniPoseSFTConfig,
+        train_dataset: Dataset,
+        processing_class: UniPoseProcessor,
+        data_collator: Callable[[list[dict]], dict] | None = None,
+        **kwargs: Any,
+    ) -> None:
         set_trainable(model, args.stage)
         if (
             args.train_sampling_strategy == "group_by_length"
@@ -155,14 +168,22 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         """
         return self.args.pose_losses or self.is_fsdp_enabled
 
-    def get_batch_samples(self, epoch_iterator, num_batches, device):
+    def get_batch_samples(
+        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
+    ) -> tuple[list, torch.Tensor | int | None]:
         """Also counts the poses of all batches of a step over all ranks, as transformers counts tokens."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self._computes_loss:
             self._total_counts = self._sum_over_ranks([sum(map(len, found)) for found in _counted(batches)])
         return batches, num_items_in_batch
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, Any]:
         ids, tasks = inputs.pop("sample_ids", []), inputs.pop("tasks", [])
         self._prefix = f"{tasks[0]}/" if len(tasks) == 1 else ""
         self._writes = len(tasks) == 1 and TASKS[tasks[0]].answer == "text"

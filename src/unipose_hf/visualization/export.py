@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
-from ..body import JOINT_NAMES, PARENTS
+from ..body import JOINT_NAMES, PARENTS, BodyModel
 from ..modeling.pose_unipose import Pose, bundled_body, write_file
 from .outfit import BodyPaint, Outfit
 from .renderer import vertex_normals
@@ -30,7 +31,7 @@ def _posed(pose: Pose, body, rest: bool = False) -> tuple[np.ndarray, np.ndarray
     return output.joints.cpu().numpy(), output.vertices.cpu().numpy()
 
 
-def write_obj(path: str | os.PathLike, pose, body=None) -> Path:
+def write_obj(path: str | os.PathLike, pose: Pose | ArrayLike, body: BodyModel | None = None) -> Path:
     """The posed mesh alone."""
     import trimesh
 
@@ -40,7 +41,12 @@ def write_obj(path: str | os.PathLike, pose, body=None) -> Path:
     return write_file(Path(path), trimesh.exchange.obj.export_obj(mesh).encode())
 
 
-def write_bvh(path: str | os.PathLike, pose, body=None, frame_time: float = FRAME_TIME) -> Path:
+def write_bvh(
+    path: str | os.PathLike,
+    pose: Pose | ArrayLike | list[Pose],
+    body: BodyModel | None = None,
+    frame_time: float = FRAME_TIME,
+) -> Path:
     """The skeleton with one frame of motion, or with as many as there are poses in a list of them.
 
     Offsets are the body's own T-pose, in metres. Each joint has the channels Zrotation Xrotation Yrotation in degrees,
@@ -98,7 +104,9 @@ def _euler_zxy(matrix: np.ndarray) -> np.ndarray:
     return np.degrees(np.stack((z, np.arcsin(sine), y), axis=-1))
 
 
-def write_glb(path: str | os.PathLike, pose, body=None, outfit: Outfit | None = None) -> Path:
+def write_glb(
+    path: str | os.PathLike, pose: Pose | ArrayLike, body: BodyModel | None = None, outfit: Outfit | None = None
+) -> Path:
     """The skinned mesh on a skeleton of 22 named joints, standing in the pose and free to be animated.
 
     A vertex keeps its four largest weights, glTF's limit for one set (the bundled body has no more). Pose-dependent

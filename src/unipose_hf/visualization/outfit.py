@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..body import BodyModel
+
 SKINS = np.array(
     [
         [0.95, 0.80, 0.70],
@@ -142,10 +144,8 @@ class BodyPaint:
         self.beside_head = v - j[HEAD]
 
     @classmethod
-    def of(cls, body) -> BodyPaint:
+    def of(cls, body: BodyModel) -> BodyPaint:
         """Paint for a body model (`load_body(...)`)."""
-        from ..body import BodyModel
-
         arrays = (x.detach().cpu().numpy() for x in (body.v_template, body.rest_joints, body.lbs_weights))
         return cls(*arrays, face=type(body) is BodyModel)
 

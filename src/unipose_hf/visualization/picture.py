@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from ..body import BodyModel
 from ..modeling.pose_unipose import Pose, bundled_body
 from .camera import Camera
 from .outfit import BodyPaint, Outfit
@@ -22,10 +24,10 @@ SHADOW = (70, 78, 92)
 
 
 def draw_pose(
-    pose,
+    pose: Pose | ArrayLike,
     *,
     size: int | tuple[int, int] = 512,
-    body=None,
+    body: BodyModel | None = None,
     azimuth: float = 25.0,
     elevation: float = 10.0,
     outfit: Outfit | None = None,

@@ -164,9 +164,9 @@ class Renderer:
         vertex_colors: np.ndarray | None = None,
         color: tuple[float, float, float] = (0.72, 0.72, 0.74),
         light: Light | None = None,
-        background=(255, 255, 255),
+        background: tuple[int, int, int] | np.ndarray = (255, 255, 255),
         return_mask: bool = False,
-    ):
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """One picture of one mesh.
 
         Args:

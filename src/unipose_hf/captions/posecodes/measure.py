@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import roma
 import torch
+from numpy.typing import ArrayLike
 
 from unipose_hf.body import JOINT_NAMES
 
@@ -39,12 +40,16 @@ class Posecodes:
     super_names: tuple[str, ...]
     supers: torch.Tensor
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
 
 def measure_posecodes(
-    joints, rotations=None, *, noise: torch.Generator | None = None, compat: bool = False
+    joints: ArrayLike,
+    rotations: ArrayLike | None = None,
+    *,
+    noise: torch.Generator | None = None,
+    compat: bool = False,
 ) -> Posecodes:
     """Measure PoseScript's 271 elementary posecodes and 150 super-posecodes (Delmas et al., 2022/2024).
 

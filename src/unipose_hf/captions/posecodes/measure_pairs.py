@@ -5,6 +5,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
+from numpy.typing import ArrayLike
 
 from .joint_sets import POINTS, POSECODES, SUPER_POSECODES
 from .measure import (
@@ -33,15 +34,15 @@ class Paircodes:
     super_names: tuple[str, ...]
     supers: torch.Tensor
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
 
 def measure_paircodes(
-    joints_a,
-    joints_b,
-    rotations_a=None,
-    rotations_b=None,
+    joints_a: ArrayLike,
+    joints_b: ArrayLike,
+    rotations_a: ArrayLike | None = None,
+    rotations_b: ArrayLike | None = None,
     *,
     noise: torch.Generator | None = None,
     compat: bool = False,
@@ -185,7 +186,7 @@ def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
     return torch.cat((eligible, codes.supers.to(torch.uint8) * 2), dim=1)
 
 
-def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs=None) -> torch.Tensor:
+def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs: torch.Tensor | None = None) -> torch.Tensor:
     """Which posecodes of pose B may be named as a goal beside the changes (PoseFix's absolute posecodes).
 
     A state that a super-paircode already tells of (a leg that is straightened will be straight) is left out.

@@ -2,9 +2,11 @@
 """Does a pose do what a text says? The codes a text states, looked up in other poses."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 
 from unipose_hf.captions.describe import pose_geometry
 from unipose_hf.captions.instruct import TURN_CODE, turn_categories
@@ -26,7 +28,9 @@ class TextTruth(NamedTuple):
     clauses: torch.Tensor
 
 
-def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
+def codes_satisfied(
+    stated: Sequence[Sequence[tuple[str, str]]], joints: ArrayLike, rotations: ArrayLike | None = None
+) -> torch.Tensor:
     """Which share of the codes a caption states holds for a pose.
 
     Args:
@@ -46,7 +50,13 @@ def codes_satisfied(stated, joints, rotations=None) -> torch.Tensor:
 
 
 def paircodes_satisfied(
-    stated, joints_a, joints_b, rotations_a=None, rotations_b=None, *, rotation_change=None
+    stated: Sequence[Sequence[tuple[str, str]]],
+    joints_a: ArrayLike,
+    joints_b: ArrayLike,
+    rotations_a: ArrayLike | None = None,
+    rotations_b: ArrayLike | None = None,
+    *,
+    rotation_change: ArrayLike | None = None,
 ) -> torch.Tensor:
     """Which share of what a text states holds: of the changes between two poses, and of the goals for the second.
 
@@ -77,7 +87,7 @@ def paircodes_satisfied(
     return held / measured
 
 
-def codes_true(texts, poses) -> TextTruth:
+def codes_true(texts: Sequence[str], poses: ArrayLike) -> TextTruth:
     """How much of what captions state holds for poses, the captions read back by `read_caption`.
 
     The rule is that of `codes_satisfied`: a code holds where the pose, measured without noise, is in just its
@@ -95,7 +105,9 @@ def codes_true(texts, poses) -> TextTruth:
     return _tally(readings, _verdicts(_codes_of(readings), codes, _POSE_CODES, len(POSECODES)))
 
 
-def paircodes_true(texts, poses_a, poses_b, *, rotation_change=None) -> TextTruth:
+def paircodes_true(
+    texts: Sequence[str], poses_a: ArrayLike, poses_b: ArrayLike, *, rotation_change: ArrayLike | None = None
+) -> TextTruth:
     """How much of what instructions state holds for pairs of poses: `codes_true` by `read_instruction`.
 
     Where a limb was named ("raise the left arm"), its parts need only go the same way, one of them as far as is said,

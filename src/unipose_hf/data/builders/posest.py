@@ -4,6 +4,7 @@
 import functools
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from .dataset_card import write_card
 from .image_sources import open_sources
 from .imagescript import Choice, open_pool
 from .shards import count_rows, import_datasets, keep_plan, write_shards
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def build_posest_open(
@@ -58,7 +62,7 @@ def build_posest_open(
     return count_rows(out)
 
 
-def load_posest_open_slice(split: str = "train"):
+def load_posest_open_slice(split: str = "train") -> "Dataset":
     """The 200 images of PoseEst-Open in the package, as a `datasets.Dataset`.
 
     Args:

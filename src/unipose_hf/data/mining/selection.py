@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -28,7 +29,12 @@ _SAVE_EVERY = 60.0  # seconds
 
 
 def farthest_points(
-    joints, count: int, start: int = 0, *, state_file: str | os.PathLike | None = None, progress: bool = True
+    joints: ArrayLike,
+    count: int,
+    start: int = 0,
+    *,
+    state_file: str | os.PathLike | None = None,
+    progress: bool = True,
 ) -> Tensor:
     """
     Selects poses that cover all poses: each is the farthest from those before it, by mean per-joint error.

@@ -2,9 +2,10 @@
 """Frechet distance between two sets of features, https://arxiv.org/abs/1706.08500."""
 
 import torch
+from numpy.typing import ArrayLike
 
 
-def fid(features, reference_features) -> float:
+def fid(features: ArrayLike, reference_features: ArrayLike) -> float:
     """Frechet distance between the Gaussians fitted to two sets of features; zero for a set and itself.
 
     For poses the features are those of a text-pose retrieval model's pose encoder, of unit length (PoseScript, TPAMI

@@ -4,6 +4,7 @@
 from typing import NamedTuple
 
 import torch
+from numpy.typing import ArrayLike
 
 
 def _checked(predicted, target, things="joints"):
@@ -16,7 +17,7 @@ def _checked(predicted, target, things="joints"):
     return predicted, target
 
 
-def mpjpe(predicted, target, root: int | None = 0) -> torch.Tensor:
+def mpjpe(predicted: ArrayLike, target: ArrayLike, root: int | None = 0) -> torch.Tensor:
     """Mean per-joint position error: joints `(..., joints, 3)` in metres -> error `(...)` in metres.
 
     Both sets are moved to put the joint `root` at the origin, by default the first, the pelvis; with None they are
@@ -31,7 +32,7 @@ def mpjpe(predicted, target, root: int | None = 0) -> torch.Tensor:
     return (predicted - predicted[..., root, None, :] - target + target[..., root, None, :]).norm(dim=-1).mean(-1)
 
 
-def pa_mpjpe(predicted, target) -> torch.Tensor:
+def pa_mpjpe(predicted: ArrayLike, target: ArrayLike) -> torch.Tensor:
     """MPJPE after the best rotation, scale and translation (Procrustes; Umeyama 1991, no reflections).
 
     Joints `(..., joints, 3)` in metres -> error `(...)` in metres.
@@ -50,7 +51,12 @@ def pa_mpjpe(predicted, target) -> torch.Tensor:
     return (scale[..., None, None] * predicted @ rotation - target).norm(dim=-1).mean(-1)
 
 
-def pve(predicted, target, predicted_root=None, target_root=None) -> torch.Tensor:
+def pve(
+    predicted: ArrayLike,
+    target: ArrayLike,
+    predicted_root: ArrayLike | None = None,
+    target_root: ArrayLike | None = None,
+) -> torch.Tensor:
     """Per-vertex error: vertices `(..., vertices, 3)` in metres -> mean distance `(...)` in metres.
 
     The roots `(..., 3)`, the pelvis joints, are put at the origin; without them the vertices are compared as they are,
@@ -67,7 +73,7 @@ def pve(predicted, target, predicted_root=None, target_root=None) -> torch.Tenso
     return (predicted - target).norm(dim=-1).mean(-1)
 
 
-def geodesic_error(predicted, target) -> torch.Tensor:
+def geodesic_error(predicted: ArrayLike, target: ArrayLike) -> torch.Tensor:
     """Angle between rotations: matrices `(..., joints, 3, 3)` -> mean over the joints `(...)`, radians in [0, pi].
 
     Raises:

@@ -6,7 +6,10 @@ length ranks as the Euclidean distance does. Where others are as similar as the 
 drawn at random, so that a model that embeds everything alike gains nothing.
 """
 
+from collections.abc import Sequence
+
 import torch
+from numpy.typing import ArrayLike
 
 TILE = 2048  # rows and columns of the similarities held in memory: 16 MB, whatever the number of items
 NUMBERS_AT_ONCE = 2**24  # of the vectors of pools: 64 MB
@@ -51,7 +54,9 @@ def sampled_recall(queries, gallery, ks=(5, 10, 20), pool: int = 32, repetitions
     return {k: _percentage(closer, level, k) for k in ks}
 
 
-def retrieval_recall(text_embeds, pose_embeds, ks=(1, 5, 10)) -> dict[str, float]:
+def retrieval_recall(
+    text_embeds: ArrayLike, pose_embeds: ArrayLike, ks: Sequence[int] = (1, 5, 10)
+) -> dict[str, float]:
     """Recall over the whole set both ways, in per cent (PoseScript, ECCV 2022).
 
     Args:
@@ -71,7 +76,12 @@ def retrieval_recall(text_embeds, pose_embeds, ks=(1, 5, 10)) -> dict[str, float
 
 
 def r_precision(
-    text_embeds, pose_embeds, ks=(1, 2, 3), pool: int = 32, repetitions: int = 10, seed: int = 0
+    text_embeds: ArrayLike,
+    pose_embeds: ArrayLike,
+    ks: Sequence[int] = (1, 2, 3),
+    pool: int = 32,
+    repetitions: int = 10,
+    seed: int = 0,
 ) -> dict[str, float]:
     """R-precision: a text searches a pool of its own pose and random others (PoseFix, ICCV 2023; UniPose, Table 2).
 
