@@ -32,7 +32,7 @@ def folders(tmp_path_factory):
     model, processor = tiny_model_and_processor()
     hub.export(model, processor, folder / "unipose")
     hub.export(model.model.pose_tokenizer, None, folder / "tokenizer")
-    answer = pipeline("image-to-pose", model=model, processor=processor, device="cpu")(PICTURE)[0]
+    answer = pipeline("image-to-pose", model=model, processor=processor, device="cpu", detector=None)(PICTURE)[0]
     return folder, model, processor, answer
 
 
@@ -82,7 +82,7 @@ def test_default_model_is_the_bundled_one(folders, monkeypatch, caplog):
         pipeline("image-to-pose")
     monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", folders[0] / "unipose")
     with caplog.at_level(logging.WARNING):
-        pipe = pipeline("image-to-pose", device="cpu")
+        pipe = pipeline("image-to-pose", device="cpu", detector=None)
     assert not caplog.records
     np.testing.assert_allclose(pipe(PICTURE)[0]["pose"].matrix, folders[3]["pose"].matrix, atol=1e-5)
     # for other tasks the library goes on warning
