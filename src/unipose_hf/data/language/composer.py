@@ -3,8 +3,8 @@
 
 A description is about a named pose, about one to four states that do not share joints, or about a captured pose with a
 written description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored,
-in words and pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time, a
-model would learn to answer with the mean of both hands.
+in words and pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time,
+a model would learn to answer with the mean of both hands.
 """
 
 import functools
