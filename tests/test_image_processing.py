@@ -102,7 +102,7 @@ def test_box_applies_to_both_views():
     [
         ((10, 10, 10, 20), "is empty"),
         ((30, 10, 10, 20), "is empty"),
-        ((200, 10, 300, 20), "outside the picture of 60 x 40"),
+        ((200, 10, 300, 20), "outside the image of 60 x 40"),
         ((0.1, 0.1, 0.9, 0.9), "not fractions"),
         ((0, 0, float("nan"), 9), "four finite numbers"),
         ((0, 0, 9), "four finite numbers"),

@@ -196,7 +196,7 @@ ZERO = np.zeros((22, 3))
         ("pose-diff", 3, "takes a dict, but int"),
         ("image-diff", {"images": [photo()] * 3}, "takes 2 images, but got 3"),
         ("image-diff", {"images": [photo()] * 2, "boxes": [None]}, "takes 2 boxes, but got 1"),
-        ("image-to-pose", {"image": photo(), "box": (90, 90, 99, 99)}, "outside the picture"),
+        ("image-to-pose", {"image": photo(), "box": (90, 90, 99, 99)}, "outside the image"),
         ("image-to-pose", {"image": photo(), "text": ""}, "must be a sentence"),
         ("image-to-pose", {"pose": ZERO}, "does not take the key pose"),
         ("pose-editing", {"pose": ZERO}, "needs a text"),
@@ -209,7 +209,7 @@ def test_wrong_inputs(pipes, task, given, message):
 
 
 def test_wrong_file_and_options(pipes):
-    with pytest.raises(FileNotFoundError, match="no picture 'gone.jpg'"):
+    with pytest.raises(FileNotFoundError, match="'gone.jpg' does not exist"):
         pipes["image-to-pose"]("gone.jpg")
     with pytest.raises(ValueError, match="options decoding, .* but not num_beams"):
         pipes["text-to-pose"]("Sit.", num_beams=3)

@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import pipeline
 
 from .movenet_unipose import MoveNetMultiPose
-from .pose_unipose import _part
+from .pose_unipose import _import_from_package
 
 DETECTOR = "movenet-multipose"  # its folder in the package's checkpoints
 LOOK_SIZES = (256, 512, 1024)  # the longer side of what the detector sees in each look; it was trained at the first
@@ -128,7 +128,7 @@ class People(list):
 
     def overlay(self, path=None) -> Image.Image:
         """Their bodies drawn on the picture, and saved if `path` is given; needs the package."""
-        image = _part("visualization.overlay").draw_overlay(self.picture, self)
+        image = _import_from_package("visualization.overlay").draw_overlay(self.picture, self)
         if path is not None:
             image.save(path)
         return image
