@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 from typer.testing import CliRunner
 
 import unipose_hf
-from unipose_hf import Pose, auto, cli
+from unipose_hf import Pose, auto, cli, sample
 from unipose_hf.captions import instruct_pairs
 from unipose_hf.data.formats.pose_files import guess_joint_map, read_pose, read_poses
 from unipose_hf.data.open_poses import load_open_poses
@@ -197,13 +197,18 @@ def test_bvh_with_names_of_other_programs(tmp_path, poses):
 
 
 def test_estimate(run, tmp_path, model_folder):
-    Image.new("RGB", (80, 60), "gray").save(tmp_path / "person.jpg")
+    photo = Image.open(sample("photo.jpg")).convert("RGB")
+    two = Image.new("RGB", (900, 600), "gray")
+    two.paste(photo.resize((490, 550)), (0, 20))
+    two.paste(photo.resize((383, 430)), (510, 20))
+    two.save(tmp_path / "person.jpg")
     Image.new("L", (40, 40)).save(tmp_path / "other.png")
     result = run("estimate", "person.jpg", "other.png", "--model", model_folder, "--output", "results/today")
     assert result.exit_code == 0, result.output
+    assert "other.png: nobody was found" in result.output
     folder = tmp_path / "results" / "today"
     assert sorted(path.name for path in folder.iterdir()) == [
-        f"{name}{suffix}" for name in ("other", "person") for suffix in (".glb", ".npz", ".png")
+        f"{name}{suffix}" for name in ("person-person2", "person") for suffix in (".glb", ".npz", ".png")
     ]
     assert Image.open(folder / "person.png").size[0] > 700
     first = Pose.from_npz(folder / "person.npz")

@@ -139,7 +139,7 @@ def test_bad_files(pose, tmp_path):
         pose.save(tmp_path / "pose")
     with pytest.raises(FileNotFoundError, match="folder"):
         pose.save(tmp_path / "nowhere" / "pose.json")
-    with pytest.raises(ValueError, match="picture's name"):
+    with pytest.raises(ValueError, match="not the name of an image file"):
         pose.render(tmp_path / "pose.gif", size=32)
 
 
@@ -179,7 +179,7 @@ def test_body_and_picture(pose, tmp_path):
 
 def test_degrees_and_positions_are_not_taken_for_rotations():
     pose = load_open_poses("test").axis_angle[9].numpy()
-    with pytest.raises(ValueError, match=r"axis_angle\[\d+\] turns by .* radians, .*numpy\.radians"):
+    with pytest.raises(ValueError, match=r"axis_angle\[\d+\] rotates by .* radians, .*numpy\.radians"):
         Pose(np.degrees(pose))
     with pytest.warns(UserWarning, match=r"axis_angle\[0\] turns by 7 radians"):
         Pose(np.eye(1, 66).reshape(22, 3) * 7)

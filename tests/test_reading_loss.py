@@ -32,7 +32,7 @@ def rotations():
 
 
 def hidden_states(joints, displacements, stated, positions):
-    """(poses, 22, 3) twice and (poses, 271), in metres -> states of 4 layers that say that at `positions` each."""
+    """(poses, 22, 3) twice and (poses, 271), in metres -> states of 4 layers that encode these at `positions` each."""
     groups = min(positions, 22)
     directions = read_out(HIDDEN, groups)
     place, first, at = layout(groups)

@@ -36,8 +36,10 @@ def shown(pose):
 
 
 def from_picture(picture):
-    [person] = run("image-to-pose")(picture)
-    return shown(person["pose"])
+    people = run("image-to-pose")(picture)
+    if not people:
+        raise ValueError("Nobody was found in the picture.")
+    return shown(people[0]["pose"])  # the largest
 
 
 def from_text(text):
@@ -68,7 +70,7 @@ def page():
         held = gr.State()
         with gr.Row():
             with gr.Column():
-                picture = gr.Image(type="pil", label="A picture of one person")
+                picture = gr.Image(type="pil", label="A picture; of several people the largest is taken")
                 text = gr.Textbox(label="or a sentence, then Enter", placeholder="a person kneeling, arms raised")
                 change = gr.Textbox(label="Change the pose", placeholder="raise the left arm above the head")
             with gr.Column():

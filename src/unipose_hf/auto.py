@@ -23,6 +23,7 @@ from .modeling.image_processing_unipose import UniPoseImageProcessor
 from .modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
 from .modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from .modeling.modeling_unipose import UniPoseForConditionalGeneration, UniPoseModel
+from .modeling.movenet_unipose import MoveNetConfig, MoveNetMultiPose
 from .modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from .modeling.pipeline_unipose import PIPELINES
 from .modeling.processing_unipose import TASKS, UniPoseProcessor
@@ -74,6 +75,7 @@ def register() -> None:
     for config_class, model_class in (
         (PoseTokenizerConfig, PoseTokenizerModel),
         (BlazePoseConfig, BlazePoseBackbone),
+        (MoveNetConfig, MoveNetMultiPose),
         (UniPoseConfig, UniPoseModel),
         (PoseTextRetrievalConfig, PoseTextRetrievalModel),
         (PosePairTextRetrievalConfig, PosePairTextRetrievalModel),

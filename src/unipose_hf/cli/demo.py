@@ -66,9 +66,9 @@ def run_demo(model, processor, folder: Path, say: Callable[[str], None] = print,
         "photograph."
     )
 
-    [person] = run["image-to-pose"](photo)
+    person = run["image-to-pose"](photo)[0]
     person_pose = person["pose"]
-    [known] = run["image-to-pose"](picture)
+    [known] = run["image-to-pose"]({"image": picture, "box": (0, 0, *picture.size)})
     error = 1000 * float(mpjpe(_joints(known["pose"]), _joints(Pose(rendered.axis_angle[0]))).mean())
     account.task(
         "image-to-pose",

@@ -142,7 +142,7 @@ def _main_job(report: _Report) -> bool:
         estimate = pipeline("image-to-pose")
         millions = sum(parameter.numel() for parameter in estimate.model.parameters()) / 1e6
         report.good("bundled checkpoint", f"{auto.BUNDLED_CHECKPOINT.name}, {millions:.1f} million parameters")
-        [person] = estimate(str(PHOTO))
+        person = estimate(str(PHOTO))[0]
     except Exception as error:  # whatever is wrong belongs in the report
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         report.broken("photograph to pose", reason, REINSTALL)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that answer with poses and pictures of them: estimate, text-to-pose, edit, render."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +18,21 @@ Render = Annotated[bool, typer.Option("--render", help="Leave a picture beside t
 
 @app.command()
 def estimate(
-    images: Annotated[list[str], typer.Argument(help="Pictures of one person each.", show_default=False)],
+    images: Annotated[list[str], typer.Argument(help="Pictures of people.", show_default=False)],
     box: Annotated[
         str | None, typer.Option(help="Where the person is: x0,y0,x1,y1 in pixels.", show_default=False)
+    ] = None,
+    max_people: Annotated[
+        int | None, typer.Option(min=1, help="The largest so many of each picture.", show_default="all")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="The least score of a person found.", show_default="0.2")
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results; made if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
-    """Estimate the pose of a person in each picture. Leaves NAME.npz, NAME.glb and NAME.png beside each other."""
+    """Estimate the poses of the people in each picture. Leaves NAME.npz, NAME.glb and NAME.png of the largest, and
+    NAME-person2.npz and so on of the others."""
     corners = None if box is None else parse_box(box)
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
@@ -37,12 +45,18 @@ def estimate(
 
     for image, name in zip(images, names, strict=True):
         picture = load_picture(image)
-        [person] = run({"image": picture, "box": corners})
-        for suffix in (".npz", ".glb"):
-            person["pose"].save(output / f"{name}{suffix}")
-        shown = picture if corners is None else picture.crop(within(corners, *picture.size))
-        _draw(output / f"{name}.png", name, [Cell(shown)], person["pose"])
-        typer.echo(f"{image}: {output / name}.npz, .glb, .png (score {person['score']:.2f})")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Nobody was found")
+            people = run({"image": picture, "box": corners}, max_people=max_people, threshold=threshold)
+        if not people:
+            typer.echo(f"{image}: nobody was found; say by --box where a person is, or lower --threshold")
+        for number, person in enumerate(people, 1):
+            part = name if number == 1 else f"{name}-person{number}"
+            for suffix in (".npz", ".glb"):
+                person["pose"].save(output / f"{part}{suffix}")
+            shown = picture.crop(within(person["box"], *picture.size))
+            _draw(output / f"{part}.png", part, [Cell(shown)], person["pose"])
+            typer.echo(f"{image}: {output / part}.npz, .glb, .png (score {person['score']:.2f})")
 
 
 @app.command()

@@ -8,7 +8,7 @@ _UNIPOSE = (
 from transformers import pipeline
 
 options = dict(model="{name}", trust_remote_code=True)
-[person] = pipeline("image-to-pose", **options)("photo.jpg")
+person = pipeline("image-to-pose", **options)("photo.jpg")[0]  # the largest
 raised = pipeline("pose-editing", **options)({{"pose": person["pose"], "text": "Raise the left arm."}})["pose"]
 print(pipeline("pose-to-text", **options)(raised)["text"])
 """,

@@ -4,16 +4,18 @@
 import inspect
 import itertools
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import GenerationConfig, GenerationMixin, Pipeline
 
+from .blazepose_unipose import BlazePoseBackbone
 from .image_processing_unipose import load_picture
+from .people_unipose import DETECTOR, People, PeopleFinder, bundled_folder
 from .pose_unipose import Pose
 from .processing_unipose import TASKS, task_messages
+from .seen_unipose import in_picture, is_blazepose, is_somebody, keypoints, landmark_view
 
 _INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text", "style")
 _POSE_OPTIONS = ("decoding", "num_return_sequences", "steps", "temperature", "do_sample")
@@ -46,6 +48,7 @@ class UniPosePipeline(Pipeline):
     _default_generation_config = GenerationConfig(max_new_tokens=256)
 
     unipose_task = None  # a key of TASKS
+    more_options = ()  # of a task alone
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -67,7 +70,7 @@ class UniPosePipeline(Pipeline):
         """Raises for arguments that neither the task nor its kind of answer takes."""
         inputs = [key for key in _INPUT_KEYS if self._takes(key)]
         if TASKS[self.unipose_task].answer == "pose":
-            options, names = _POSE_OPTIONS, ", ".join(_POSE_OPTIONS)
+            options, names = _POSE_OPTIONS, ", ".join((*_POSE_OPTIONS, *self.more_options))
         else:
             options, names = _TEXT_OPTIONS | self.model.generation_config.to_dict().keys(), "those of generate"
         unknown = [name for name in given if name not in inputs and name not in options]
@@ -158,7 +161,7 @@ class UniPosePipeline(Pipeline):
         if isinstance(item, dict):
             allowed = [key for key in _INPUT_KEYS if self._takes(key)]
             # the result of one pipeline may go into the next as it is
-            item = {key: value for key, value in item.items() if key in allowed or key not in ("score", "box")}
+            item = {key: value for key, value in item.items() if key in allowed or key not in ("score", "box", "keypoints", "camera")}
             unknown = [str(key) for key in item if key not in allowed]
             if unknown:
                 raise ValueError(
@@ -276,26 +279,148 @@ def _turn_about_vertical(orientation):
 
 class ImageToPosePipeline(UniPosePipeline):
     """
-    `pipeline("image-to-pose")`: an image, or `{"image", "text", "box"}`, -> a list of people, each
-    `{"pose": Pose, "score": float, "box": (x0, y0, x1, y1)}`. The box is the one given, or the whole picture.
+    `pipeline("image-to-pose")`: an image, or `{"image", "box"}`, -> a `People`, the list of those found in it, the
+    largest first and empty where nobody is. Each is
 
-    `text` says who is meant. Models of the published size that were trained on such texts go by it; the bundled model
-    was not and ignores it.
+    * `pose`: a `Pose`;
+    * `score`: how sure it is, in [0, 1];
+    * `box`: (x0, y0, x1, y1) in pixels of the upright picture, found or given;
+    * `keypoints`: (17, 3) float32, x and y in pixels and how surely each is seen, in [0, 1]; COCO's, `KEYPOINT_NAMES`.
 
-    For the time being the list always holds one person: give a box round each person where there are several.
+    A `box`, or `boxes` for several people, says where they are; nobody is searched then, and the list has one person
+    a box, in their order. `text` says who is meant, and the picture is seen as a whole: models of the published size
+    that were trained on such texts go by it; the bundled model was not and ignores it.
+
+    Args:
+        detector: finds the people. By default the one that comes with the package; else the folder or Hub name of any
+            object detector of transformers that knows persons (`detector="PekingU/rtdetr_v2_r18vd"`), or `None`, which
+            takes each picture as one person.
+
+    A call takes `threshold`, the least score of a found person (0.2 by default; 0.5 for another detector), and
+    `max_people`, beside what `generate_pose` takes.
     """
 
     unipose_task = "image-to-pose"
+    more_options = ("threshold", "max_people")
 
-    def get_iterator(self, *args: Any) -> Iterator[list[dict[str, Any]]]:
-        for result in super().get_iterator(*args):
-            yield [result]
+    def __init__(self, *args, detector="bundled", **kwargs):
+        self.detector, self._finder, self._landmarker = detector, None, None
+        super().__init__(*args, **kwargs)
+
+    def _sanitize_parameters(self, threshold=None, max_people=None, **kwargs):
+        shared, forward, after = super()._sanitize_parameters(**kwargs)
+        if threshold is not None and not 0 < threshold < 1:
+            raise ValueError(f"threshold is {threshold}; it is the least score of a person, between 0 and 1.")
+        if max_people is not None and max_people < 1:
+            raise ValueError(f"max_people is {max_people}; it must be at least 1, or None for all.")
+        shared |= {"threshold": threshold} if threshold is not None else {}
+        return shared | ({"max_people": max_people} if max_people is not None else {}), forward, after
+
+    def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+        inputs = iter(inputs)
+        while batch := list(itertools.islice(inputs, batch_size)):
+            shared = dict(preprocess_params)
+            most = shared.pop("max_people", None)
+            pictures = [self._people_in(item, **shared) for item in batch]
+            everybody = [sample for _, samples in pictures for sample in samples]
+            results = iter(super().get_iterator(everybody, 0, batch_size, {}, forward_params, postprocess_params))
+            for picture, samples in pictures:
+                people = [next(results) for _ in samples]
+                found = [person for person in people if person and person != [None] * len(person)][:most]
+                if not found:
+                    warnings.warn(
+                        "Nobody was found in the picture; give box=(x0, y0, x1, y1) where a person is, or a lower "
+                        "threshold.",
+                        stacklevel=2,
+                    )
+                yield People(found, picture)
+
+    def preprocess(self, item, **shared):
+        return item  # `_people_in` has made the samples
+
+    def _people_in(self, item, threshold=None, **shared):
+        """One input -> its picture and a sample for each person in it."""
+        given = {**shared, **self._as_dict(item)}
+        boxes = given.pop("boxes", None)
+        if boxes is not None and given.get("box") is not None:
+            raise ValueError("Give either 'box' or 'boxes', not both.")
+        if boxes is not None:
+            boxes = list(boxes)
+        elif given.get("box") is not None or given.get("text") is not None or self._people_finder() is None:
+            boxes = [given.get("box")]
+        [image] = self._values(given, "image", 1)
+        picture = load_picture(image)
+        found = boxes is None
+        if found:
+            boxes = self._people_finder()(picture, threshold)
+        scores = [score for _, score in boxes] if found else [None] * len(boxes)
+        boxes = [box for box, _ in boxes] if found else boxes
+        given = {key: value for key, value in given.items() if key not in ("box", "image", "images")}
+        samples = []
+        for box, score in zip(boxes, scores, strict=True):
+            sample = super().preprocess({**given, "image": picture, "box": box})
+            samples.append({**sample, "found": score})
+        return picture, samples
+
+    def _people_finder(self):
+        if self._finder is None and self.detector is not None:
+            detector = bundled_folder(DETECTOR) if self.detector == "bundled" else self.detector
+            if detector is None:
+                return None
+            self._finder = PeopleFinder(detector, self.device)
+        return self._finder
+
+    # -- what is seen of each person ----------------------------------------------------------------------------------
+
+    def _collate(self, samples):
+        inputs = super()._collate(samples)
+        if not is_blazepose(self.model.model.pose_vision_tower):
+            views = [landmark_view(sample["images"][0], self._margin) for sample in samples]
+            inputs["landmark_pixels"] = torch.from_numpy(np.stack(views))
+        return inputs
+
+    def _forward(self, inputs, **kwargs):
+        """A batch -> for each input a list of results, poses with scores and what was seen of the person."""
+        inputs, tower = dict(inputs), self.model.model.pose_vision_tower
+        pixels = inputs.pop("landmark_pixels", None)
+        seen = None
+        with torch.no_grad():
+            if pixels is None:
+                seen = tower(inputs["pose_pixel_values"])
+                if self.model.model.vision_tower is None:  # it need not look again
+                    del inputs["pose_pixel_values"]
+                    inputs["vision_features"] = seen.feature_maps[0].flatten(2).transpose(1, 2)
+            elif (landmarker := self._bundled_landmarker()) is not None:
+                seen = landmarker(pixels)
+        results = super()._forward(inputs, **kwargs)
+        if seen is not None:
+            landmarks, presence = seen.landmarks.float().cpu(), seen.presence.float().cpu()
+            view = (tower if pixels is None else landmarker).config.image_size
+            for row, result in enumerate(results):
+                for one in result:
+                    one |= {"landmarks": landmarks[row], "presence": float(presence[row]), "view": view}
+        return results
+
+    @property
+    def _margin(self):
+        return self.processor.image_processor.box_margin
+
+    def _bundled_landmarker(self):
+        if self._landmarker is None and (folder := bundled_folder("blazepose-full")) is not None:
+            self._landmarker = BlazePoseBackbone.from_pretrained(folder).to(self.device).eval()
+        return self._landmarker
 
     def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
         picture = sample["images"][0]
-        box = picture["box"]
-        box = (0, 0, *picture["image"].size) if box is None else box
-        return {**super().postprocess(output), "box": tuple(float(edge) for edge in box)}
+        whole = (0, 0, *picture["image"].size)
+        box = whole if picture["box"] is None else picture["box"]
+        person = super().postprocess(output)
+        if "landmarks" in output:
+            if sample["found"] is not None and not is_somebody(sample["found"], output["presence"]):
+                return None
+            xy, seen = in_picture(output["landmarks"], picture, self._margin, output["view"])
+            person["keypoints"] = keypoints(xy, seen)
+        return {**person, "box": tuple(float(edge) for edge in box)}
 
 
 class TextToPosePipeline(UniPosePipeline):

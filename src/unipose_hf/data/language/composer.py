@@ -3,8 +3,8 @@
 
 A description is about a named pose, about one to four states that do not share joints, or about a captured pose with a
 written description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored,
-in words and pose. A prompt that names no side is right-handed: if "throwing a ball" were left-handed half of the time,
-a model would learn to answer with the mean of both.
+in words and pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time,
+a model would learn to answer with the mean of both hands.
 """
 
 import functools
@@ -133,7 +133,7 @@ def swap_sides(text: str) -> str:
 def left_handed(poses: Tensor) -> Tensor:
     """Which poses `(rows, 22, 3)` do with the left hand what most people do with the right, `(rows,)`.
 
-    The busier hand is the one further from where it hangs; where both are alike, the leg ahead should be the left one.
+    The busier hand is the one further from where it would hang. If both are about equal, a right leg ahead counts.
     """
     joints, turns = forward_kinematics(roma.rotvec_to_rotmat(poses), _rest_joints())
     arms = (joints[:, _WRISTS] - joints[:, _SHOULDERS]) @ turns[:, _CHEST]  # (rows, 2, 3), seen from the trunk

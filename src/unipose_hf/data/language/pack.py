@@ -4,7 +4,7 @@
     python -m unipose_hf.data.language.pack [MORE.jsonl ...]
 
 Rows of the given files are added to `named.jsonl`, `parts.jsonl` (those with `part`) and `edits.jsonl` (those with
-`kind`); a known row adds its texts to the existing one. Then `solved.safetensors` is rebuilt.
+`kind`); a row that is known adds its texts to that one. Then `solved.safetensors` is rebuilt.
 """
 
 import json

@@ -40,8 +40,8 @@ def sample_texts(model, processor, prompts: dict, answered: torch.Tensor, poses:
         model: the model to sample from.
         processor: the processor of the model.
         prompts: a batch for the model, padded on the right, with answers, which are removed.
-        answered: mask of the positions whose logits predict the answers, `(samples, sequence_length)`; the first is
-            the last position of the prompt.
+        answered: mask of the positions whose logits predict the answers, `(samples, sequence_length)`; the first
+            is the last position of the prompt.
         poses: the poses described by the texts, axis-angle `(samples, 1, 22, 3)` for captions and
             `(samples, 2, 22, 3)` for instructions.
     """
