@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics, the protocols of the paper's tasks, and their report beside published figures."""
+"""Metrics, the protocols of the paper's tasks, and reports that compare with published figures."""
 
 from .metrics.fid import fid
 from .metrics.pose_errors import geodesic_error, mpjpe, pa_mpjpe, pve

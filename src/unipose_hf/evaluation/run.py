@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All tasks one after the other into a folder: figures, report, pictures. Started again it goes on where it was."""
+"""Evaluates all tasks and writes figures, report and pictures to a folder; an interrupted run resumes."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ from .reporting.published import H36M, SMPL, THREEDPW
 from .reporting.report import report_text
 from .reporting.results import Setting
 
-# name of the measurement -> the task of the open set whose samples it takes, and the protocol
+# name of the measurement -> the task of the open set that provides its samples, and the protocol
 MEASUREMENTS = {
     "tokenizer": ("text-to-pose", tokenizer),
     "text-to-pose": ("text-to-pose", text_to_pose),
@@ -47,7 +47,7 @@ MEASUREMENTS = {
     "pair-retrieval": ("pose-diff", retrieval),
 }
 FIGURES, REPORT = "figures.json", "report.md"
-JPEG_SIDE, JPEG_QUALITY = 1000, 60  # small, since a report is to be kept beside the code
+JPEG_SIDE, JPEG_QUALITY = 1000, 60  # small, because a report is kept with the code
 
 
 class Measurement(NamedTuple):
@@ -60,7 +60,7 @@ class Measurement(NamedTuple):
 
 
 def open_measurements(tasks: Iterable[str], open_set: OpenSet, data: str) -> list[Measurement]:
-    """Those that need no download."""
+    """The measurements that need no download."""
     return [
         Measurement(task, data, functools.partial(open_set.samples, of), protocol)
         for task in tasks
@@ -71,15 +71,15 @@ def open_measurements(tasks: Iterable[str], open_set: OpenSet, data: str) -> lis
 def paper_measurements(
     tasks: Iterable[str], root: str | PathLike, count: int | None = None, regressor: str | PathLike | None = None
 ) -> list[Measurement]:
-    """Those on the published sets in a folder, see `paper_sets.py`; what is not there says so when it is measured.
+    """The measurements on the published sets in a folder, see `paper_sets.py`; missing sets raise when measured.
 
     Args:
-        count: samples of each set, 10,000 by default.
-        regressor: `J_regressor_h36m.npy`, from which the 14 joints of 3DPW and Human3.6M come; without it, the 14 of
-            the body that come nearest, which do not compare.
+        count: number of samples per set, 10,000 by default.
+        regressor: `J_regressor_h36m.npy`, which defines the 14 joints of 3DPW and Human3.6M; without it, the nearest
+            14 joints of the body, which are not comparable.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such regressor, or it is none.
+        FileNotFoundError, ValueError: the regressor does not exist or is invalid.
     """
     tasks = set(tasks)
     fourteen = fourteen_body_joints() if regressor is None else fourteen_mesh_joints(regressor)
@@ -97,7 +97,7 @@ def paper_measurements(
 
 
 def _pictures(data, fourteen, samples, setting):
-    """Image-to-pose on the joints that the set is measured on: 14, or SMPL's 24 where the body has them."""
+    """Image-to-pose on the joints used for this set: 14, or SMPL's 24 if the body has them."""
     twenty_four = twenty_four_joints() if setting.body_name == SMPL else body_joints()
     return image_to_pose(samples, setting, fourteen if data in (THREEDPW, H36M) else twenty_four)
 
@@ -107,20 +107,20 @@ def evaluate_into(
     setting: Setting,
     measurements: Iterable[Measurement],
     key: dict | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     title: str = "Evaluation",
     beside: dict[str, list[dict]] | None = None,
 ) -> Path:
-    """Measures, and writes `figures.json`, `pictures/` and `report.md` after each measurement.
+    """Runs the measurements, and updates `figures.json`, `pictures/` and `report.md` after each.
 
-    What was finished with the same `key` is not measured again; the report has all of this key.
+    Finished measurements with the same `key` are not repeated; the report contains all with this key.
 
     Args:
-        folder: made if missing.
-        setting: its `data` is that of each measurement.
-        key: what the figures depend on beside task and data, plain values: which model, how many samples.
-        say: told of each finished measurement.
-        beside: other models' results (`read_results`) by name, for the tables of the ablations.
+        folder: output folder; created if missing.
+        setting: the setting; `data` is replaced by that of each measurement.
+        key: what the figures depend on besides task and data, as plain values: model, number of samples.
+        log: called with a line for each finished measurement.
+        beside: other models' results (`read_results`) by name, for the ablation tables.
 
     Returns:
         The path of the report.
@@ -131,36 +131,36 @@ def evaluate_into(
     absent = {}
     for number, measurement in enumerate(measurements, start=1):
         name = measurement.name, measurement.data
-        told = "done"
+        outcome = "done"
         if name not in results:
             try:
                 samples = measurement.samples()
-            except (FileNotFoundError, ValueError) as error:  # not there, or damaged: the others are measured
-                absent[measurement.data] = told = str(error)
+            except (FileNotFoundError, ValueError) as error:  # missing or damaged: continue with the others
+                absent[measurement.data] = outcome = str(error)
             else:
                 results[name] = _measure(measurement, samples, folder, setting)
         ordered = sorted(results.values(), key=lambda one: list(MEASUREMENTS).index(one["task"]))
         state = {"key": key, "results": ordered}
         write_file(folder / FIGURES, (json.dumps(state, indent=1) + "\n").encode())
         write_file(folder / REPORT, report_text(ordered, title, absent, beside).encode())
-        say(f"{measurement.name}, {measurement.data}: {number} of {len(measurements)}, {told}")
+        log(f"{measurement.name}, {measurement.data}: {number} of {len(measurements)}, {outcome}")
     return folder / REPORT
 
 
 def read_results(folder: str | PathLike) -> list[dict]:
-    """The results of an earlier `evaluate_into`.
+    """Reads the results of an earlier `evaluate_into`.
 
     Raises:
         FileNotFoundError: there are none in the folder.
     """
     path = Path(folder) / FIGURES
     if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}; give the folder of a report by `unipose evaluate --output`.")
+        raise FileNotFoundError(f"There is no {path}; give a report folder written by `unipose evaluate --output`.")
     return json.loads(path.read_text(encoding="utf-8"))["results"]
 
 
 def check_tasks(tasks: Iterable[str]) -> list[str]:
-    """The tasks, if there are any and all can be measured.
+    """Returns the tasks if there are any and all can be measured.
 
     Raises:
         ValueError: none, or an unknown one.
@@ -173,7 +173,7 @@ def check_tasks(tasks: Iterable[str]) -> list[str]:
 
 
 def fingerprint(folder: str | PathLike) -> str:
-    """What tells whether a folder still holds the same model: a digest of its weights and its configuration."""
+    """A digest of the weights and the configuration in a model folder, to detect changes."""
     digest = hashlib.sha256()
     for file in sorted(Path(folder).iterdir()):
         if file.suffix == ".safetensors" or file.name in ("config.json", "generation_config.json", "tokenizer.json"):
@@ -182,7 +182,7 @@ def fingerprint(folder: str | PathLike) -> str:
 
 
 def _measure(measurement, samples, folder, setting):
-    setting = dataclasses.replace(setting, data=measurement.data)  # which also starts its clock again
+    setting = dataclasses.replace(setting, data=measurement.data)  # which also resets its clock
     began = time.monotonic()
     result = measurement.protocol(samples, setting)
     result.seconds, result.generation_seconds = time.monotonic() - began, setting.generation_seconds
@@ -199,6 +199,6 @@ def _measure(measurement, samples, folder, setting):
 def _kept(file, key):
     try:
         state = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none yet, or not ours
+    except (OSError, ValueError):  # missing, or not ours
         return []
     return state.get("results", []) if isinstance(state, dict) and state.get("key") == key else []

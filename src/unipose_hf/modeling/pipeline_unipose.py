@@ -161,7 +161,11 @@ class UniPosePipeline(Pipeline):
         if isinstance(item, dict):
             allowed = [key for key in _INPUT_KEYS if self._takes(key)]
             # the result of one pipeline may go into the next as it is
-            item = {key: value for key, value in item.items() if key in allowed or key not in ("score", "box", "keypoints", "camera")}
+            item = {
+                key: value
+                for key, value in item.items()
+                if key in allowed or key not in ("score", "box", "keypoints", "camera")
+            }
             unknown = [str(key) for key in item if key not in allowed]
             if unknown:
                 raise ValueError(

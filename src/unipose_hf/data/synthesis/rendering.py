@@ -16,7 +16,7 @@ from unipose_hf.visualization.renderer import Light, Renderer, vertex_normals
 
 from .scenery import camera_faults, hide_face, random_background, random_occluder
 
-POSED_AT_ONCE = 64
+BODY_BATCH_SIZE = 64
 
 
 @dataclass
@@ -104,11 +104,11 @@ def render_training_images(
     generators = [np.random.default_rng((seed, i)) for i in range(count)]
     for i, rng in enumerate(generators):
         result.betas[i] = np.clip(rng.normal(0, 0.9, 10), -2, 2)
-    for start in range(0, count, POSED_AT_ONCE):
-        rows = slice(start, start + POSED_AT_ONCE)
+    for start in range(0, count, BODY_BATCH_SIZE):
+        rows = slice(start, start + BODY_BATCH_SIZE)
         posed = body(roma.rotvec_to_rotmat(poses[rows]), torch.from_numpy(result.betas[rows]))
         vertices, joints = posed.vertices.cpu().numpy(), posed.joints.cpu().numpy()
-        for k, i in enumerate(range(start, min(start + POSED_AT_ONCE, count))):
+        for k, i in enumerate(range(start, min(start + BODY_BATCH_SIZE, count))):
             _render_one(
                 result,
                 i,

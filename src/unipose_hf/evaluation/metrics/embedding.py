@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained retrieval model as the two functions that protocols take."""
+"""Wraps a trained retrieval model as the two functions that protocols take."""
 
 import torch
 
@@ -9,11 +9,11 @@ from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
 
 def embedder(model, tokenizer) -> Embedder:
-    """Of a [`PoseTextRetrievalModel`] or [`PosePairTextRetrievalModel`] and the tokenizer of its texts."""
+    """The embedder of a [`PoseTextRetrievalModel`] or [`PosePairTextRetrievalModel`] and its tokenizer."""
     model.eval()
 
     def texts(given):
-        # a model may answer with nothing, but nothing has no features
+        # a model may give an empty answer, which has no features
         return embed_texts(model, tokenizer, [text or "." for text in given])
 
     def poses(*given):

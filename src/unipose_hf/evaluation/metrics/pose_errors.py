@@ -20,11 +20,11 @@ def _checked(predicted, target, things="joints"):
 def mpjpe(predicted: ArrayLike, target: ArrayLike, root: int | None = 0) -> torch.Tensor:
     """Mean per-joint position error: joints `(..., joints, 3)` in metres -> error `(...)` in metres.
 
-    Both sets are moved to put the joint `root` at the origin, by default the first, the pelvis; with None they are
-    compared where they are.
+    Both sets are translated to put the joint `root` at the origin, by default the first, the pelvis; with None they
+    are not translated.
 
     Raises:
-        ValueError: the shapes differ or are no joints.
+        ValueError: the shapes differ or are not those of joints.
     """
     predicted, target = _checked(predicted, target)
     if root is None:
@@ -38,7 +38,7 @@ def pa_mpjpe(predicted: ArrayLike, target: ArrayLike) -> torch.Tensor:
     Joints `(..., joints, 3)` in metres -> error `(...)` in metres.
 
     Raises:
-        ValueError: the shapes differ or are no joints.
+        ValueError: the shapes differ or are not those of joints.
     """
     predicted, target = _checked(predicted, target)
     predicted = predicted - predicted.mean(-2, keepdim=True)
@@ -59,11 +59,11 @@ def pve(
 ) -> torch.Tensor:
     """Per-vertex error: vertices `(..., vertices, 3)` in metres -> mean distance `(...)` in metres.
 
-    The roots `(..., 3)`, the pelvis joints, are put at the origin; without them the vertices are compared as they are,
-    which is the same for the bodies of `unipose_hf.body`, whose pelvis is the origin.
+    The roots `(..., 3)`, the pelvis joints, are moved to the origin; without them the vertices are not translated,
+    which is the same for the bodies of `unipose_hf.body`, whose pelvis is at the origin.
 
     Raises:
-        ValueError: the shapes differ or are no vertices.
+        ValueError: the shapes differ or are not those of vertices.
     """
     predicted, target = _checked(predicted, target, "vertices")
     if predicted_root is not None:
@@ -77,7 +77,7 @@ def geodesic_error(predicted: ArrayLike, target: ArrayLike) -> torch.Tensor:
     """Angle between rotations: matrices `(..., joints, 3, 3)` -> mean over the joints `(...)`, radians in [0, pi].
 
     Raises:
-        ValueError: the shapes differ or are no matrices.
+        ValueError: the shapes differ or are not those of matrices.
     """
     import roma
 
@@ -91,7 +91,7 @@ def geodesic_error(predicted: ArrayLike, target: ArrayLike) -> torch.Tensor:
 
 
 class SampleErrors(NamedTuple):
-    """Errors of several answers to one question, each `(...)`: of all on average, of the best, of the best few."""
+    """Errors of several answers to one question, each `(...)`: the mean, the best, and the mean of the best few."""
 
     mean: torch.Tensor
     best: torch.Tensor
@@ -99,14 +99,14 @@ class SampleErrors(NamedTuple):
 
 
 def errors_over_samples(errors, top: int = 6) -> SampleErrors:
-    """Errors `(..., samples)` of answers to the same question -> their mean, their least, and the mean of the `top`
-    least ones (PoseScript, TPAMI 2024: 30 samples, best 1 and best 6).
+    """Errors `(..., samples)` of answers to the same question -> their mean, their minimum, and the mean of the `top`
+    smallest (PoseScript, TPAMI 2024: 30 samples, best 1 and best 6).
 
     Raises:
         ValueError: fewer samples than `top`.
     """
     errors = torch.as_tensor(errors)
     if not errors.ndim or not 1 <= top <= errors.shape[-1]:
-        raise ValueError(f"The {top} best of errors of shape {tuple(errors.shape)} were asked for; draw more samples.")
+        raise ValueError(f"Cannot take the {top} best of errors of shape {tuple(errors.shape)}; draw more samples.")
     least = errors.sort(dim=-1).values
     return SampleErrors(errors.mean(-1), least[..., 0], least[..., :top].mean(-1))

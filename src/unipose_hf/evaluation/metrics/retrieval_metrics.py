@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a text find its pose among others? Recall over a whole set, and R-precision over small random pools.
+"""Retrieval of poses by text: recall over a whole set, and R-precision over small random pools.
 
-Row `i` of the queries belongs to row `i` of the gallery; similarity is the dot product, which for vectors of unit
-length ranks as the Euclidean distance does. Where others are as similar as the match, its place among them counts as
-drawn at random, so that a model that embeds everything alike gains nothing.
+Row `i` of the queries belongs to row `i` of the gallery; similarity is the dot product, which for unit vectors gives
+the same ranking as the Euclidean distance. The rank of the match among ties is random, so a model that embeds
+everything alike gains nothing.
 """
 
 from collections.abc import Sequence
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 import torch
 from numpy.typing import ArrayLike
 
-TILE = 2048  # rows and columns of the similarities held in memory: 16 MB, whatever the number of items
-NUMBERS_AT_ONCE = 2**24  # of the vectors of pools: 64 MB
-ROUNDING = 1e-6  # of a similarity of unit vectors in float32: what is nearer than this counts as equal
+TILE = 2048  # rows and columns of similarities in memory at once: 16 MB for any number of items
+NUMBERS_AT_ONCE = 2**24  # numbers in the vectors of pools held at once: 64 MB
+ROUNDING = 1e-6  # of float32 similarities of unit vectors: smaller differences count as ties
 
 
 def match_ranks(queries, gallery) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where each row finds its own when all of the other side is sorted, both ways by one pass over all similarities.
+    """The rank of each row's match among all rows of the other side, in both directions, in one pass.
 
     Args:
         queries, gallery: `(n, d)`.
 
     Returns:
-        How many others are more similar than the match, and how many as similar, both `(2, n)`: first of the queries,
-        which search the gallery, then of the gallery, which searches the queries.
+        How many others are more similar than the match, and how many are tied with it, both `(2, n)`: first for
+        queries searching the gallery, then for gallery items searching the queries.
 
     Raises:
         ValueError: the shapes differ, or a value is not finite.
@@ -37,18 +37,18 @@ def match_ranks(queries, gallery) -> tuple[torch.Tensor, torch.Tensor]:
     for rows in parts:
         for columns in parts:
             scores = queries[rows] @ gallery[columns].T  # (rows, columns)
-            for way, part, match in ((0, rows, own[rows, None]), (1, columns, own[None, columns])):
-                # Summed in 32 bits: in 64, as by default, the sums take longer than the product.
-                closer[way, part] += (scores > match + slack).sum(1 - way, dtype=torch.int32)
-                not_farther[way, part] += (scores >= match - slack).sum(1 - way, dtype=torch.int32)
+            for direction, part, match in ((0, rows, own[rows, None]), (1, columns, own[None, columns])):
+                # Summed in 32 bits: with the default 64 bits, the sums take longer than the product.
+                closer[direction, part] += (scores > match + slack).sum(1 - direction, dtype=torch.int32)
+                not_farther[direction, part] += (scores >= match - slack).sum(1 - direction, dtype=torch.int32)
     return closer, not_farther - closer - 1
 
 
 def sampled_recall(queries, gallery, ks=(5, 10, 20), pool: int = 32, repetitions: int = 10, seed: int = 0):
-    """Of each `k`, the percentage of queries that find their own row among the first `k` of a random pool that holds
-    it: "random sampling".
+    """For each `k`, the percentage of queries whose match is in the top `k` of a random pool containing it: "random
+    sampling".
 
-    The mean over the repetitions is given. The figures mean nothing without the size of the pool.
+    Returns the mean over the repetitions. The values are meaningless without the pool size.
     """
     closer, level = _pool_ranks(queries, gallery, pool, repetitions, seed)
     return {k: _percentage(closer, level, k) for k in ks}
@@ -57,21 +57,21 @@ def sampled_recall(queries, gallery, ks=(5, 10, 20), pool: int = 32, repetitions
 def retrieval_recall(
     text_embeds: ArrayLike, pose_embeds: ArrayLike, ks: Sequence[int] = (1, 5, 10)
 ) -> dict[str, float]:
-    """Recall over the whole set both ways, in per cent (PoseScript, ECCV 2022).
+    """Recall over the whole set in both directions, in per cent (PoseScript, ECCV 2022).
 
     Args:
-        text_embeds, pose_embeds: `(n, d)`, of unit length; text `i` describes pose `i` (or pair of poses).
-        ks: lengths of the lists searched.
+        text_embeds, pose_embeds: `(n, d)` unit vectors; text `i` describes pose `i` (or pair of poses).
+        ks: lengths of the result lists.
 
     Returns:
-        `t2p_r@k` (a text searches poses) and `p2t_r@k` of each `k`, and `mrecall`, the mean of them all.
+        `t2p_r@k` (a text searches poses) and `p2t_r@k` for each `k`, and `mrecall`, the mean of all.
 
     Raises:
         ValueError: the shapes differ, or a value is not finite.
     """
     closer, level = match_ranks(text_embeds, pose_embeds)
-    ways = zip(("t2p", "p2t"), closer, level, strict=True)
-    found = {f"{way}_r@{k}": _percentage(above, beside, k) for way, above, beside in ways for k in ks}
+    directions = zip(("t2p", "p2t"), closer, level, strict=True)
+    found = {f"{name}_r@{k}": _percentage(above, tied, k) for name, above, tied in directions for k in ks}
     return found | {"mrecall": sum(found.values()) / len(found)}
 
 
@@ -86,18 +86,18 @@ def r_precision(
     """R-precision: a text searches a pool of its own pose and random others (PoseFix, ICCV 2023; UniPose, Table 2).
 
     Args:
-        text_embeds, pose_embeds: `(n, d)`, of unit length; text `i` belongs to pose `i` (or pair of poses).
-        pool: items of a pool, the right one among them; guessing reaches `k / pool`.
-        repetitions: pools drawn for each text.
-        seed: of the pools.
+        text_embeds, pose_embeds: `(n, d)` unit vectors; text `i` belongs to pose `i` (or pair of poses).
+        pool: pool size, including the match; guessing reaches `k / pool`.
+        repetitions: number of pools per text.
+        seed: random seed of the pools.
 
     Returns:
-        In per cent, of each `k`: `top{k}`, the mean over the pools of finding the pose among the first `k`; and
-        `top{k}_of_average_rank`, how many texts have an average zero-based rank over their pools below `k`, which is
-        what the published code of PoseScript prints as R-precision. The two differ, so name the one you use.
+        In per cent, for each `k`: `top{k}`, how often the pose is in the top `k`, averaged over pools; and
+        `top{k}_of_average_rank`, how many texts have an average zero-based rank over their pools below `k`, which the
+        published code of PoseScript prints as R-precision. The two differ, so state which one you use.
 
     Raises:
-        ValueError: the shapes differ, a value is not finite, or there are fewer items than the pool has.
+        ValueError: the shapes differ, a value is not finite, or there are fewer items than the pool size.
     """
     closer, level = _pool_ranks(text_embeds, pose_embeds, pool, repetitions, seed)
     average = (closer + level / 2).double().mean(1)
@@ -110,7 +110,7 @@ def _percentage(closer, level, k) -> float:
 
 
 def _pool_ranks(queries, gallery, pool, repetitions, seed):
-    """As `match_ranks`, in `repetitions` random pools for each query: both `(n, repetitions)`."""
+    """Like `match_ranks`, in `repetitions` random pools for each query: both `(n, repetitions)`."""
     queries, gallery = _checked(queries, gallery)
     count, width = queries.shape
     if not 2 <= pool <= count:
@@ -123,7 +123,7 @@ def _pool_ranks(queries, gallery, pool, repetitions, seed):
         members = torch.cat((torch.arange(count)[:, None], _draw_others(count, pool - 1, generator)), 1)
         for start in range(0, count, rows):
             part = slice(start, start + rows)
-            candidates = gallery[members[part].to(gallery.device)]  # (rows, pool, d), the right one first
+            candidates = gallery[members[part].to(gallery.device)]  # (rows, pool, d), the match first
             scores = (candidates @ queries[part, :, None])[..., 0]  # (rows, pool)
             closer[part, repetition] = (scores[:, 1:] > scores[:, :1]).sum(1).cpu()
             level[part, repetition] = (scores[:, 1:] == scores[:, :1]).sum(1).cpu()
@@ -131,10 +131,10 @@ def _pool_ranks(queries, gallery, pool, repetitions, seed):
 
 
 def _draw_others(count: int, draws: int, generator: torch.Generator) -> torch.Tensor:
-    """For each of `count` rows `draws` different other rows, `(count, draws)`, all choices as likely.
+    """For each of `count` rows, `draws` different other rows, `(count, draws)`, uniformly.
 
-    Floyd's way (Communications of the ACM 30, 1987), for all rows at once: memory grows with what is drawn, not with
-    what it is drawn from.
+    Floyd's algorithm (Communications of the ACM 30, 1987), for all rows at once: memory is proportional to the number
+    of draws.
     """
     drawn = torch.empty(count, 0, dtype=torch.long)
     for last in range(count - 1 - draws, count - 1):

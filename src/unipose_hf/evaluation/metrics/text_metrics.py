@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generated texts beside human ones: BLEU-4, ROUGE-L and METEOR as the package `evaluate` defines them, in per cent.
+"""Text metrics: BLEU-4, ROUGE-L and METEOR as defined in the package `evaluate`, in per cent.
 
-The field reports the figures of `evaluate`'s metrics `bleu`, `rouge` and `meteor` with their defaults (PoseScript,
-PoseFix, UniPose). Those load their definitions from the network; these are the same ones over the same libraries.
+Papers report `evaluate`'s metrics `bleu`, `rouge` and `meteor` with their defaults (PoseScript, PoseFix, UniPose).
+Those download their definitions; these are the same metrics with the same libraries.
 """
 
 import math
@@ -15,10 +15,10 @@ MISSING = "{} needs {}: pip install unipose-hf[evaluate]"
 def bleu4(predictions: list[str], references: list[list[str]]) -> float:
     """Corpus BLEU-4 of texts with one or more references each: 13a tokens, no smoothing.
 
-    Unlike sacrebleu's own score with several references, the brevity penalty counts the shortest one.
+    Unlike sacrebleu's own score with several references, the brevity penalty uses the shortest one.
 
     Raises:
-        ValueError: the lists do not fit.
+        ValueError: the lists are inconsistent.
         ImportError: sacrebleu is missing.
     """
     _check(predictions, references)
@@ -27,9 +27,9 @@ def bleu4(predictions: list[str], references: list[list[str]]) -> float:
         from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
     except ImportError as error:
         raise ImportError(MISSING.format("BLEU", "sacrebleu")) from error
-    # sacrebleu wants as many references of every text; giving one twice changes no count
-    most = max(len(texts) for texts in references)
-    columns = zip(*(texts + texts[:1] * (most - len(texts)) for texts in references), strict=True)
+    # sacrebleu needs the same number of references for every text; repeating one changes no counts
+    longest = max(len(texts) for texts in references)
+    columns = zip(*(texts + texts[:1] * (longest - len(texts)) for texts in references), strict=True)
     score = BLEU(smooth_method="none").corpus_score(predictions, [list(column) for column in columns])
     tokens = Tokenizer13a()
     shortest = sum(min(len(tokens(text).split()) for text in texts) for texts in references)
@@ -40,7 +40,7 @@ def rouge_l_each(predictions: list[str], references: list[list[str]]) -> list[fl
     """ROUGE-L of each text: F1 with its best reference, no stemming.
 
     Raises:
-        ValueError: the lists do not fit.
+        ValueError: the lists are inconsistent.
         ImportError: rouge-score is missing.
     """
     _check(predictions, references)
@@ -64,16 +64,16 @@ def rouge_l(predictions: list[str], references: list[list[str]]) -> float:
 def meteor_each(predictions: list[str], references: list[list[str]], wordnet=None) -> list[float]:
     """METEOR of each text with its best reference: stems and WordNet synonyms, alpha 0.9, beta 3, gamma 0.5.
 
-    nltk looks for synonyms of the stems of words, so that it misses those of "raised". The field's figures share this.
+    nltk looks up synonyms of stems, so it misses those of "raised". Published values share this.
 
-    Sentences are told apart by Punkt without its list of English abbreviations, so that no download beyond WordNet is
-    needed; only texts with abbreviations could tell the difference.
+    Sentences are split by Punkt without its list of English abbreviations, so only WordNet has to be downloaded; this
+    only matters for texts with abbreviations.
 
     Args:
-        wordnet: a WordNet reader of nltk; the one that `find_wordnet` finds by default.
+        wordnet: a WordNet reader of nltk; by default the result of `find_wordnet`.
 
     Raises:
-        ValueError: the lists do not fit.
+        ValueError: the lists are inconsistent.
         ImportError: nltk is missing.
         FileNotFoundError: WordNet is missing.
     """
@@ -101,14 +101,14 @@ def meteor(predictions: list[str], references: list[list[str]], wordnet=None) ->
 
 
 def posecode_truth(stated, poses) -> float:
-    """Percentage of the stated codes that are true of their poses, mean over the poses that have any.
+    """Percentage of the stated codes that are true of their poses, averaged over the poses that have any.
 
     Args:
         stated: n lists of (code name, category name), as `unipose_hf.captions.caption_poses` returns them.
         poses: `(n, 22, 3)` axis-angle in our frame.
 
     Raises:
-        ValueError: lengths that differ, an unknown code, or no code at all.
+        ValueError: lengths that differ, an unknown code, or no codes at all.
     """
     from unipose_hf.captions import codes_satisfied, pose_geometry
 
@@ -126,7 +126,8 @@ def _mean(values):
 def _check(predictions, references):
     if not predictions or len(predictions) != len(references):
         raise ValueError(
-            f"There are {len(predictions)} texts and references for {len(references)}; expected as many, at least one."
+            f"There are {len(predictions)} texts and references for {len(references)}; expected the same number, at "
+            "least one."
         )
     for row, texts in enumerate(references):
         if isinstance(texts, str) or not len(texts):

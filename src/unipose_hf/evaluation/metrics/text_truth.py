@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of what generated texts state is true of their poses: texts read back into codes, beside shuffled texts.
+"""How much of what generated texts state is true of their poses, compared with shuffled texts.
 
-Captions and instructions of `unipose_hf.captions` reach 1; a model is measured by how near it comes. Shuffled texts,
-each held against another one's pose, show what a text that knows nothing of its pose reaches.
+Captions and instructions of `unipose_hf.captions` reach 1; a model is judged by how close it gets. Shuffled texts,
+each compared with another text's pose, show what a text without knowledge of its pose reaches.
 """
 
 import torch
@@ -14,12 +14,12 @@ def caption_truth(texts: list[str], poses: torch.Tensor, seed: int = 0) -> dict[
     Args:
         texts: n captions.
         poses: `(n, 22, 3)` axis-angle, y up; their yaw is ignored.
-        seed: of the shuffling.
+        seed: random seed of the shuffling.
 
     Returns:
-        `codes_true`, the share of all stated codes that hold (0 where nothing could be read);
-        `codes_true_of_shuffled_texts`, the same with each text at another one's pose; `clauses_read`, the share of
-        clauses that state something known, without which the first figure says little; `codes_per_text`.
+        `codes_true`, the share of all stated codes that hold (0 if nothing could be read);
+        `codes_true_of_shuffled_texts`, the same with the pose of another text; `clauses_read`, the share of clauses
+        with a known statement, without which the first value says little; `codes_per_text`.
 
     Raises:
         ValueError: fewer than two texts, lengths that differ, or wrong shapes.
@@ -36,8 +36,9 @@ def instruction_truth(
 
     Args:
         texts: n instructions.
-        poses_a, poses_b: `(n, 22, 3)` axis-angle, y up; their yaw is ignored, so sentences about turning do not count.
-        seed: of the shuffling.
+        poses_a, poses_b: `(n, 22, 3)` axis-angle, y up; their yaw is ignored, so sentences about turning are not
+            counted.
+        seed: random seed of the shuffling.
     """
     from unipose_hf.captions import paircodes_true
 
@@ -50,7 +51,7 @@ def _figures(measure, texts, poses, seed):
     truth = measure(texts, *poses)
     order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(seed))
     others = torch.empty_like(order)
-    others[order] = order.roll(1)  # no text stays where it was
+    others[order] = order.roll(1)  # no text keeps its pose
     shuffled = measure([texts[i] for i in others], *poses)
     return {
         "codes_true": _share(truth.true, truth.codes),

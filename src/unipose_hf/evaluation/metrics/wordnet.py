@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WordNet for METEOR, found offline: where nltk keeps it, or where Debian's and Ubuntu's package puts it."""
+"""Finds WordNet for METEOR offline: in nltk's folders, or in those of Debian's and Ubuntu's package."""
 
 import functools
 import io
@@ -10,7 +10,8 @@ PARTS = ("noun", "verb", "adj", "adv")
 FILES = [pattern.format(part) for part in PARTS for pattern in ("index.{}", "data.{}", "{}.exc")]
 OF_DEBIAN = Path("/usr/share/wordnet")
 NO_WORDNET = (
-    "METEOR needs WordNet, which is not found whole on this machine: python -m nltk.downloader wordnet, or apt "
+    "METEOR needs WordNet, which was not found or is incomplete on this machine: python -m nltk.downloader wordnet, "
+    "or apt "
     f"install wordnet-base, or put WordNet's files {FILES[0]}, {FILES[1]} and so on into ~/nltk_data/corpora/wordnet"
 )
 TOPICS = 45  # of WordNet 3
@@ -30,7 +31,7 @@ def find_wordnet():
     try:
         found.ensure_loaded()
         return found
-    except (LookupError, OSError):  # not there, or only parts of it
+    except (LookupError, OSError):  # missing or incomplete
         pass
     for folder in (*(Path(path, "corpora", "wordnet") for path in nltk.data.path), OF_DEBIAN):
         if all((folder / name).is_file() for name in FILES):
@@ -40,8 +41,8 @@ def find_wordnet():
 
 @functools.cache
 def _read(folder):
-    """WordNet from a folder without the files that METEOR has no use for but nltk's reader insists on: the names of
-    topics, and the senses by which other languages are tied to it. Debian leaves them out."""
+    """Reads WordNet from a folder without the files that nltk's reader requires but METEOR does not need: topic names,
+    and links to other languages. Debian omits them."""
     import nltk.data
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 

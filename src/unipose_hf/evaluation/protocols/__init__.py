@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocols of each task: samples, answers and how they are measured."""
+"""The evaluation protocols of each task: samples, answers and metrics."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model's answers to many chats, a batch at a time. The setting keeps account of how long they took."""
+"""A model's answers to many chats, in batches; the setting accumulates the time they take."""
 
 import time
 
 import torch
 from tqdm.auto import tqdm
 
-MAX_NEW_TOKENS = 200  # of a text, as PoseScript's evaluation allows
+MAX_NEW_TOKENS = 200  # per text, as in PoseScript's evaluation
 
 
 @torch.no_grad()
@@ -40,6 +40,6 @@ def _answered(setting, chats, what, answer):
             processor_kwargs={"padding": True, "return_tensors": "pt"},
         ).to(setting.model.device)
         began = time.monotonic()
-        answers.append(answer(given).cpu())  # the copy waits for an accelerator
+        answers.append(answer(given).cpu())  # the copy synchronises with an accelerator
         setting.generation_seconds += time.monotonic() - began
     return answers

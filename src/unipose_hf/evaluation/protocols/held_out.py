@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """All tasks on the held-out clips of the open poses, on the bundled body.
 
-Every figure stands beside what a model that knows nothing of its input would reach: shuffled captions, the copied
-source pose, the mean training pose, shuffled references. The body is not SMPL's, so no figure compares with published
-ones.
+Every value comes with a baseline that ignores the input: shuffled captions, the copied source pose, the mean training
+pose, shuffled references. The body is not SMPL's, so no value is comparable with published ones.
 """
 
 import time
@@ -23,27 +22,27 @@ from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix, matrix_to
 
 from .answers import answer_poses, answer_texts
 
-CLAUSES = 9  # statements of a caption or an instruction: everything at once may run to 180 words
-MAX_NEW_TOKENS = 160  # of a text of so many statements
-REFERENCES = 3  # captions of one pose that a generated one is compared with, as the paper's sets have
+CLAUSES = 9  # statements per caption or instruction: stating everything takes up to 180 words
+MAX_NEW_TOKENS = 160  # enough for a text with this many statements
+REFERENCES = 3  # reference captions per pose, as in the paper's sets
 
 
 def evaluate_held_out(
     model, processor, count: int | None = None, batch_size: int = 32, seed: int = 0, tasks: Iterable[str] | None = None
 ) -> dict:
-    """Runs the seven tasks on the test clips and returns their figures, by task.
+    """Evaluates the seven tasks on the test clips and returns their figures, by task.
 
     Args:
         model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
-        count: poses to use, spread over all clips; all of them by default. A pose that would be the only one of its
-            clip is left out, since edits and differences need another one of the clip.
-        batch_size: prompts answered at once.
-        seed: of captions, pairs and pictures.
+        count: number of poses, spread over all clips; all of them by default. A pose that would be the only one of its
+            clip is skipped, since edits and differences need another pose of the same clip.
+        batch_size: number of prompts per batch.
+        seed: random seed of captions, pairs and images.
         tasks: some of the seven, or `"tokenizer"`; all eight by default.
 
     Raises:
         ImportError: sacrebleu is missing.
-        ValueError: no two of so few poses are of one clip.
+        ValueError: too few poses, none of which share a clip.
     """
     model.eval()
     poses = load_open_poses("test")
@@ -67,7 +66,7 @@ def choose_poses(clip_id: torch.Tensor, count: int | None) -> torch.Tensor:
     chosen = chosen[(clips[:, None] == clips).sum(1) > 1]
     if not len(chosen):
         raise ValueError(
-            f"No two of {count} poses spread over {len(clip_id.unique())} clips are of one clip, as edits need; give "
+            f"With {count} poses spread over {len(clip_id.unique())} clips no two share a clip, as edits need; give "
             "a larger count, or none for all poses."
         )
     return chosen
@@ -85,7 +84,7 @@ def other_of_clip(clips: torch.Tensor, generator: torch.Generator) -> torch.Tens
 class _HeldOut:
     def __init__(self, model, processor, poses, clips, batch_size, seed):
         self.model, self.processor, self.batch_size, self.seed = model, processor, batch_size, seed
-        self.generation_seconds = 0.0  # `answers` keeps this account
+        self.generation_seconds = 0.0  # updated by `answers`
         self.poses = poses  # (n, 22, 3)
         self.body = load_body(size="small")
         generator = torch.Generator().manual_seed(seed)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The retrieval models on the held-out clips of the open poses, with automatic texts, and on captured poses that were
-kept back, in plain English.
+"""Evaluates the retrieval models on the held-out clips of the open poses with automatic texts, and on held-out
+captured poses with plain-English texts.
 """
 
 from pathlib import Path
@@ -19,15 +19,16 @@ from .held_out import choose_poses, other_of_clip
 
 
 def evaluate_retrieval(model, tokenizer, count: int | None = None, seed: int = 0) -> dict[str, float]:
-    """Recall over the held-out poses, in per cent, as `retrieval_recall` gives it, and how many `rows` were searched.
+    """Recall over the held-out poses, in per cent, as in `retrieval_recall`, and the number of `rows` searched.
 
-    Texts say all that the caption engine says of a pose, or of what leads from another pose of the same clip to it.
+    Texts state everything that the caption engine says about a pose, or about the change from another pose of its
+    clip.
 
     Args:
         model: a [`PoseTextRetrievalModel`] or a [`PosePairTextRetrievalModel`].
-        tokenizer: the one its texts were read with in training.
-        count: poses to use, spread over all clips; all of them by default.
-        seed: of texts and pairs.
+        tokenizer: the tokenizer used in training.
+        count: number of poses, spread over all clips; all of them by default.
+        seed: random seed of texts and pairs.
     """
     model.eval()
     poses, texts = held_out_pairs(count, seed) if model.config.num_poses == 2 else held_out_poses(count, seed)
@@ -36,14 +37,14 @@ def evaluate_retrieval(model, tokenizer, count: int | None = None, seed: int = 0
 
 
 def evaluate_described(model, tokenizer, folder: str | Path) -> dict[str, dict[str, float]]:
-    """Recall over the described poses (or pairs) that were kept back, in per cent, of their `short` and `full` texts.
+    """Recall over the held-out described poses (or pairs), in per cent, for their `short` and `full` texts.
 
-    Each voice has as many `rows`, `top1`, the R-precision in pools of 32, and what `retrieval_recall` gives.
+    Each style has the number of `rows`, `top1`, the R-precision in pools of 32, and the values of `retrieval_recall`.
 
     Args:
         model: a [`PoseTextRetrievalModel`] or a [`PosePairTextRetrievalModel`].
-        tokenizer: the one its texts were read with in training.
-        folder: with the described poses and pairs, as `load_described` takes it.
+        tokenizer: the tokenizer used in training.
+        folder: folder with the described poses and pairs, as for `load_described`.
 
     Raises:
         FileNotFoundError: the folder has no such files.
@@ -70,7 +71,8 @@ def held_out_poses(count: int | None = None, seed: int = 0) -> tuple[torch.Tenso
 
 
 def held_out_pairs(count: int | None = None, seed: int = 0) -> tuple[torch.Tensor, list[str]]:
-    """Pairs `(n, 2, 22, 3)` of test poses of one clip and the instruction of each; every pose is once the second."""
+    """Pairs `(n, 2, 22, 3)` of test poses of one clip and the instruction of each; every pose is the second one
+    once."""
     poses = load_open_poses("test")
     chosen = choose_poses(poses.clip_id, count)
     second, clips = poses.axis_angle[chosen], poses.clip_id[chosen]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples of every task that need no download: the test clips of the open poses, captions that were measured, and
+"""Samples of every task that need no download: the test clips of the open poses, automatic captions, and
 rendered pictures."""
 
 import dataclasses
@@ -26,14 +26,14 @@ PICTURE_SIZE = 512
 
 
 class OpenSet:
-    """The held-out poses as samples, drawn as `evaluate_held_out` draws them.
+    """The held-out poses as samples, drawn as in `evaluate_held_out`.
 
     Args:
-        count: poses to use, spread over all clips; all of them by default.
-        seed: of captions, pairs and pictures.
+        count: number of poses, spread over all clips; all of them by default.
+        seed: random seed of captions, pairs and images.
 
     Raises:
-        ValueError: no two of so few poses are of one clip.
+        ValueError: too few poses, none of which share a clip.
     """
 
     def __init__(self, count: int | None = None, seed: int = 0):
@@ -42,8 +42,8 @@ class OpenSet:
         self.seed = seed
         self.poses = poses.axis_angle[chosen]  # (n, 22, 3)
         self._generator = torch.Generator().manual_seed(seed)
-        torch.randperm(len(chosen), generator=self._generator)  # as there, so that pairs and pictures are the same
-        self.sources = other_of_clip(poses.clip_id[chosen], self._generator)  # the pose that each one is changed from
+        torch.randperm(len(chosen), generator=self._generator)  # as there, so that pairs and images are the same
+        self.sources = other_of_clip(poses.clip_id[chosen], self._generator)  # the source pose of each edit
 
     def samples(self, task: str) -> list[dict]:
         """The samples of one task, or of `REASONING`, see `samples.py`.
@@ -87,7 +87,7 @@ class OpenSet:
         return [made_sample(task, [pose], pose, images=[image]) for image, pose in rows]
 
     def _reasoning(self, _):
-        """Of each held-out pose a picture with one to three others, and words that only its person fits."""
+        """For each held-out pose, an image with one to three other people, and a hint that only fits its person."""
         rng, generator = np.random.default_rng(self.seed), torch.Generator().manual_seed(self.seed)
         level = random_global_turn(self.poses, generator, full_yaw=True).numpy()
         samples = []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples from the published test sets, for whoever has them: under one folder, as `unipose doctor --data` lists them.
+"""Samples from the published test sets, if the user has them, in one folder as listed by `unipose doctor --data`.
 
-ImageScript and ImageDiff were never released; their protocols take samples that a user makes (see `samples.py`).
+ImageScript and ImageDiff were never released; their protocols take samples made by the user (see `samples.py`).
 """
 
 import random
@@ -26,7 +26,7 @@ from unipose_hf.evaluation.reporting import published
 
 from .samples import made_sample
 
-MOST_SAMPLES = 10_000  # of a set, drawn at random from larger ones
+MAX_SAMPLES = 10_000  # per set; drawn at random from larger ones
 
 
 class PaperSet(NamedTuple):
@@ -34,7 +34,7 @@ class PaperSet(NamedTuple):
 
     data: str
     measurements: tuple[str, ...]
-    read: Callable[[], Iterator]  # records; raises FileNotFoundError where the set is not there
+    read: Callable[[], Iterator]  # records; raises FileNotFoundError if the set is missing
 
 
 def paper_sets(root: str | PathLike) -> list[PaperSet]:
@@ -66,35 +66,33 @@ def read_samples(paper_set: PaperSet, task: str, count: int | None = None, seed:
     """Samples of one task from a set.
 
     Args:
-        count: at most so many, drawn at random; 10,000 by default.
-        seed: of the draw.
+        count: maximum number of samples, drawn at random; 10,000 by default.
+        seed: random seed.
 
     Raises:
-        FileNotFoundError: the set is not there.
-        ValueError: it is damaged, or holds nothing for the task.
+        FileNotFoundError: the set is missing.
+        ValueError: it is damaged, or has nothing for the task.
     """
-    samples = [_SAMPLES[task](record) for record in _drawn(paper_set.read(), count or MOST_SAMPLES, seed)]
+    samples = [_SAMPLES[task](record) for record in _drawn(paper_set.read(), count or MAX_SAMPLES, seed)]
     if not samples:
-        raise ValueError(
-            f"{paper_set.data} has no samples for {task}; look at what `unipose doctor --data` says of it."
-        )
+        raise ValueError(f"{paper_set.data} has no samples for {task}; check it with `unipose doctor --data`.")
     return samples
 
 
 def _drawn(records: Iterable, count: int, seed: int) -> list:
-    """At most `count` records, all as likely, in the order in which they come (reservoir sampling)."""
+    """At most `count` records, uniformly, in their original order (reservoir sampling)."""
     rng, kept = random.Random(seed), []
     for number, record in enumerate(records):
         if number < count:
             kept.append((number, record))
-        elif (place := rng.randrange(number + 1)) < count:
-            kept[place] = number, record
+        elif (slot := rng.randrange(number + 1)) < count:
+            kept[slot] = number, record
     return [record for _, record in sorted(kept, key=lambda pair: pair[0])]
 
 
 def _pose(record):
     pose = torch.from_numpy(record.pose)
-    return made_sample("text-to-pose", [pose], pose, text=".")  # the tokenizer is asked nothing
+    return made_sample("text-to-pose", [pose], pose, text=".")  # the tokenizer needs no text
 
 
 def _text_to_pose(record):
@@ -128,7 +126,7 @@ def _image_to_pose(record):
 
 
 def _pair(record):
-    """Both poses facing the viewer; of one motion the second keeps its turn against the first (PoseFix)."""
+    """Both poses facing the viewer; within a motion the second keeps its rotation relative to the first (PoseFix)."""
     first, second = (torch.from_numpy(side.pose) for side in (record.first, record.second))
     facing = remove_yaw(first)
     if not record.in_sequence:

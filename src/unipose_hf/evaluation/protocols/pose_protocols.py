@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks that answer with a pose, the tokenizer and retrieval (UniPose, Tables 1, 3, 4 and supplement C).
 
-Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. Beside the errors stand those
-of an answer that ignores the question: the mean of the true poses' joints, or of an edit the pose that was given.
+Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. The errors come with those of
+an answer that ignores the question: the mean of the true poses' joints, or, for an edit, the given pose.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ ONE_ANSWER = "one answer"
 ONE_AT_A_TIME = "one at a time"
 FULL_SET = "full-set"
 RECALL_AT = (5, 10, 20)
-BEST = 6  # of the samples of one text
-POSED_AT_ONCE = 512  # bodies with vertices held in memory
+BEST = 6  # best samples per text
+BODY_BATCH_SIZE = 512  # bodies with vertices held in memory
 NEUTRAL = (
     "The shapes of this set are those of female and male bodies, so that its figures want these, too: put SMPL_FEMALE "
     "and SMPL_MALE beside the SMPL_NEUTRAL that --body names, or give them as `gendered` in the Setting."
 )
-TIMED = 8  # answers, for the time that one takes
+TIMED = 8  # number of answers used to measure the time of one
 
 
 def random_sampling(pool: int) -> str:
@@ -44,8 +44,8 @@ def random_sampling(pool: int) -> str:
 
 
 def text_to_pose(samples: list[dict], setting: Setting) -> Result:
-    """A description -> a pose: errors, retrieval of the answers by the texts both ways, FID, and of several poses
-    drawn for each text the error of all, of the best and of the best six."""
+    """A description -> a pose: errors, retrieval between texts and answers, FID, and, for several poses drawn per
+    text, the mean error, that of the best and of the best six."""
     result = _generated(checked(samples, "text-to-pose"), setting)
     answers, truth = result.answers, stacked_poses(samples)
     if all(sample.get("stated") is not None for sample in samples):
@@ -65,7 +65,7 @@ def text_to_pose(samples: list[dict], setting: Setting) -> Result:
 
 
 def pose_editing(samples: list[dict], setting: Setting) -> Result:
-    """A pose and an instruction -> the changed pose: as text-to-pose, without retrieval."""
+    """A pose and an instruction -> the edited pose: as text-to-pose, without retrieval."""
     result = _generated(checked(samples, "pose-editing"), setting)
     sources, truth = stacked_poses(samples, 0), stacked_poses(samples)
     copied = mpjpe(_joints(setting, sources), _joints(setting, truth))
@@ -82,20 +82,20 @@ def pose_editing(samples: list[dict], setting: Setting) -> Result:
 
 
 def image_to_pose(samples: list[dict], setting: Setting, joint_set: JointSet | None = None) -> Result:
-    """A picture -> the pose: MPJPE, PA-MPJPE and PVE in the camera's frame, roots aligned.
+    """An image -> the pose: MPJPE, PA-MPJPE and PVE in the camera frame, roots aligned.
 
-    The true pose is measured on a body of the person's own shape and gender, where both are known and of the kind of
-    body that the setting has; of samples with measured joints there are no errors of vertices and rotations.
+    The true pose is measured on a body with the person's shape and gender, if both are known and match the setting's
+    body. Samples with measured joints have no vertex or rotation errors.
 
     Args:
-        joint_set: what MPJPE is measured on; the body's own 22 joints by default. See `protocol_joints`: 3DPW and
-            Human3.6M take 14, EMDB and MOYO 24.
+        joint_set: the joints for MPJPE; the body's own 22 by default. See `protocol_joints`: 3DPW and Human3.6M use
+            14, EMDB and MOYO 24.
     """
     checked(samples, "image-to-pose")
     joint_set = joint_set or body_joints()
     answers = _answers(samples, setting)
     with torch.no_grad():
-        joints = torch.cat([joint_set.joints(setting.body, part) for part in answers.split(POSED_AT_ONCE)])
+        joints = torch.cat([joint_set.joints(setting.body, part) for part in answers.split(BODY_BATCH_SIZE)])
     figures, missing, protocol = {}, {}, f"root-aligned, {joint_set.name}"
     if any(sample.get("joints") is None for sample in samples):
         target, vertex_errors = _true_bodies(samples, answers, joint_set, setting)
@@ -116,7 +116,7 @@ def image_to_pose(samples: list[dict], setting: Setting, joint_set: JointSet | N
 
 @torch.no_grad()
 def _true_bodies(samples, answers, joint_set, setting):
-    """Joints of the true poses `(n, J, 3)`, and how far the vertices of the answers are from theirs `(n,)`."""
+    """Joints of the true poses `(n, J, 3)`, and the vertex errors of the answers `(n,)`."""
     kinds = {}
     for row, sample in enumerate(samples):
         shaped = _shaped(sample, setting)
@@ -124,8 +124,8 @@ def _true_bodies(samples, answers, joint_set, setting):
     order, joints, errors = [], [], []
     for (shaped, gender), rows in kinds.items():
         body = setting.gendered.get(gender, setting.body)
-        for start in range(0, len(rows), POSED_AT_ONCE):
-            part = rows[start : start + POSED_AT_ONCE]
+        for start in range(0, len(rows), BODY_BATCH_SIZE):
+            part = rows[start : start + BODY_BATCH_SIZE]
             truth = axis_angle_to_matrix(stacked_poses([samples[row] for row in part]))
             betas = torch.stack([torch.as_tensor(samples[row]["betas"]).float() for row in part]) if shaped else None
             joints.append(joint_set.joints(body, truth, betas))
@@ -136,7 +136,7 @@ def _true_bodies(samples, answers, joint_set, setting):
 
 
 def _shaped(sample, setting):
-    """Whether the shape of the true body is known, and one of the setting's body."""
+    """Whether the shape of the true body is known and belongs to the setting's body."""
     return sample.get("betas") is not None and sample.get("body") == setting.body_name
 
 
@@ -145,11 +145,11 @@ def _lacking(setting):
 
 
 def reasoning_image_to_pose(samples: list[dict], setting: Setting) -> Result:
-    """A picture of several people and words that single out one -> this person's pose: as image-to-pose, and whether
-    it is that person's (UniPose, supplement D; ChatPose's reasoning-based estimation).
+    """An image of several people and a hint at one -> this person's pose: as image-to-pose, and whether the right
+    person was found (UniPose, supplement D; ChatPose's reasoning-based estimation).
 
-    `person_found` is the share of answers with a smaller PA-MPJPE to the person meant than to any other in the
-    picture (the `others` of the samples); `mpjpe_mm_without_words` is of the same pictures with no words.
+    `person_found` is the share of answers with a smaller PA-MPJPE to the intended person than to any other in the
+    image (the `others` of the samples); `mpjpe_mm_without_words` is for the same images without hints.
     """
     result = image_to_pose(samples, setting)
     [(protocol, figures)] = result.figures.items()
@@ -170,8 +170,8 @@ def reasoning_image_to_pose(samples: list[dict], setting: Setting) -> Result:
 
 
 def tokenizer(samples: list[dict], setting: Setting) -> Result:
-    """Poses through the pose tokenizer and back; samples of any task, the last pose of each is taken. Also turned as
-    a tokenizer is trained to bear (supplement, Table 5)."""
+    """Reconstruction by the pose tokenizer, of the last pose of samples of any task; also with the random rotations of
+    its training (supplement, Table 5)."""
     poses = stacked_poses(samples)
     decoded, figures, errors = _reconstructed(poses, setting)
 
@@ -185,16 +185,16 @@ def tokenizer(samples: list[dict], setting: Setting) -> Result:
 @torch.no_grad()
 def _reconstructed(poses, setting):
     rotations = axis_angle_to_matrix(poses)
-    batches = rotations.to(setting.model.device).split(POSED_AT_ONCE)
+    batches = rotations.to(setting.model.device).split(BODY_BATCH_SIZE)
     decode = setting.model.model.pose_tokenizer.decode
     decoded = torch.cat([decode(setting.model.get_pose_codes(batch)).rotations.float().cpu() for batch in batches])
     return decoded, *_errors(setting, decoded, rotations)
 
 
 def retrieval(samples: list[dict], setting: Setting) -> Result:
-    """Human texts and their poses, searched both ways in the whole set (PoseScript, Table 1): the retrieval model
-    alone. Samples of pose-to-text or, for pairs, of pose-diff. Each caption of a pose counts in a pass of its own, and
-    the passes are averaged."""
+    """Retrieval between human texts and their poses in the whole set (PoseScript, Table 1): the retrieval model alone.
+    Takes samples of pose-to-text or, for pairs, of pose-diff. Each caption of a pose is evaluated in a separate pass,
+    and the passes are averaged."""
     task = checked(samples, "pose-to-text", "pose-diff")[0]["task"]
     checked(samples, task)
     pairs = task == "pose-diff"
@@ -211,7 +211,7 @@ def retrieval(samples: list[dict], setting: Setting) -> Result:
 
 
 def _generated(samples, setting):
-    """What text-to-pose and pose editing have in common."""
+    """The common part of text-to-pose and pose editing."""
     answers = _answers(samples, setting)
     poses = stacked_poses(samples)
     truth = axis_angle_to_matrix(poses)
@@ -233,7 +233,7 @@ def _generated(samples, setting):
 
 
 def _drawn_errors(samples, truth, setting, seed):
-    """Errors of several poses drawn for each question, PoseScript's reconstruction: no alignment but of the pelvis."""
+    """Errors of several poses drawn for each question, PoseScript's reconstruction: only the pelvis is aligned."""
     torch.manual_seed(seed)
     count = setting.samples_per_text
     rotations = _answers(samples, setting, decoding="sample", num_return_sequences=count)
@@ -253,7 +253,7 @@ def _drawn_errors(samples, truth, setting, seed):
 
 
 def _recalls(texts, answers, seeds):
-    """Texts and the poses answered to them, by both protocols in use."""
+    """Recall between texts and the answered poses, by both common protocols."""
     pool = min(POOL, len(texts))
     full = _full_recall(texts, answers)
     if pool < 2:
@@ -269,7 +269,7 @@ def _recalls(texts, answers, seeds):
 
 def _full_recall(texts, poses):
     found = retrieval_recall(texts, poses, RECALL_AT)
-    return {name: value for name, value in found.items() if name != "mrecall"}  # a mean of other ranks than these
+    return {name: value for name, value in found.items() if name != "mrecall"}  # a mean over other ranks
 
 
 def _answers(samples, setting, **options):
@@ -277,7 +277,7 @@ def _answers(samples, setting, **options):
 
 
 def _seconds_for_one(samples, setting):
-    """For a pose that is asked for alone; the median, without the first, which warms up."""
+    """Median time of a single pose, without the first, which warms up."""
     times = []
     for sample in samples[: TIMED + 1]:
         began = time.perf_counter()
@@ -287,7 +287,7 @@ def _seconds_for_one(samples, setting):
 
 
 def _errors(setting, rotations, truth):
-    """Figures of rotations `(n, 22, 3, 3)`, and the MPJPE of each."""
+    """Figures of rotations `(n, 22, 3, 3)`, and each one's MPJPE."""
     with torch.no_grad():
         joints, target = setting.body.joints(rotations), setting.body.joints(truth)
     errors = mpjpe(joints, target)
@@ -302,7 +302,7 @@ def _errors(setting, rotations, truth):
 
 @torch.no_grad()
 def _vertex_errors(body, rotations, truth):
-    parts = zip(rotations.split(POSED_AT_ONCE), truth.split(POSED_AT_ONCE), strict=True)
+    parts = zip(rotations.split(BODY_BATCH_SIZE), truth.split(BODY_BATCH_SIZE), strict=True)
     return torch.cat([pve(body(ours).vertices, body(theirs).vertices) for ours, theirs in parts])
 
 

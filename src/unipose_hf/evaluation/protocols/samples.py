@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What protocols measure on: chats with the right answer at their end.
+"""Evaluation samples: chats that end with the correct answer.
 
 A sample is a dict:
 
 * `task`: a key of `unipose_hf.modeling.processing_unipose.TASKS`;
-* `messages`: the chat, the assistant's right answer last. Pictures and poses stand in it, or its parts are bare
+* `messages`: the chat, ending with the assistant's correct answer. It contains images and poses, or placeholders
   `{"type": "image"}` and `{"type": "pose"}`, which `images` and `poses` fill in order;
-* `poses`: `(22, 3)` axis-angle in our frame, all poses that the sample is about, the answer last. Of a task whose
-  answer is a text they are the poses that the text tells of, also where the model sees pictures;
-* `images`: the pictures;
-* `references` (optional): human texts, for tasks that answer with a text; else the answer is the only one;
-* `text` (optional): the user's words in the question, without what the task says around them;
-* `stated` (optional): the codes that these words state, as `captions` returns them;
-* `betas`, `body`, `gender` (optional): `(10,)` shape of the person in the picture, the name of the body that it is a
-  shape of, as `Setting.body_name` gives it, and "female", "male" or "neutral";
-* `joints` (optional): `(14, 3)`, joints of the person in the picture that were measured, in our frame, the pelvis at
-  the origin, where no pose is known. The sample has no `poses` then;
-* `others` (optional): `(n, 22, 3)`, the poses of the other people in the picture.
+* `poses`: `(22, 3)` axis-angle in our frame, all poses of the sample, the answer last. For a task that answers with a
+  text, the poses that the text describes, even if the model sees images;
+* `images`: the images;
+* `references` (optional): human texts, for tasks that answer with a text; by default the answer is the only one;
+* `text` (optional): the user's text in the question, without the wording of the task;
+* `stated` (optional): the codes that this text states, as returned by `captions`;
+* `betas`, `body`, `gender` (optional): `(10,)` shape of the person in the image, the name of the body model it belongs
+  to, as in `Setting.body_name`, and "female", "male" or "neutral";
+* `joints` (optional): `(14, 3)`, measured joints of the person in the image, in our frame, the pelvis at the origin,
+  if the pose is unknown. The sample then has no `poses`;
+* `others` (optional): `(n, 22, 3)`, the poses of the other people in the image.
 """
 
 import torch
@@ -29,9 +29,9 @@ def made_sample(task: str, poses, answer, *, given=(), images=(), text: str | No
     """A sample in the default wording of its task.
 
     Args:
-        poses: what the sample is about. answer: the right one, a pose or a text.
-        given: poses in the question. images: pictures in the question. text: the user's words.
-        more: of the optional parts.
+        poses: the poses of the sample. answer: the correct answer, a pose or a text.
+        given: poses in the question. images: images in the question. text: the user's text.
+        more: further optional parts.
     """
     messages = task_messages(task, text=text, poses=list(given), images=list(images), answer=answer)
     more |= {} if text is None else {"text": text}
@@ -39,10 +39,10 @@ def made_sample(task: str, poses, answer, *, given=(), images=(), text: str | No
 
 
 def question(sample: dict) -> list[dict]:
-    """The chat of a sample without its answer, pictures and poses filled in.
+    """The chat of a sample without its answer, with images and poses filled in.
 
     Raises:
-        ValueError: the chat does not end with the assistant's answer, or lacks a picture or a pose.
+        ValueError: the chat does not end with the assistant's answer, or lacks an image or a pose.
     """
     messages = sample["messages"]
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
@@ -61,14 +61,14 @@ def _filled(content, waiting):
             given = next(waiting[kind], None)
             if part.get(kind) is None:
                 if given is None:
-                    raise ValueError(f"A chat has more places for {kind}s than its sample has {kind}s.")
+                    raise ValueError(f"A chat has more {kind} placeholders than its sample has {kind}s.")
                 part = {**part, kind: given}
         parts.append(part)
     return parts
 
 
 def words(sample: dict) -> str:
-    """What the user says in the question: its `text`, or everything in words."""
+    """The user's text in the question: `text`, or all its text parts."""
     if sample.get("text"):
         return sample["text"]
     return " ".join(_texts(message["content"]) for message in sample["messages"][:-1])
@@ -86,9 +86,9 @@ def _texts(content) -> str:
 
 
 def described_poses(samples: list[dict]) -> list[torch.Tensor]:
-    """The poses that the texts of samples of one task tell of, facing the viewer, since texts say nothing of the
-    heading: one tensor `(n, 22, 3)`, or two for pairs."""
-    return [remove_yaw(stacked_poses(samples, place)) for place in range(len(samples[0]["poses"]))]
+    """The poses that the texts of samples describe, facing the viewer, since texts do not mention the heading: one
+    tensor `(n, 22, 3)`, or two for pairs."""
+    return [remove_yaw(stacked_poses(samples, index)) for index in range(len(samples[0]["poses"]))]
 
 
 def stacked_poses(samples: list[dict], place: int = -1) -> torch.Tensor:
@@ -97,7 +97,7 @@ def stacked_poses(samples: list[dict], place: int = -1) -> torch.Tensor:
 
 
 def checked(samples: list[dict], *tasks: str) -> list[dict]:
-    """The samples, if there are any and they are of one of the tasks.
+    """Returns the samples if there are any and they belong to one of the tasks.
 
     Raises:
         ValueError: none, or another task.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tasks that answer with a text (UniPose, Table 2): R-precision, BLEU-4, ROUGE-L, METEOR; and what is true of it.
+"""The tasks that answer with a text (UniPose, Table 2): R-precision, BLEU-4, ROUGE-L, METEOR, and truth.
 
-Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. The text says what the model
-says to the sample's own chat, by greedy decoding, so only the pools of the R-precision depend on the seeds. Beside the
-figures stand those of the references of the next sample ("shifted"), which tell of another pose, and the R-precision
-of the first human references.
+Each function takes samples (see `samples.py`) and a `Setting`, and returns a `Result`. The text is the model's answer
+to the sample's chat, by greedy decoding, so only the pools of the R-precision depend on the seeds. For comparison
+there are the values of the next sample's references ("shifted"), which describe another pose, and the R-precision of
+the first human references.
 """
 
 import torch
@@ -20,7 +20,7 @@ from .samples import checked, described_poses, question, references
 POOL = 32
 TEXT_PROTOCOL = "all references"
 TRUTH = "stated codes"
-NO_EMBEDDER = "It needs a retrieval model: give one by --{} FOLDER, or as an Embedder in the Setting."
+NO_EMBEDDER = "It needs a retrieval model: give one with --{} FOLDER, or as an Embedder in the Setting."
 
 
 def pool_protocol(pool: int) -> str:
@@ -38,12 +38,12 @@ def pose_diff(samples: list[dict], setting: Setting) -> Result:
 
 
 def image_to_pose_text(samples: list[dict], setting: Setting) -> Result:
-    """A picture -> the description of the person's pose."""
+    """An image -> the description of the person's pose."""
     return _text_task("image-to-pose-text", samples, setting)
 
 
 def image_diff(samples: list[dict], setting: Setting) -> Result:
-    """Two pictures -> how the pose in the first becomes that in the second."""
+    """Two images -> how the pose in the first becomes that in the second."""
     return _text_task("image-diff", samples, setting)
 
 
@@ -72,7 +72,8 @@ def _text_task(task, samples, setting):
     else:
         poses = embedder.poses(*shown)
         said, wanted = embedder.texts(answers), embedder.texts([texts[0] for texts in human])
-        # Of two true texts either may leave out what the other says, so ROUGE does not tell a good answer from a bad.
+        # Of two true texts, each may omit what the other states, so ROUGE does not separate good answers from bad
+        # ones.
         errors, error_name = 1 - (said * poses).sum(1), "distance from the pose (1 - cosine)"
         if len(samples) > 1:
             pool = min(POOL, len(samples))
@@ -83,7 +84,7 @@ def _text_task(task, samples, setting):
 
 
 def _truth(answers, shown, seed):
-    """How much of the answers is true, as far as they speak as the caption engine does."""
+    """How much of the answers is true, as far as they use the wording of the caption engine."""
     found = (caption_truth if len(shown) == 1 else instruction_truth)(answers, *shown, seed=seed)
     return {name: value if name == "codes_per_text" else 100 * value for name, value in found.items()}
 

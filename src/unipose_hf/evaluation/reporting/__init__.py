@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results as tables, pictures and cards, beside published figures."""
+"""Reports results as tables, pictures and cards, with published figures for comparison."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's ablations as tables: figures of several models, evaluated by the same protocols, a row each.
+"""The paper's ablations as tables: one row for each of several models, evaluated by the same protocols.
 
-The models are trained apart, each with one thing changed, and evaluated by `unipose evaluate --output`; `--beside`
-sets their reports in one. What UniPose printed stands below for its differences: it does not say on which data and by
-which retrieval protocol, and the rest of its tables has other figures for the same tasks.
+The models are trained separately, each with one change, and evaluated by `unipose evaluate --output`; `--beside`
+combines their reports. UniPose's printed values are shown below only for the differences between rows: the paper does
+not state the data and the retrieval protocol, and its other tables have other values for the same tasks.
 """
 
 from typing import NamedTuple
@@ -66,13 +66,13 @@ ABLATIONS = (
 
 
 def ablation_rows(ablation: Ablation, models: dict[str, list[dict]]) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures of every model on every data set that all of its columns' tasks share.
+    """Figures of every model on every data set shared by all tasks of its columns.
 
     Args:
-        models: name -> results, of each task `Result.to_dict()`.
+        models: name -> results, `Result.to_dict()` of each task.
 
     Returns:
-        data set -> model -> "task: figure" -> mean; what a model was not asked is left out.
+        data set -> model -> "task: figure" -> mean; tasks that a model was not evaluated on are omitted.
     """
     rows = {}
     for model, results in models.items():
@@ -86,7 +86,7 @@ def ablation_rows(ablation: Ablation, models: dict[str, list[dict]]) -> dict[str
 
 
 def _protocol(figures, beginning):
-    """The protocol of this very name, or the first that begins so, as joints are named behind "root-aligned"."""
+    """The protocol with exactly this name, or the first with this prefix, since joint names follow "root-aligned"."""
     if beginning in figures:
         return figures[beginning]
     return next((named for protocol, named in figures.items() if protocol.startswith(beginning)), {})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measured figures into a table and into a model card, so that no figure is ever typed by hand."""
+"""Writes measured figures into a table and a model card, so that no figure is typed by hand."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from unipose_hf.modeling.pose_unipose import write_file
 
 TEXT_TASKS = ("pose-to-text", "pose-diff", "image-to-pose-text", "image-diff")
-# task, figure, what it is, the same figure of a model that knows nothing of its input
+# task, figure, description, baseline that ignores its input
 ROWS = (
     ("tokenizer", ("mpjpe_mm",), "MPJPE, mm", None),
     ("tokenizer", ("pa_mpjpe_mm",), "PA-MPJPE, mm", None),
@@ -41,10 +41,10 @@ BASELINES = {
 
 
 def figures_table(figures: dict) -> str:
-    """A Markdown table of what `evaluate_held_out` returned of the tasks it measured, each figure beside its baseline.
+    """A Markdown table of the results of `evaluate_held_out`, with the baseline of each figure.
 
-    Under `"runs"` there may be the figures of several runs of the model's last stage, itself among them; their mean
-    and variance get a column, as in supplement tables 6 and 7.
+    `"runs"` may contain the figures of several runs of the model's last stage, including this one; their mean and
+    variance get a column, as in supplement tables 6 and 7.
     """
     runs = figures.get("runs", ())
     names = ["task", "figure", "model", *([f"mean / variance of {len(runs)} runs"] if runs else []), "baseline"]
@@ -70,7 +70,7 @@ def figures_table(figures: dict) -> str:
 
 
 def plain_english_table(judged: dict) -> str:
-    """A Markdown table of the answers to prompts in plain English that were right, by kind.
+    """A Markdown table of correct answers to plain-English prompts, by kind.
 
     Args:
         judged: for each kind `right` of `asked`, and of those not in the language bank `right_not_in_bank` of
@@ -101,7 +101,7 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
 
     Raises:
         FileNotFoundError: no template.
-        ValueError: the template asks for something else.
+        ValueError: the template has an unknown placeholder.
     """
     template, folder = Path(template), Path(folder)
     if not template.is_file():
@@ -116,6 +116,6 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     if "{{" in text:
-        raise ValueError(f"{template} holds a placeholder that no figure fills: {text[text.index('{{') :][:40]!r}.")
+        raise ValueError(f"{template} has a placeholder that no figure fills: {text[text.index('{{') :][:40]!r}.")
     for name, content in (("README.md", text), ("figures.json", json.dumps(figures, indent=1) + "\n")):
         write_file(folder / name, content.encode())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Best, median and worst answer of a task as one picture: what was given, what was answered, what is true."""
+"""Draws the best, median and worst answer of a task: the input, the answer and the truth."""
 
 import torch
 from PIL import Image
@@ -10,11 +10,11 @@ from unipose_hf.visualization.picture import draw_pose
 
 from .results import Result
 
-PAGE_WIDTH = 1300  # with texts; pictures alone take what they need
+PAGE_WIDTH = 1300  # with texts; without texts the width fits the pictures
 
 
 def chosen_cases(errors: torch.Tensor) -> dict[str, int]:
-    """Rows of the least, the median and the greatest error `(n,)`."""
+    """The rows with the smallest, the median and the largest error `(n,)`."""
     order = errors.argsort(stable=True).tolist()
     return {"best": order[0], "median": order[(len(order) - 1) // 2], "worst": order[-1]}
 
@@ -35,11 +35,11 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
             given = _shown(sample, sample["poses"])
             answered = Cell(answer or "(nothing)", "answer"), Cell(references(sample)[0], "reference")
         else:
-            given = ()  # the tokenizer is given the truth
+            given = ()  # the input of the tokenizer is the truth
             if result.task != "tokenizer":
                 given = _shown(sample, sample["poses"][:-1])
                 given += (Cell(sample["text"], "text"),) if sample.get("text") else ()
-            truth = tuple(_drawn(pose, "truth") for pose in sample["poses"][-1:])  # of some only joints are known
+            truth = tuple(_drawn(pose, "truth") for pose in sample["poses"][-1:])  # some have only joints
             answered = _drawn(answer, "answer"), *truth
         rows.append([Panel(title, given, answered)])
     panel = rows[0][0]
@@ -47,7 +47,7 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
 
 
 def _shown(sample, poses):
-    """Pictures where the model saw some, else poses."""
+    """Images if the model saw any, otherwise poses."""
     if sample.get("images"):
         return tuple(Cell(_as_image(image), "picture") for image in sample["images"])
     return tuple(_drawn(pose, "pose") for pose in poses)
@@ -59,7 +59,7 @@ def _as_image(image):
     if not isinstance(image, dict):
         return load_picture(image)
     picture, box = load_picture(image["image"]), image.get("box")
-    return picture if box is None else picture.crop([round(edge) for edge in box])  # whom the model saw
+    return picture if box is None else picture.crop([round(edge) for edge in box])  # the part that the model saw
 
 
 def _drawn(pose, label):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What others measured, as printed in their papers: figures to stand beside ours where data, protocol and body agree.
+"""Published figures as printed in the papers, compared with ours if data, protocol and body agree.
 
-Names of tasks, protocols and figures are those of our protocols. Errors in mm, the rest in per cent but FID. Figures
-of a method that another paper printed carry that paper's name in brackets.
+Names of tasks, protocols and figures are those of our protocols. Errors are in mm, everything else except FID in per
+cent. Figures of a method printed in another paper have that paper's name in brackets.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ class Published(NamedTuple):
 # UniPose (CVPR 2025): Tables 2 to 4 and supplement, Tables 4 and 5; the others: their own papers
 PUBLISHED = [Published(**row) for row in read_json(Path(__file__).with_suffix(".json"), list)]
 
-# Means of UniPose over three runs, with their variances (supplement, Tables 6 and 7): what difference is noise.
+# UniPose's means over three runs, with variances (supplement, Tables 6 and 7), to judge which differences are noise.
 UNIPOSE_SPREAD = {
     ("pose-to-text", "top3"): (97.3, 0.26),
     ("pose-to-text", "bleu4"): (12.1, 0.03),
@@ -64,7 +64,7 @@ UNIPOSE_SPREAD = {
     ("image-to-pose", "pa_mpjpe_mm"): (59.1, 0.03),
 }
 
-# The sets of the published figures: which we may not bring, and who gives them to whoever asks.
+# The data sets of the published figures, which we may not redistribute, and where to get them.
 WHERE = {
     POSESCRIPT: "human captions: https://github.com/naver/posescript (its README links the release); poses: AMASS, "
     "https://amass.is.tue.mpg.de, after registering",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measured figures beside published ones, as JSON and Markdown.
+"""Reports measured figures with published ones, as JSON and Markdown.
 
-A table holds one task, data set, protocol and body. Ours and a published figure share a table, and so a column, only
-where all four agree.
+A table covers one task, data set, protocol and body. Our figures and published ones share a table only if all four
+agree.
 """
 
 from .ablations import ABLATIONS, ablation_rows
@@ -20,9 +20,9 @@ def report_text(
     """The report in Markdown.
 
     Args:
-        results: `Result.to_dict()` of each task and data set, and where its `picture` is, if it has one.
-        absent: data set that was asked for -> why it could not be read.
-        beside: other models' results by name, for the tables of the ablations.
+        results: `Result.to_dict()` of each task and data set, and the path of its `picture`, if it has one.
+        absent: requested data set -> why it could not be read.
+        beside: other models' results by name, for the ablation tables.
     """
     lines = [
         f"# {title}",
@@ -50,7 +50,7 @@ def report_text(
 
 
 def _times(results):
-    """What took how long, and how much of it the model's answers."""
+    """The time of each measurement, and the share of the model's answers."""
     total, answering = (sum(result[name] for result in results) for name in ("seconds", "generation_seconds"))
     lines = ["", "| task | data | samples | seconds | of which answers |", "| --- | --- | --- | --- | --- |"]
     for result in results:
@@ -76,7 +76,7 @@ def _ablations(models):
 
 
 def tables(results: list[dict]) -> dict[tuple[str, str, str], dict[str, dict[str, str]]]:
-    """The tables of one task: (data, protocol, body) -> method -> figure -> what to print. Ours come first."""
+    """The tables of one task: (data, protocol, body) -> method -> figure -> text. Ours come first."""
     found = {}
     for result in results:
         for protocol, figures in result["figures"].items():
@@ -101,12 +101,12 @@ def _spread(task):
     known = {name: value for (of, name), value in UNIPOSE_SPREAD.items() if of == task}
     if not known:
         return []
-    told = ", ".join(f"{name} {mean:g} ({variance:g})" for name, (mean, variance) in known.items())
-    return ["", f"UniPose over three runs, with variances, as a measure of noise: {told}."]
+    spread = ", ".join(f"{name} {mean:g} ({variance:g})" for name, (mean, variance) in known.items())
+    return ["", f"UniPose over three runs, with variances, as a measure of noise: {spread}."]
 
 
 def _absent(results, absent):
-    """Where to get the data of the published figures that we have none on, and what was wrong with what was given."""
+    """Where to get the missing data of published figures, and what was wrong with the given data."""
     had = {result["data"] for result in results}
     tasks = {result["task"] for result in results}
     wanted = [*(row.data for row in PUBLISHED if row.task in tasks), *absent]
@@ -121,10 +121,10 @@ def _absent(results, absent):
         "doctor --data FOLDER` lists them, and run `unipose evaluate --output OUT --data FOLDER --body "
         "SMPL_NEUTRAL.npz`.",
     ]
-    told = {data: [f"{WHERE[data]}."] if data in WHERE else [] for data in needed}
+    notes = {data: [f"{WHERE[data]}."] if data in WHERE else [] for data in needed}
     for data, reason in absent.items():
-        told.get(data, []).append(reason)
-    return [*lines, BODY_WHERE, "", *(f"* {data}: {' '.join(sentences)}" for data, sentences in told.items())]
+        notes.get(data, []).append(reason)
+    return [*lines, BODY_WHERE, "", *(f"* {data}: {' '.join(sentences)}" for data, sentences in notes.items())]
 
 
 def _with_variance(figure: dict) -> str:
@@ -133,5 +133,5 @@ def _with_variance(figure: dict) -> str:
 
 
 def _number(value: float) -> str:
-    """Three decimals below one, as FID has them, two below a hundred, one above."""
+    """Three decimals below one, such as for FID, two below a hundred, one above."""
     return f"{value:.3f}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 100 else f"{value:.1f}"

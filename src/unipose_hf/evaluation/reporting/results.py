@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a protocol returns: figures with their spread over seeds, what could not be measured, and every answer."""
+"""The result of a protocol: figures with their variance over seeds, what could not be measured, and all answers."""
 
 import statistics
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from unipose_hf.body import load_body
 
 
 class Figure(NamedTuple):
-    """Mean and population variance over the runs, one for each seed."""
+    """Mean and population variance over runs, one per seed."""
 
     mean: float
     variance: float
@@ -25,21 +25,21 @@ class Figure(NamedTuple):
 
 
 def over_seeds(run: Callable[[int], dict[str, float]], seeds: Iterable[int]) -> dict[str, Figure]:
-    """Runs a measurement once for each seed; every run gives the same figures, by name."""
+    """Runs a measurement once per seed; every run must return figures with the same names."""
     runs = [run(seed) for seed in seeds]
     return {name: Figure.of(one[name] for one in runs) for name in runs[0]}
 
 
 def fixed(figures: dict[str, float]) -> dict[str, Figure]:
-    """Figures that no seed changes."""
+    """Figures that do not depend on the seed."""
     return {name: Figure.of([value]) for name, value in figures.items()}
 
 
 class Embedder(NamedTuple):
-    """A text-pose retrieval model as two functions, each giving rows of unit length `(n, d)`.
+    """A text-pose retrieval model as two functions that return unit vectors `(n, d)`.
 
-    `texts` takes a list of texts; `poses` takes axis-angle poses `(n, 22, 3)` that face the viewer, of a pair model
-    two such tensors.
+    `texts` takes a list of texts; `poses` takes axis-angle poses `(n, 22, 3)` facing the viewer, or two such tensors
+    for a pair model.
     """
 
     texts: Callable[[list[str]], torch.Tensor]
@@ -48,18 +48,18 @@ class Embedder(NamedTuple):
 
 @dataclass
 class Setting:
-    """With what the protocols measure.
+    """The models and options of an evaluation.
 
     Attributes:
         model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
-        data: name of the data set that the samples come from; a name of `published.py` sets ours beside its figures.
+        data: name of the data set of the samples; for a name in `published.py`, published figures are shown too.
         body: a body model; the small bundled one by default.
-        gendered: "female" and "male" -> bodies of the same kind, on which true poses of women and men are measured.
-        retrieval, pair_retrieval: embedders of single poses and of pairs; without them what needs them is left out.
-        batch_size: prompts answered at once.
-        seeds: one run of everything random for each.
-        samples_per_text: poses drawn for one text, for the reconstruction errors.
-        generation_seconds: spent in the model's answers so far.
+        gendered: "female" and "male" -> bodies of the same kind, used for the true poses of women and men.
+        retrieval, pair_retrieval: embedders of single poses and of pairs; without them, dependent metrics are skipped.
+        batch_size: number of prompts per batch.
+        seeds: random measurements are run once for each seed.
+        samples_per_text: poses drawn per text, for the reconstruction errors.
+        generation_seconds: time spent on the model's answers so far.
     """
 
     model: object
@@ -86,11 +86,11 @@ class Result:
     """Figures of one task on one data set and one body.
 
     Attributes:
-        figures: by protocol and name; `_mm` and `_deg` say the unit, the rest is in per cent but `fid`.
-        missing: what could not be measured -> one sentence that says why and what would help.
-        answers: the model's texts, or its poses `(n, 22, 3)` axis-angle; empty where there are none.
-        errors: `(n,)`, how bad each answer is, `error_name` says in what.
-        seconds, generation_seconds: that all of it took, and the model's answers of it.
+        figures: by protocol and name; `_mm` and `_deg` give the unit, everything else except `fid` is in per cent.
+        missing: what could not be measured -> one sentence on why and what to do.
+        answers: the model's texts, or its poses `(n, 22, 3)` axis-angle; empty if there are none.
+        errors: `(n,)`, the error of each answer; `error_name` describes it.
+        seconds, generation_seconds: total time, and the time of the model's answers.
     """
 
     task: str
@@ -106,7 +106,7 @@ class Result:
     generation_seconds: float = 0.0
 
     def to_dict(self) -> dict:
-        """All but the answers, as plain values for JSON."""
+        """Everything except the answers, as plain values for JSON."""
         figures = {
             protocol: {
                 name: {"mean": figure.mean, "variance": figure.variance, "runs": list(figure.runs)}
