@@ -16,9 +16,9 @@ from transformers import AutoModelForMultimodalLM
 import unipose_hf  # noqa: F401  registers the model
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.body import forward_kinematics, load_body
+from unipose_hf.cli.memory_plan import plan_memory, print_plan, read_config
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
-from unipose_hf.cli.memory_plan import plan_memory, read_config, say_plan
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
@@ -28,7 +28,7 @@ SPEEDS = CARDS.parent / "examples/benchmarks/generation.md"
 
 def memory():
     lines = []
-    say_plan(plan_memory(read_config(CARDS / "unipose-7b")), None, lines.append)
+    print_plan(plan_memory(read_config(CARDS / "unipose-7b")), None, lines.append)
     return "\n".join(["```text", *lines, "```"])
 
 

@@ -118,8 +118,8 @@ def test_files_that_cannot_be_read_are_named_and_left_out(run, broken):
     result = run("poses", "--output", "out.parquet")
     assert result.exit_code == 0 and result.stdout == "out.parquet: 8 captions of 4 files\n"
     first, second, count = result.stderr.splitlines()
-    assert "left out: poses/broken.npz" in first and "left out: poses/cut.bvh" in second
-    assert count == "unipose: 2 of 6 files could not be read and were left out."
+    assert "skipped: poses/broken.npz" in first and "skipped: poses/cut.bvh" in second
+    assert count == "unipose: 2 of 6 files could not be read and were skipped."
     assert {row[0] for row in table("out.parquet")} == {
         f"poses/{n}" for n in ("a.npz", "b.json", "c.bvh", "deep/one.npz")
     }
@@ -137,7 +137,7 @@ def test_the_shape_of_a_subject_does_not_hide_the_motions(run, folder):
     np.savez(folder / "deep" / "shape.npz", betas=np.zeros(16), gender=np.array("female"))
     result = run("poses/deep")
     assert result.exit_code == 0 and result.stdout.startswith("poses/deep/one.npz\t0\t")
-    assert "left out: poses/deep/shape.npz has" in result.stderr and "1 of 2 files" in result.stderr
+    assert "skipped: poses/deep/shape.npz has" in result.stderr and "1 of 2 files" in result.stderr
 
 
 def test_surprising_damage_costs_one_file_only(folder, monkeypatch):

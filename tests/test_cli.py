@@ -248,7 +248,7 @@ def test_estimate_mistakes(run, tmp_path, model_folder):
     mistake(run("estimate", "a.png", "--output", "text.jpg/x"), "text.jpg")
     (tmp_path / "b").mkdir()
     Image.new("RGB", (80, 60)).save(tmp_path / "b" / "a.jpg")
-    mistake(run("estimate", "a.png", "b/a.jpg"), "one name")
+    mistake(run("estimate", "a.png", "b/a.jpg"), "the same name")
 
 
 def test_edit_and_diff(run, tmp_path, model_folder, poses):

@@ -168,7 +168,7 @@ def test_chosen_poses_have_a_partner():
         chosen = choose_poses(clip_id, count)
         assert 2 <= len(chosen) <= count and len(chosen) >= count - len(clip_id.unique())
         assert clip_id[chosen].unique(return_counts=True)[1].min() > 1
-    with pytest.raises(ValueError, match="No two of 2 poses spread over 4 clips are of one clip"):
+    with pytest.raises(ValueError, match="With 2 poses spread over 4 clips no two share a clip"):
         choose_poses(clip_id, 2)
 
 

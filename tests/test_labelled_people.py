@@ -148,7 +148,7 @@ def test_what_cannot_be_is_said_before_any_work(tmp_path):
         build_data("faces", **options)
     with pytest.raises(ValueError, match="is not used here"):
         build_data("posest-open", ask=print, **options)
-    with pytest.raises(ValueError, match="mines pairs"):
+    with pytest.raises(ValueError, match="mine pairs"):
         build_data("multi-person", retrieval=tmp_path, **options)
     with pytest.raises(ValueError, match="open poses only"):
         build_data("posest-open", data=tmp_path, **options)

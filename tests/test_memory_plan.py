@@ -11,7 +11,7 @@ from transformers import AutoModelForMultimodalLM, BitsAndBytesConfig
 from typer.testing import CliRunner
 
 from unipose_hf import cli
-from unipose_hf.cli.memory_plan import plan_memory, read_config, say_plan
+from unipose_hf.cli.memory_plan import plan_memory, print_plan, read_config
 from unipose_hf.modeling.generation_unipose import CACHE_KEY
 
 PUBLISHED = Path(__file__).parents[1] / "hub_cards/unipose-7b/config.json"
@@ -89,9 +89,9 @@ def test_the_published_model_on_paper():
 def test_the_table_says_what_fits():
     plan = plan_memory(tiny_config())
     lines = []
-    say_plan(plan, available=plan.total("bfloat16") + 1, say=lines.append)
+    print_plan(plan, available=plan.total("bfloat16") + 1, log=lines.append)
     assert "bfloat16, 8-bit, 4-bit fit" in lines[-1] and "float32" not in lines[-1]
-    say_plan(plan, available=1000, say=lines.append)
+    print_plan(plan, available=1000, log=lines.append)
     assert "nothing of this fits" in lines[-1]
     assert [line.split("  ")[0] for line in lines[1:5]] == [part.name for part in plan.parts]
 

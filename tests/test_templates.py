@@ -105,7 +105,7 @@ def test_filled_in_the_order_of_the_template():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="has the places image"):
+    with pytest.raises(ValueError, match="has the placeholders image"):
         fill_template("Look at {image}.")
     with pytest.raises(ValueError, match="given text"):
         fill_template("Look.", text="Sit.")

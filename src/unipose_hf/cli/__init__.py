@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `unipose`, also `python -m unipose_hf.cli`: one file a group of commands."""
+"""The command `unipose`, also `python -m unipose_hf.cli`: one file per group of commands."""
 
 import signal
 import sys
@@ -10,5 +10,5 @@ from .app import app
 
 def main() -> None:
     """The entry point of the command."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what is half made is removed
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that unfinished files are removed
     app(prog_name="unipose")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The application that all commands register with.
+"""The Typer application that all commands register with.
 
-A user's mistake ends as one sentence on stderr and exit code 2. What only one command needs is imported inside it.
+User mistakes give one sentence on stderr and exit code 2. Imports needed by only one command are inside it.
 """
 
 from enum import StrEnum
@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-# The base of typer's complaints about a command line; where it lives depends on typer's version.
+# The base class of typer's usage errors; its module depends on typer's version.
 UsageError = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """Commands whose foreseen errors are one sentence each."""
+    """Commands whose expected errors are one sentence each."""
 
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # of `unipose ... | head`, which typer ends quietly
+        except BrokenPipeError:  # as in `unipose ... | head`; typer exits quietly
             raise
         except (ValueError, OSError, ImportError) as error:
             sentence = str(error)
@@ -46,14 +46,14 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def unipose(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version and end.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Read, describe, compare, estimate, generate and edit 3D human poses."""
 
 
 class By(StrEnum):
-    """Who finds the words: the language model, or measurements of the poses."""
+    """The source of texts: the language model, or measurements of the poses."""
 
     model = "model"
     measure = "measure"
@@ -64,7 +64,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="FOLDER|USER/NAME",
-        help="Another model than the bundled one: a folder, or one of the Hub.",
+        help="Model to use instead of the bundled one: a folder or a Hub name.",
         show_default=False,
     ),
 ]

@@ -18,7 +18,7 @@ def poses(
         Path | None, typer.Option(help="A .glb, .bvh, .npz, .obj, .json or .png file.", show_default=False)
     ] = None,
 ) -> None:
-    """List the named poses, a line each with their other names, or write one of them to a file.
+    """List the named poses with their aliases, one per line, or write one of them to a file.
 
     unipose poses --search kneel; unipose poses "warrior two" --output warrior.glb
     """
@@ -26,16 +26,16 @@ def poses(
 
     if name is not None:
         if output is None:
-            raise ValueError(f"Say where {name!r} shall be written: --output pose.glb.")
+            raise ValueError(f"Set the output file for {name!r}: --output pose.glb.")
         check_target(output, "--output")
         pose = named_pose(name)
         pose.render(output) if output.suffix.lower() == ".png" else pose.save(output)
         typer.echo(str(output))
         return
     if output is not None:
-        raise ValueError("--output writes one pose; name it: unipose poses NAME --output FILE.")
+        raise ValueError("--output writes a single pose; give its name: unipose poses NAME --output FILE.")
     found = load_language_bank().named if search is None else search_poses(search)
     if not found:
-        raise ValueError(f"No pose has the words {search!r}; `unipose poses` lists all.")
+        raise ValueError(f"No pose matches {search!r}; `unipose poses` lists all.")
     for pose in found:
         typer.echo(f"{pose.name}\t{', '.join(pose.aliases[:4])}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What commands check before they begin: places to write to, and boxes."""
+"""Checks of output paths and boxes before a command starts."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ def parse_box(text: str) -> tuple[float, ...]:
 
 
 def within(box: tuple[float, ...], width: int, height: int) -> tuple[float, ...]:
-    """The part of a box that lies in a picture."""
+    """The part of a box inside an image."""
     x0, y0, x1, y1 = box
     return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
 def result_names(images: list[str], output: Path) -> list[str]:
-    """The name of each picture's results, without suffix; refuses to overwrite a picture or another's results."""
+    """The name of each image's results, without suffix; raises if they would overwrite an image or other results."""
     names = {}
     for image in images:
         is_file = not image.startswith(("http://", "https://"))
@@ -29,9 +29,11 @@ def result_names(images: list[str], output: Path) -> list[str]:
             raise FileNotFoundError(f"There is no picture {image}; check the path.")
         name = Path(image.split("?")[0]).stem
         if is_file and Path(image).resolve() == (output / f"{name}.png").resolve():
-            raise ValueError(f"The results would overwrite the picture {image}; give another folder by --output.")
+            raise ValueError(f"The results would overwrite the picture {image}; set another folder with --output.")
         if name in names:
-            raise ValueError(f"The results of {names[name]} and {image} would have one name; estimate one at a time.")
+            raise ValueError(
+                f"The results of {names[name]} and {image} would have the same name; estimate one at a time."
+            )
         names[name] = image
     return list(names)
 
@@ -41,17 +43,17 @@ def make_folder(folder: Path, option: str = "--output") -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"The folder {folder} cannot be made ({error.strerror}); give another one by {option}."
+            f"The folder {folder} cannot be created ({error.strerror}); set another one with {option}."
         ) from None
     check_writable(folder, option)
 
 
 def check_target(file: Path, option: str = "--output") -> None:
-    """That a file can be written there, before minutes of work."""
+    """Checks that a file can be written, before minutes of work."""
     if not file.parent.is_dir():
         raise FileNotFoundError(f"The folder {file.parent} does not exist; create it first.")
     if file.is_dir():
-        raise ValueError(f"{option} is {file}, which is a folder; give the name of a file.")
+        raise ValueError(f"{option} is {file}, which is a folder; give a file name.")
     check_writable(file.parent, option)
 
 
@@ -59,4 +61,4 @@ def check_writable(folder: Path, option: str = "--output") -> None:
     import os
 
     if not os.access(folder, os.W_OK):
-        raise ValueError(f"The folder {folder} cannot be written to; give another place by {option}.")
+        raise ValueError(f"The folder {folder} is not writable; set another one with {option}.")

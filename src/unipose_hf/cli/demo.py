@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All seven tasks on a photograph and on motion capture that no model here was trained on: `unipose demo`."""
+"""Runs all seven tasks on a photograph and on held-out motion capture: `unipose demo`."""
 
 import textwrap
 import time
@@ -27,11 +27,11 @@ CLIP = "dance_b"
 DESCRIPTION = "a person kneeling, arms raised"
 INSTRUCTION = "raise your left hand above your head"
 LEFT_WRIST, RIGHT_WRIST = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
-PICTURE_SEED = 8  # of the rendered person, place and camera: a room
+PICTURE_SEED = 8  # seed of the rendered person, background and camera: a room
 
 
 def held_out_frames() -> tuple[Pose, Pose]:
-    """Two frames of a clip that is kept for tests: the one with the right hand highest, and with the left."""
+    """Two frames of a test clip: the one with the right hand highest, and the one with the left hand highest."""
     poses = load_open_poses("test")
     clip = poses.axis_angle[poses.clip_id == poses.clip_names.index(CLIP)]
     heights = pose_geometry(clip)[0][:, :, 1]
@@ -39,18 +39,18 @@ def held_out_frames() -> tuple[Pose, Pose]:
     return tuple(Pose(clip[frame]) for frame in highest)
 
 
-def run_demo(model, processor, folder: Path, say: Callable[[str], None] = print, plain=None) -> None:
+def run_demo(model, processor, folder: Path, log: Callable[[str], None] = print, plain=None) -> None:
     """
-    Run the seven tasks once and leave pictures, meshes and an account of them in a folder.
+    Run the seven tasks once and write pictures, meshes and a report to a folder.
 
     Args:
         model, processor: a `UniPoseForConditionalGeneration` and its processor.
-        folder: there must be one; files of the same names are replaced.
-        say: gets the account paragraph by paragraph.
-        plain: model and processor that make and edit poses by words; the same by default.
+        folder: an existing folder; files with the same names are replaced.
+        log: called with each paragraph of the report.
+        plain: model and processor for text-to-pose and pose editing; the same by default.
     """
     began = time.monotonic()
-    account = _Account(say)
+    account = _Account(log)
     run = {}
     for task, rule in TASKS.items():
         chosen = plain if plain and rule.text else (model, processor)
@@ -146,15 +146,15 @@ def _models_said(model, plain=None) -> str:
 
 
 class _Account:
-    """What was done, said at once and kept."""
+    """The report: each paragraph is logged at once and kept."""
 
-    def __init__(self, say: Callable[[str], None]):
-        self.say = say
+    def __init__(self, log: Callable[[str], None]):
+        self.log = log
         self.paragraphs = []
 
     def add(self, text: str) -> None:
         self.paragraphs.append(textwrap.fill(text, 100))
-        self.say(self.paragraphs[-1] + "\n")
+        self.log(self.paragraphs[-1] + "\n")
 
     def task(self, name: str, text: str) -> None:
         self.add(f"{name}: {text}")

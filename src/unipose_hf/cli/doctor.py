@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is installed, what works, and the command that mends what does not: `unipose doctor`."""
+"""Shows what is installed, what works, and the command that fixes what does not: `unipose doctor`."""
 
 import platform
 import sys
@@ -11,22 +11,22 @@ MESA = "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"
 REINSTALL = f"pip install --force-reinstall {PACKAGE}"
 
 
-def examine(say: Callable[[str], None] = print) -> bool:
-    """Report line by line; whether the main job, a pose out of a photograph, works."""
-    report = _Report(say)
+def examine(log: Callable[[str], None] = print) -> bool:
+    """Reports line by line; returns whether the main job, estimating a pose from a photograph, works."""
+    report = _Report(log)
     report.good("python", platform.python_version())
     if not _packages(report):
-        say("\nThe main job cannot be tried before the required packages are there.")
+        log("\nThe main job cannot be tested until the required packages are installed.")
         return False
     _machine(report)
     _opengl(report)
     works = _body(report) and _main_job(report)
-    say("\nThe main job works." if works else "\nThe main job does not work; mend the lines marked !! first.")
+    log("\nThe main job works." if works else "\nThe main job does not work; fix the lines marked !! first.")
     return works
 
 
-def list_data(root, say: Callable[[str], None] = print) -> None:
-    """Report line by line which data sets are in a folder, on what terms, and how to get the missing ones.
+def list_data(root, log: Callable[[str], None] = print) -> None:
+    """Reports which data sets are in a folder, their terms, and how to get the missing ones.
 
     Raises:
         FileNotFoundError: no such folder.
@@ -34,31 +34,31 @@ def list_data(root, say: Callable[[str], None] = print) -> None:
     from unipose_hf.data.inventory import list_data_sets
     from unipose_hf.data.licences import LICENCES
 
-    report = _Report(say)
+    report = _Report(log)
     for name, found, missing in list_data_sets(root):
         if found is None:
-            say(f"--  {name:<20} {missing}")
+            log(f"--  {name:<20} {missing}")
             continue
-        licence = LICENCES.get(name.split(" (")[0])  # a folder of BVH has terms that only its owner knows
+        licence = LICENCES.get(name.split(" (")[0])  # only the owner of a BVH folder knows its terms
         report.good(name, found if licence is None else f"{found}; terms: {licence.terms}")
 
 
 class _Report:
-    def __init__(self, say):
-        self.say = say
+    def __init__(self, log):
+        self.log = log
 
     def good(self, name, text):
-        self.say(f"ok  {name:<20} {text}")
+        self.log(f"ok  {name:<20} {text}")
 
     def optional(self, name, text, mend):
-        self.say(f"--  {name:<20} {text}; to mend: {mend}")
+        self.log(f"--  {name:<20} {text}; to mend: {mend}")
 
     def broken(self, name, text, mend):
-        self.say(f"!!  {name:<20} {text}; to mend: {mend}")
+        self.log(f"!!  {name:<20} {text}; to mend: {mend}")
 
 
 def _packages(report: _Report) -> bool:
-    """Every requirement of the package and of its extras; whether the required ones are there."""
+    """Reports every requirement of the package and its extras; returns whether the required ones are installed."""
     try:
         from packaging.requirements import Requirement
 
@@ -72,7 +72,7 @@ def _packages(report: _Report) -> bool:
         extra: [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": extra})] for extra in extras
     }
     complete, seen = True, {PACKAGE}
-    for extra in sorted(groups, key=lambda extra: (extra != "", len(groups[extra]))):  # some hold all of others
+    for extra in sorted(groups, key=lambda extra: (extra != "", len(groups[extra]))):  # some include others
         for requirement in groups[extra]:
             if requirement.name not in seen:
                 seen.add(requirement.name)
@@ -81,7 +81,7 @@ def _packages(report: _Report) -> bool:
 
 
 def _package(report: _Report, requirement, extra: str) -> bool:
-    """One line; False only for a required package that is missing or of a wrong version."""
+    """Reports one package; returns False only for a required one that is missing or has a wrong version."""
     wish = f"{requirement.name}{requirement.specifier}"
     mend = f"pip install '{PACKAGE}[{extra}]'" if extra else f"pip install '{wish}'"
     note = f"(extra {extra})" if extra else ""
@@ -115,7 +115,7 @@ def _opengl(report: _Report) -> None:
     except RuntimeError as error:
         mend = MESA if sys.platform.startswith("linux") else "install the graphics driver"
         reason = " ".join(str(error.__cause__ or error).split())
-        report.optional("opengl", f"none ({reason}), pictures are drawn by numpy, some ten times slower", mend)
+        report.optional("opengl", f"none ({reason}), rendering uses numpy, about ten times slower", mend)
     else:
         report.good("opengl", "works without a window")
 
@@ -143,7 +143,7 @@ def _main_job(report: _Report) -> bool:
         millions = sum(parameter.numel() for parameter in estimate.model.parameters()) / 1e6
         report.good("bundled checkpoint", f"{auto.BUNDLED_CHECKPOINT.name}, {millions:.1f} million parameters")
         person = estimate(str(PHOTO))[0]
-    except Exception as error:  # whatever is wrong belongs in the report
+    except Exception as error:  # any error belongs in the report
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         report.broken("photograph to pose", reason, REINSTALL)
         return False

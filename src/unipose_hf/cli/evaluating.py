@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command that measures: evaluate."""
+"""The command `evaluate`."""
 
 import sys
 from pathlib import Path
@@ -14,26 +14,28 @@ from .loading import find_folder, load
 
 @app.command()
 def evaluate(
-    count: Annotated[int | None, typer.Option(min=2, help="Poses to use; all by default.", show_default=False)] = None,
+    count: Annotated[
+        int | None, typer.Option(min=2, help="Number of poses; all by default.", show_default=False)
+    ] = None,
     output: Annotated[
         Path,
         typer.Option(
-            help="A .json file for the figures, or a folder for a report beside published ones, with pictures."
+            help="A .json file for the figures, or a folder for a report with published figures and pictures."
         ),
     ] = Path("figures.json"),
     model: Model = None,
     tasks: Annotated[
-        str | None, typer.Option(help="In a report: tasks a,b,c; all by default.", show_default=False)
+        str | None, typer.Option(help="For a report: tasks a,b,c; all by default.", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="In a report: folder of published sets, in place of the clips.", show_default=False),
+        typer.Option(help="For a report: folder of published sets, instead of the clips.", show_default=False),
     ] = None,
     body: Annotated[
         Path | None,
         typer.Option(
-            help="In a report: an SMPL-family file, for the errors; beside SMPL_NEUTRAL also its SMPL_FEMALE and "
-            "SMPL_MALE are taken.",
+            help="For a report: an SMPL-family file, for the errors; SMPL_FEMALE and SMPL_MALE next to SMPL_NEUTRAL "
+            "are used too.",
             show_default=False,
         ),
     ] = None,
@@ -41,19 +43,19 @@ def evaluate(
         Path | None, typer.Option(help="With --data: J_regressor_h36m.npy, for 3DPW's joints.", show_default=False)
     ] = None,
     retrieval: Annotated[
-        str | None, typer.Option(help="In a report: another text-pose retrieval model.", show_default=False)
+        str | None, typer.Option(help="For a report: another text-pose retrieval model.", show_default=False)
     ] = None,
     pair_retrieval: Annotated[
-        str | None, typer.Option(help="In a report: another retrieval model of pairs.", show_default=False)
+        str | None, typer.Option(help="For a report: another retrieval model for pairs.", show_default=False)
     ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(help="In a report: NAME=FOLDER of another model's report; repeat it.", show_default=False),
+        typer.Option(help="For a report: NAME=FOLDER of another model's report; may be repeated.", show_default=False),
     ] = None,
 ) -> None:
-    """Measure the seven tasks on motion clips that are kept for tests.
+    """Measure the seven tasks on held-out motion clips.
 
-    With a folder as --output also by the paper's protocols; started again with it, it goes on where it was.
+    With a folder as --output, also use the paper's protocols; an interrupted run resumes.
     """
     import contextlib
     import importlib.util
@@ -63,14 +65,14 @@ def evaluate(
     report = output.suffix.lower() != ".json"
     if not report and (tasks or beside or any(of_report.values())):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *of_report))
-        raise ValueError(f"{options} and --beside belong to a report; give its folder by --output.")
+        raise ValueError(f"{options} and --beside belong to a report; set its folder with --output.")
     if not report:
         check_target(output)
     needed = {"sacrebleu": "BLEU needs sacrebleu"}
     if report:
         needed["rouge_score"] = "ROUGE-L needs rouge-score"
     for module, sentence in needed.items():
-        if importlib.util.find_spec(module) is None:  # it would be missed only after minutes
+        if importlib.util.find_spec(module) is None:  # otherwise it would only be missed after minutes
             raise ImportError(f"{sentence}: pip install unipose-hf[evaluate]")
     if report:
         _report(output, tasks, model, count, beside or [], **of_report)
@@ -81,7 +83,7 @@ def evaluate(
 
     from ..modeling.pose_unipose import write_file
 
-    with contextlib.redirect_stdout(sys.stderr):  # it tells how far it is
+    with contextlib.redirect_stdout(sys.stderr):  # it prints progress
         figures = evaluate_held_out(*loaded, count=count)
     write_file(output, (json.dumps(figures, indent=1) + "\n").encode())
     typer.echo(f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s\n")
@@ -120,15 +122,15 @@ def _report(output, tasks, model, count, beside, data, body, regressor, retrieva
         measurements = run.paper_measurements(names, data, count, regressor)
         key["joints"] = "of the body" if regressor is None else "from the mesh"
 
-    def say(line):
+    def log(line):
         typer.echo(line, err=True)
 
     title = f"Evaluation of {Path(model or folders['model']).resolve().name}"
-    typer.echo(run.evaluate_into(output, setting, measurements, key, say, title, others))
+    typer.echo(run.evaluate_into(output, setting, measurements, key, log, title, others))
 
 
 def _gendered(body: Path | None) -> dict[str, Path]:
-    """The files of women and men that lie beside a neutral body, by the names that these files usually have."""
+    """The female and male body files next to a neutral one, under their usual names."""
     if body is None or "NEUTRAL" not in body.name:
         return {}
     files = {gender: body.with_name(body.name.replace("NEUTRAL", gender.upper())) for gender in ("female", "male")}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models for commands, by their folders or their names on the Hub: what is wrong with one is said in a sentence."""
+"""Loads models for commands, from folders or by Hub name; every error is one sentence."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,10 @@ _OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.on
 
 
 def find_folder(model: str | Path | None, wanted: str | None = None) -> Path:
-    """The folder of a model: the bundled one's for None, and of USER/NAME, unless there is such a folder, the Hub's.
+    """The folder of a model: the bundled one for None; USER/NAME comes from the Hub unless such a folder exists.
 
     Args:
-        wanted: a pattern for files; only these are downloaded.
+        wanted: file pattern; only matching files are downloaded.
     """
     if model is None:
         from .. import auto
@@ -23,16 +23,16 @@ def find_folder(model: str | Path | None, wanted: str | None = None) -> Path:
 
     try:
         return Path(snapshot_download(str(model), allow_patterns=wanted, ignore_patterns=_OTHER_WEIGHTS))
-    except Exception as error:  # the many errors of the network, each of several lines
+    except Exception as error:  # network errors of many kinds, with long messages
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise FileNotFoundError(
-            f"There is no folder {model}, and no model of that name came from the Hub ({type(error).__name__}: "
-            f"{reason}); give --model a folder, or USER/NAME."
+            f"There is no folder {model}, and no model of that name could be loaded from the Hub "
+            f"({type(error).__name__}: {reason}); set --model to a folder or USER/NAME."
         ) from None
 
 
 def load(model: str | Path | None, task: str | None = None):
-    """The model and processor of a folder or of the Hub; by default the bundled ones, of a task where one is given."""
+    """The model and processor of a folder or Hub name; by default the bundled ones, for a task if one is given."""
     from unipose_hf.hub.folder import check_fit, edited_code
 
     from .. import auto
@@ -41,19 +41,19 @@ def load(model: str | Path | None, task: str | None = None):
 
     folder = auto.bundled_checkpoint(task) if model is None and task else find_folder(model)
     if model is None:
-        mend = "reinstall unipose-hf, or give another model by --model FOLDER"
+        mend = "reinstall unipose-hf, or set another model with --model FOLDER"
     else:
-        mend = "give --model a folder that save_pretrained or `hf download NAME --local-dir FOLDER` made"
+        mend = "set --model to a folder written by save_pretrained or `hf download NAME --local-dir FOLDER`"
     _check_model_folder(folder, mend)
     if edited := edited_code(folder):
         raise ValueError(
             f"{edited[0]} in {folder} was edited by hand, but this command runs the code of the installed package; "
-            "take the edit back, or load the folder by trust_remote_code=True where the package is not installed."
+            "undo the edit, or load the folder with trust_remote_code=True where the package is not installed."
         )
     loaded = _load_weights(UniPoseForConditionalGeneration, folder, mend)
     try:
         processor = UniPoseProcessor.from_pretrained(folder)
-    except Exception as error:  # among them the bare Exception of the tokenizers library
+    except Exception as error:  # including the bare Exception of the tokenizers library
         raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {mend}.") from error
     check_fit(loaded.config, processor)
     return loaded, processor
@@ -64,20 +64,20 @@ def _load_weights(model_class, folder: Path, mend: str):
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    told = logging.get_verbosity()
-    logging.set_verbosity_error()  # the library's report on weights would stand before the sentence
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # otherwise transformers' report on weights would precede the message
     try:
         return model_class.from_pretrained(folder).eval()
     except SafetensorError as error:
         raise ValueError(f"The weights in {folder} are damaged ({error}); {mend}.") from error
-    except RuntimeError as error:  # tensors of other shapes
+    except RuntimeError as error:  # tensors with other shapes
         raise ValueError(f"The weights in {folder} do not fit its config.json ({error}); {mend}.") from error
     finally:
-        logging.set_verbosity(told)
+        logging.set_verbosity(verbosity)
 
 
 def load_any(model: str | Path | None):
-    """Like `load`, for every model that the package has; where there is no processor, `None` or a tokenizer."""
+    """Like `load`, for every model of the package; instead of a processor it may return a tokenizer or `None`."""
     folder = find_folder(model)
     if model is None or (folder / "processor_config.json").is_file():
         return load(model)
@@ -105,7 +105,7 @@ def _check_model_folder(folder: Path, mend: str) -> None:
 
 
 def open_pipeline(task: str, model: str | Path | None):
-    """The pipeline of a task, with a model as `load` takes it."""
+    """The pipeline of a task, with a model as for `load`."""
     loaded, processor = load(model, task)
     from transformers import pipeline
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory a model needs, worked out from its configuration alone: `unipose doctor --model`.
+"""Computes how much memory a model needs from its configuration alone: `unipose doctor --model`.
 
 The model is built on the meta device, where tensors have shapes and types but no memory.
 """
@@ -14,7 +14,7 @@ TOKENS = 1000
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a model: its name, how many values its tensors have, and their bytes in each of `FORMATS`."""
+    """A part of a model: its name, the number of values in its tensors, and their bytes in each of `FORMATS`."""
 
     name: str
     values: int
@@ -24,10 +24,10 @@ class Part:
 @dataclass(frozen=True)
 class MemoryPlan:
     """
-    parts: every part with tensors; the sum of their sizes is what the weights take.
+    parts: every part with tensors; the sum of their sizes is that of the weights.
     cache: bytes of keys and values of one token, in float32 and in bfloat16.
-    image_tokens: tokens of one picture; 0 without an encoder.
-    pose_tokens: tokens of one pose, its marks included.
+    image_tokens: tokens of one image; 0 without an encoder.
+    pose_tokens: tokens of one pose, including begin and end.
     """
 
     parts: list[Part]
@@ -40,7 +40,7 @@ class MemoryPlan:
         return sum(part.size[number_format] for part in self.parts)
 
     def total(self, number_format: str, tokens: int = TOKENS) -> int:
-        """Bytes of the weights and of the cache of so many tokens, which quantised models keep in bfloat16."""
+        """Bytes of the weights and of the cache for `tokens`, which quantised models keep in bfloat16."""
         return self.weights(number_format) + tokens * self.cache.get(number_format, self.cache["bfloat16"])
 
 
@@ -49,7 +49,7 @@ def read_config(path: str | Path):
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is that of another kind of model.
+        ValueError: it belongs to another kind of model.
     """
     from unipose_hf.modeling.configuration_unipose import UniPoseConfig
 
@@ -60,7 +60,7 @@ def read_config(path: str | Path):
     try:
         settings, _ = UniPoseConfig.get_config_dict(file)
     except OSError as error:
-        raise ValueError(f"{file} is no JSON file; give the config.json of a model.") from error
+        raise ValueError(f"{file} is not a JSON file; give the config.json of a model.") from error
     found = settings.get("model_type") if isinstance(settings, dict) else None
     if found != UniPoseConfig.model_type:
         raise ValueError(f"{file} has model_type {found!r}; expected {UniPoseConfig.model_type!r}.")
@@ -71,7 +71,7 @@ def plan_memory(config) -> MemoryPlan:
     """The plan of a `UniPoseConfig`: what the tensors of its checkpoint take once they are loaded.
 
     The formats are those of `from_pretrained`: `dtype=torch.float32` or `torch.bfloat16`, and bitsandbytes with the
-    rest in bfloat16. The pose tokenizer is float32 in all of them. What a forward pass computes comes on top.
+    rest in bfloat16. The pose tokenizer is float32 in all of them. Activations of a forward pass are not included.
     """
     import torch
 
@@ -98,7 +98,7 @@ def plan_memory(config) -> MemoryPlan:
 
 
 def _tensors(model):
-    """The tensors that a checkpoint holds, by part; a tied weight belongs to the part that has it first."""
+    """The tensors of a checkpoint, by part; a tied weight belongs to the first part that has it."""
     seen, parts = set(), {}
     for part, module in (*model.model.named_children(), ("lm_head", model.lm_head)):
         tensors = [t for t in module.state_dict(keep_vars=True).values() if id(t) not in seen]
@@ -109,7 +109,7 @@ def _tensors(model):
 
 
 def _cache_bytes(language_model, dtype):
-    """Bytes of keys and values of one token, as the layers themselves make them."""
+    """Bytes of keys and values of one token, measured on the layers themselves."""
     import torch
     from transformers import DynamicCache
 
@@ -136,24 +136,24 @@ def _in_4_bits(weight):
     return -(-weight.numel() // 2) + 4 * -(-weight.numel() // 64)  # and a float32 scale for each 64 values
 
 
-def say_plan(plan: MemoryPlan, available: int | None, say: Callable[[str], None] = print) -> None:
-    """The plan as a table, line by line, and which formats fit into `available` bytes."""
-    say(f"{'part':<24}{'values':>10}" + "".join(f"{name:>11}" for name in FORMATS))
+def print_plan(plan: MemoryPlan, available: int | None, log: Callable[[str], None] = print) -> None:
+    """Prints the plan as a table, and which formats fit into `available` bytes."""
+    log(f"{'part':<24}{'values':>10}" + "".join(f"{name:>11}" for name in FORMATS))
     for part in plan.parts:
-        say(f"{part.name:<24}{_count(part.values):>10}" + "".join(f"{_size(part.size[name]):>11}" for name in FORMATS))
+        log(f"{part.name:<24}{_count(part.values):>10}" + "".join(f"{_size(part.size[name]):>11}" for name in FORMATS))
     values = _count(sum(part.values for part in plan.parts))
-    say(f"{'weights':<24}{values:>10}" + "".join(f"{_size(plan.weights(name)):>11}" for name in FORMATS))
+    log(f"{'weights':<24}{values:>10}" + "".join(f"{_size(plan.weights(name)):>11}" for name in FORMATS))
     cache = [TOKENS * plan.cache.get(name, plan.cache["bfloat16"]) for name in FORMATS]
-    say(f"{f'cache, {TOKENS:,} tokens':<34}" + "".join(f"{_size(size):>11}" for size in cache))
-    say(f"A picture is {plan.image_tokens} tokens, a pose {plan.pose_tokens}. 8-bit and 4-bit are bitsandbytes'.")
+    log(f"{f'cache, {TOKENS:,} tokens':<34}" + "".join(f"{_size(size):>11}" for size in cache))
+    log(f"A picture is {plan.image_tokens} tokens, a pose {plan.pose_tokens}. 8-bit and 4-bit are bitsandbytes'.")
     if available is not None:
         fitting = [name for name in FORMATS if plan.total(name) < available]
         fits = f"{', '.join(fitting)} fit" if fitting else "nothing of this fits"
-        say(f"With {TOKENS:,} tokens {fits} into the {_size(available)} of this machine.")
+        log(f"With {TOKENS:,} tokens {fits} into the {_size(available)} of this machine.")
 
 
 def available_memory() -> int | None:
-    """Bytes of all GPUs together, or of main memory where there is none; `None` where the system does not say."""
+    """Bytes of all GPUs together, or of main memory without a GPU; `None` if unknown."""
     import os
 
     import torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that answer with poses and pictures of them: estimate, text-to-pose, edit, render."""
+"""Commands that answer with poses and renderings: estimate, text-to-pose, edit, render."""
 
 import warnings
 from pathlib import Path
@@ -13,7 +13,7 @@ from .loading import open_pipeline
 from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-Render = Annotated[bool, typer.Option("--render", help="Leave a picture beside the result, too: NAME.png.")]
+Render = Annotated[bool, typer.Option("--render", help="Also write a picture next to the result: NAME.png.")]
 
 
 @app.command()
@@ -28,7 +28,7 @@ def estimate(
     threshold: Annotated[
         float | None, typer.Option(help="The least score of a person found.", show_default="0.2")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the results; made if missing.")] = Path("poses"),
+    output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
     """Estimate the poses of the people in each picture. Leaves NAME.npz, NAME.glb and NAME.png of the largest, and
@@ -49,7 +49,7 @@ def estimate(
             warnings.filterwarnings("ignore", "Nobody was found")
             people = run({"image": picture, "box": corners}, max_people=max_people, threshold=threshold)
         if not people:
-            typer.echo(f"{image}: nobody was found; say by --box where a person is, or lower --threshold")
+            typer.echo(f"{image}: nobody was found; set --box, or lower --threshold")
         for number, person in enumerate(people, 1):
             part = name if number == 1 else f"{name}-person{number}"
             for suffix in (".npz", ".glb"):
@@ -66,7 +66,7 @@ def text_to_pose(
     render: Render = False,
     model: Model = None,
 ) -> None:
-    """Make a pose that does what a text says."""
+    """Generate a pose from a text."""
     _check_pose_target(output)
     made = open_pipeline("text-to-pose", model)(text)
     _save(made, output, render and ["text-to-pose", text])
@@ -85,7 +85,7 @@ def edit(
     render: Render = False,
     model: Model = None,
 ) -> None:
-    """Change a pose as an instruction says."""
+    """Edit a pose according to an instruction."""
     from unipose_hf.data.formats.pose_files import read_pose
 
     _check_pose_target(output)
@@ -105,11 +105,13 @@ def render(
     facing: Facing = None,
     joint_map: JointMap = None,
     person: Person = None,
-    size: Annotated[int, typer.Option(min=16, max=8192, help="Of the square picture, in pixels.")] = 512,
-    azimuth: Annotated[float, typer.Option(help="From where: 0 is in front, 90 the left of a body facing you.")] = 25,
-    elevation: Annotated[float, typer.Option(help="How far from above, in degrees.")] = 10,
+    size: Annotated[int, typer.Option(min=16, max=8192, help="Size of the square picture, in pixels.")] = 512,
+    azimuth: Annotated[
+        float, typer.Option(help="View direction: 0 is the front, 90 the left of a body facing you.")
+    ] = 25,
+    elevation: Annotated[float, typer.Option(help="Camera elevation, in degrees.")] = 10,
 ) -> None:
-    """Draw the body in a pose of a file."""
+    """Render the body in a pose from a file."""
     from unipose_hf.data.formats.pose_files import read_pose
 
     output = Path(f"{file.stem}.png") if output is None else output
@@ -130,7 +132,7 @@ def _check_pose_target(output: Path) -> None:
 
 
 def _save(answer: dict, output: Path, shown) -> None:
-    """A pipeline's answer as a file, and as a picture of `shown`: title, text and perhaps the pose it began with."""
+    """Saves a pipeline's answer, and a picture of `shown`: title, text and possibly the source pose."""
     answer["pose"].save(output)
     written = str(output)
     if shown:

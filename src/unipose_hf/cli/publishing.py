@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about folders for the Hub: convert, export."""
+"""Commands for Hub folders: convert, export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +24,16 @@ def convert(
         Path | None, typer.Option("--pose-vit", help="tokenhmr_model.ckpt, or HMR2's.", show_default=False)
     ] = None,
     clip_heads: Annotated[
-        int | None, typer.Option(help="Of a CLIP of another size than the published one.", show_default=False)
+        int | None, typer.Option(help="Attention heads, for a CLIP of another size.", show_default=False)
     ] = None,
     pose_vit_heads: Annotated[
-        int | None, typer.Option(help="Of a pose encoder of another size.", show_default=False)
+        int | None, typer.Option(help="Attention heads, for a pose encoder of another size.", show_default=False)
     ] = None,
-    max_shard_size: Annotated[str, typer.Option(help="Of a file of weights; memory holds about one.")] = "5GB",
+    max_shard_size: Annotated[
+        str, typer.Option(help="Maximum size of a weight file; about one is in memory.")
+    ] = "5GB",
 ) -> None:
-    """Turn published weights into a folder for the Hub: all four parts, or --pose-vqvae or --pose-vit alone."""
+    """Convert published weights to a folder for the Hub: all four parts, or --pose-vqvae or --pose-vit alone."""
     from unipose_hf.hub.conversion import convert as convert_parts
 
     parts = dict(unipose=unipose, llava=llava, pose_vqvae=pose_vqvae, pose_vit=pose_vit)
@@ -40,21 +42,21 @@ def convert(
         typer.echo(convert_parts(**parts, **options, out=output))
     except ValueError as error:
         sentence, *problems = str(error).split("\n  ")
-        for problem in problems:  # each tensor that does not fit on a line of its own
+        for problem in problems:  # one line per tensor that does not fit
             typer.echo(problem, err=True)
         raise ValueError(sentence.removesuffix(":") + ", see above." if problems else sentence) from error
 
 
 @app.command()
 def export(
-    output: Annotated[Path, typer.Option(help="The folder; files that it wrote before are replaced.")],
+    output: Annotated[Path, typer.Option(help="Output folder; files from an earlier export are replaced.")],
     model: Model = None,
     card: Annotated[
-        Path | None, typer.Option(help="The README.md; that of the model by default.", show_default=False)
+        Path | None, typer.Option(help="File for README.md; by default that of the model.", show_default=False)
     ] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="Upload as USER/NAME.", show_default=False)] = None,
 ) -> None:
-    """Write a folder for the Hub: it works there with trust_remote_code=True and without this package."""
+    """Write a folder for the Hub that works with trust_remote_code=True, without this package."""
     from unipose_hf.hub.folder import export as export_folder
     from unipose_hf.hub.folder import push
 

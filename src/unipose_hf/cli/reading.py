@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of the commands that read poses from files of others, for what such a file does not tell."""
+"""Options for reading pose files of other programs, for information that such a file may lack."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,24 +9,26 @@ import typer
 FILES = ".npz, .bvh, .json, .glb, .pkl or .pt"
 
 PoseFile = Annotated[Path, typer.Argument(metavar="FILE", help=f"A file: {FILES}.", show_default=False)]
-Frame = Annotated[int, typer.Option(help="Frame of the file.")]
+Frame = Annotated[int, typer.Option(help="Index of the frame.")]
 Up = Annotated[
     str | None,
     typer.Option(
         "--up",
-        help="Axis of the file's world that points up: y, z, -y (before a camera) ...; read off the file by default.",
+        help="Axis of the file's world that points up: y, z, -y (camera frame) ...; detected by default.",
         show_default=False,
     ),
 ]
 Facing = Annotated[
     str | None,
-    typer.Option("--facing", help="Axis of the file's world that points to the viewer, like z.", show_default=False),
+    typer.Option(
+        "--facing", help="Axis of the file's world that points towards the viewer, such as z.", show_default=False
+    ),
 ]
 JointMap = Annotated[
     Path | None,
     typer.Option(
         "--joint-map",
-        help='JSON file of the joints that are not known by their names: {"left_hip": "name in the .bvh file"}.',
+        help='JSON file for joints with unknown names: {"left_hip": "name in the .bvh file"}.',
         show_default=False,
     ),
 ]
@@ -36,7 +38,7 @@ Person = Annotated[
 
 
 def reading(up: str | None, facing: str | None, joint_map: Path | None, person: str | None) -> dict:
-    """What `read_poses` takes beside the file."""
+    """The keyword arguments of `read_poses`."""
     if joint_map is not None:
         from unipose_hf.data.formats.bvh_names import read_joint_map
 

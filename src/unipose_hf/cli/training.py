@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands on the way to a trained model: build-data, train."""
+"""Commands for training: build-data, train."""
 
 import re
 from pathlib import Path
@@ -16,28 +16,29 @@ def build_data(
     kind: Annotated[
         str, typer.Argument(help="imagescript, imagediff, posest-open or multi-person.", show_default=False)
     ],
-    output: Annotated[Path, typer.Option(help="Folder for the data set; one that was begun is continued.")],
-    size: Annotated[int, typer.Option(min=1, help="Pictures or pairs; the paper has 52,000.")] = 500,
+    output: Annotated[Path, typer.Option(help="Folder for the data set; an interrupted build resumes.")],
+    size: Annotated[int, typer.Option(min=1, help="Number of images or pairs; the paper has 52,000.")] = 500,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the paper's sets; the open poses without.", show_default=False)
+        Path | None, typer.Option(help="Folder of the paper's sets; default: the open poses.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another seed gives another choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     picture_size: Annotated[
-        int | None, typer.Option(min=64, help="Of rendered pictures, in pixels; 256 to 512.", show_default=False)
+        int | None,
+        typer.Option(min=64, help="Size of rendered images in pixels; default 256 to 512.", show_default=False),
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, help="That make pictures and texts.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
     on_ray: Annotated[bool, typer.Option("--on-ray", help="Share the work on a Ray cluster instead.")] = False,
     retrieval: Annotated[
-        Path | None, typer.Option(help="Retrieval model that mines pairs; joints do without.", show_default=False)
+        Path | None, typer.Option(help="Retrieval model to mine pairs; default: joint positions.", show_default=False)
     ] = None,
     refine_by: Annotated[
-        str | None, typer.Option(help="Language model that refines texts or labels people.", show_default=False)
+        str | None, typer.Option(help="Language model to refine texts or label people.", show_default=False)
     ] = None,
     server: Annotated[
-        str | None, typer.Option(help="OpenAI-compatible server that has this model.", show_default=False)
+        str | None, typer.Option(help="OpenAI-compatible server with this model.", show_default=False)
     ] = None,
     token: Annotated[
-        str | None, typer.Option(help="For that server.", envvar="UNIPOSE_LLM_TOKEN", show_default=False)
+        str | None, typer.Option(help="Token for that server.", envvar="UNIPOSE_LLM_TOKEN", show_default=False)
     ] = None,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Upload as USER/NAME, if all licences allow it.", show_default=False)
@@ -66,8 +67,8 @@ def train(
     from ..training.arguments import STAGES
 
     if stage not in STAGES:
-        raise ValueError(f"There is no stage {stage!r}; choose one of {', '.join(STAGES)}.")
+        raise ValueError(f"Unknown stage {stage!r}; choose one of {', '.join(STAGES)}.")
     from ..training.stages import run_stage
 
-    # the one name that transformers has otherwise than the other commands here
+    # the only option that transformers names differently from the other commands
     run_stage(stage, [re.sub(r"^--output(?==|$)", "--output_dir", word) for word in context.args])

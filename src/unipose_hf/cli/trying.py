@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands to try it: sample, demo, doctor."""
+"""Commands to get started: sample, demo, doctor."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ from .loading import find_folder, load
 
 @app.command()
 def sample(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; without, they are listed.")] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the copies; made if missing.")] = Path("."),
+    names: Annotated[list[str] | None, typer.Argument(help="Names of samples; without names, all are listed.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the copies; created if missing.")] = Path("."),
 ) -> None:
-    """Copy files to try things on: a photograph and a motion."""
+    """Copy sample files: a photograph and a motion."""
     from .. import assets
 
     if not names:
@@ -30,38 +30,38 @@ def sample(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder for the pictures; made if missing.")] = Path("demo"),
+    output: Annotated[Path, typer.Option(help="Folder for the pictures; created if missing.")] = Path("demo"),
     model: Model = None,
 ) -> None:
-    """Run all seven tasks on a photograph and on motion capture, and leave pictures and meshes of them."""
+    """Run all seven tasks on a photograph and on motion capture, and write pictures and meshes."""
     make_folder(output)
     loaded = load(model)
     from .demo import run_demo
 
-    run_demo(*loaded, output, say=typer.echo, plain=load(None, "text-to-pose") if model is None else None)
+    run_demo(*loaded, output, log=typer.echo, plain=load(None, "text-to-pose") if model is None else None)
 
 
 @app.command()
 def doctor(
     data: Annotated[
-        Path | None, typer.Option(help="Folder of data sets; tells which are there.", show_default=False)
+        Path | None, typer.Option(help="Folder of data sets; lists which are present.", show_default=False)
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|FOLDER|USER/NAME",
-            help="A model, or its config.json; tells the memory it needs.",
+            help="A model, or its config.json; shows the memory it needs.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Tell what is installed, what works, and how to mend the rest. Exit code 0 if the main job works."""
+    """Show what is installed, what works, and how to fix the rest. Exit code 0 if the main job works."""
     from .doctor import examine, list_data
 
     if model is not None:
-        from .memory_plan import available_memory, plan_memory, read_config, say_plan
+        from .memory_plan import available_memory, plan_memory, print_plan, read_config
 
-        say_plan(plan_memory(read_config(find_folder(model, "*.json"))), available_memory(), typer.echo)
+        print_plan(plan_memory(read_config(find_folder(model, "*.json"))), available_memory(), typer.echo)
         typer.echo()
     if data is not None:
         list_data(data, typer.echo)

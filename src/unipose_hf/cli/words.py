@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that answer in words: describe, diff."""
+"""Commands that answer with text: describe, diff."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,21 +12,21 @@ from .checks import check_target
 from .loading import open_pipeline
 from .reading import FILES, Facing, JointMap, Person, PoseFile, Up, reading
 
-_BATCH = 16  # poses that the model describes at once
+_BATCH = 16  # poses per batch of the model
 
 
 @app.command()
 def describe(
     files: Annotated[list[Path], typer.Argument(help=f"Files, {FILES}, or folders of them.", show_default=False)],
-    every: Annotated[int, typer.Option(min=1, help="Take every so many-th frame.")] = 1,
-    by: Annotated[By, typer.Option(help="Who finds the words: the model, or measurements of the poses.")] = By.measure,
-    seed: Annotated[int | None, typer.Option(help="By measure: another seed gives another wording.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Take every N-th frame.")] = 1,
+    by: Annotated[By, typer.Option(help="Source of the text: the model, or measurements of the poses.")] = By.measure,
+    seed: Annotated[int | None, typer.Option(help="With --by measure: random seed of the wording.")] = None,
     version: Annotated[
         str | None,
-        typer.Option(help="By measure: kind of captions, by PoseScript's names.", show_default="default"),
+        typer.Option(help="With --by measure: caption version, as named by PoseScript.", show_default="default"),
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, help="By measure: how many processes describe files at once.")
+        int | None, typer.Option(min=1, help="With --by measure: number of worker processes.")
     ] = None,
     up: Up = None,
     facing: Facing = None,
@@ -37,33 +37,33 @@ def describe(
         Path | None, typer.Option(help="A .parquet file for the captions, instead of printing.", show_default=False)
     ] = None,
 ) -> None:
-    """Describe the poses of files in words. Prints file, frame and description, tab between.
+    """Describe the poses in files. Prints file, frame and description, separated by tabs.
 
-    Files that cannot be read are named and left out, as long as there are others.
+    Files that cannot be read are reported and skipped, as long as there are others.
     """
     if output is not None:
         if output.suffix.lower() != ".parquet":
-            raise ValueError(f"--output is {str(output)!r}; captions are kept as a .parquet file.")
+            raise ValueError(f"--output is {str(output)!r}; captions can only be saved as a .parquet file.")
         check_target(output)
     given = dict(seed=seed, version=version, processes=processes)
     given = {name: value for name, value in given.items() if value is not None}
     if by is By.model and given:
-        raise ValueError(f"--{next(iter(given))} belongs to --by measure; the model has no use for it.")
+        raise ValueError(f"--{next(iter(given))} belongs to --by measure; the model does not use it.")
     if by is By.measure and model is not None:
-        raise ValueError("--model belongs to --by model, which was not asked for.")
+        raise ValueError("--model requires --by model.")
     from unipose_hf.data.formats.caption_files import caption_file, caption_files, find_pose_files, write_captions
 
     found = find_pose_files(files)
-    told = reading(up, facing, joint_map, person)
+    reading_options = reading(up, facing, joint_map, person)
     if by is By.measure:
-        described = caption_files(found, every=every, reading=told, **given)
+        described = caption_files(found, every=every, reading=reading_options, **given)
     else:
         run = open_pipeline("pose-to-text", model)
 
         def in_words(poses):
             return [answer["text"] for answer in run(list(poses), batch_size=_BATCH)]
 
-        described = (caption_file(file, every=every, describe=in_words, reading=told) for file in found)
+        described = (caption_file(file, every=every, describe=in_words, reading=reading_options) for file in found)
     if output is not None:
         described = write_captions(described, output)
     rows = [len(one.frames) for one in _readable(described, len(found), printing=output is None)]
@@ -72,7 +72,7 @@ def describe(
 
 
 def _readable(described, count: int, printing: bool) -> Iterator:
-    """Those of the files that could be read; the others are named on stderr, or if there are no others refused."""
+    """The files that could be read; the others are reported on stderr. Raises if there are none."""
     left_out = 0
     for one in described:
         if one.error is None:
@@ -84,21 +84,21 @@ def _readable(described, count: int, printing: bool) -> Iterator:
             raise ValueError(one.error)
         else:
             left_out += 1
-            typer.echo(f"unipose: left out: {' '.join(one.error.split())}", err=True)
+            typer.echo(f"unipose: skipped: {' '.join(one.error.split())}", err=True)
     if left_out == count:
-        raise ValueError("None of the files could be read; see what is said of each.")
+        raise ValueError("None of the files could be read; see the error of each.")
     if left_out:
-        typer.echo(f"unipose: {left_out} of {count} files could not be read and were left out.", err=True)
+        typer.echo(f"unipose: {left_out} of {count} files could not be read and were skipped.", err=True)
 
 
 @app.command()
 def diff(
     pose_a: PoseFile,
-    pose_b: Annotated[Path, typer.Argument(metavar="FILE", help="Another one, or the same.", show_default=False)],
+    pose_b: Annotated[Path, typer.Argument(metavar="FILE", help="Second file, or the same one.", show_default=False)],
     frame_a: Annotated[int, typer.Option(help="Frame of the first file.")] = 0,
     frame_b: Annotated[int, typer.Option(help="Frame of the second file.")] = 0,
-    by: Annotated[By, typer.Option(help="Who finds the words: the model, or measurements of the poses.")] = By.model,
-    seed: Annotated[int | None, typer.Option(help="By measure: another seed gives another wording.")] = None,
+    by: Annotated[By, typer.Option(help="Source of the text: the model, or measurements of the poses.")] = By.model,
+    seed: Annotated[int | None, typer.Option(help="With --by measure: random seed of the wording.")] = None,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
@@ -107,13 +107,13 @@ def diff(
 ) -> None:
     """Say how to get from the first pose to the second."""
     if by is By.model and seed is not None:
-        raise ValueError("--seed belongs to --by measure; the model has no use for it.")
+        raise ValueError("--seed belongs to --by measure; the model does not use it.")
     if by is By.measure and model is not None:
-        raise ValueError("--model belongs to --by model, which was not asked for.")
+        raise ValueError("--model requires --by model.")
     from unipose_hf.data.formats.pose_files import read_pose
 
-    told = reading(up, facing, joint_map, person)
-    poses = read_pose(pose_a, frame_a, **told), read_pose(pose_b, frame_b, **told)
+    reading_options = reading(up, facing, joint_map, person)
+    poses = read_pose(pose_a, frame_a, **reading_options), read_pose(pose_b, frame_b, **reading_options)
     if by is By.measure:
         from ..captions import instruct_pairs
 
