@@ -466,6 +466,6 @@ def test_objects_in_a_checkpoint_never_come_to_life(published, monkeypatch):
     torch.save(settings | {"state_dict": vit_tensors()}, published / "vit.ckpt")
     convert_pose_vit(published / "vit.ckpt", 3)
     torch.save({"trap": Trap(), "state_dict": vit_tensors()}, published / "vit.ckpt")
-    with pytest.raises(ValueError, match=r"cannot be read as tensors alone \(.*posix.* is blocked\.\)"):
+    with pytest.raises(ValueError, match=r"cannot be read as tensors only \(.*posix.* is blocked\.\)"):
         convert_pose_vit(published / "vit.ckpt", 3)
     assert not (published / "trapped").exists()

@@ -274,7 +274,7 @@ def test_what_holds_no_rotations_is_refused(tmp_path, content):
 
 def test_a_pickle_of_code_is_not_run(tmp_path):
     (tmp_path / "a.pkl").write_bytes(b"cos\nsystem\n(Vtouch " + str(tmp_path / "evidence").encode() + b"\ntR.")
-    with pytest.raises(ValueError, match="no plain data"):
+    with pytest.raises(ValueError, match="not plain data"):
         read_poses(tmp_path / "a.pkl")
     assert not (tmp_path / "evidence").exists()
 

@@ -461,5 +461,5 @@ def test_results_are_drawn(learnt, num_poses):
     sheet = draw_results(found, cell=48)
     assert sheet.width > 2 * 48 and np.asarray(sheet).std() > 5
     texts = search(learnt[num_poses], TEXTS)(known_poses(num_poses)[0], top_k=2)
-    with pytest.raises(ValueError, match="hold no poses"):
+    with pytest.raises(ValueError, match="have no poses"):
         draw_results(texts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files to try things on, copied by their names: `unipose_hf.sample("photo.jpg")`, `unipose sample photo.jpg`."""
+"""Sample files, copied by name: `unipose_hf.sample("photo.jpg")`, `unipose sample photo.jpg`."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def sample(name: str, folder: str | os.PathLike = ".") -> Path:
     Copy a sample file into a folder, the current one by default, and return its path there.
 
     Raises:
-        ValueError: there is no such sample, or another file of this name stands there.
+        ValueError: unknown sample, or the folder has another file with this name.
     """
     from ..modeling.pose_unipose import write_file
 
@@ -25,5 +25,5 @@ def sample(name: str, folder: str | os.PathLike = ".") -> Path:
     if not target.exists():
         return write_file(target, content)
     if target.read_bytes() != content:
-        raise ValueError(f"There is another file {target} already; give another folder.")
+        raise ValueError(f"Another file {target} already exists; give another folder.")
     return target

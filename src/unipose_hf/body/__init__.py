@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The body: its 22-joint skeleton, forward kinematics, the bundled mesh and the door for SMPL-family files."""
+"""The body: its 22-joint skeleton, forward kinematics, the bundled mesh and a loader for SMPL-family files."""
 
 from .body_model import BodyModel, BodyOutput, load_body
 from .joints import JOINT_NAMES, LIMBS, MIRROR, NUM_JOINTS, PARENTS, TRUNK

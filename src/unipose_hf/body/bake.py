@@ -68,7 +68,8 @@ def sample_phenotypes(labels: list[str], count: int, seed: int = 0) -> Tensor:
 
 
 def fold_weights(weights: Tensor, indices: Tensor, names: list[str], parents: list[int]) -> Tensor:
-    """Dense `(V, 22)` weights from a rig's sparse ones; a bone we do not keep gives its share to its nearest ancestor.
+    """Dense `(V, 22)` weights from a rig's sparse ones; a dropped bone gives its weight to its nearest remaining
+    ancestor.
 
     Args:
         weights, indices: `(V, k)` share and bone of each influence.
@@ -223,7 +224,7 @@ def shape_directions(points: Tensor, scores: Tensor) -> Tensor:
 
 
 def write_asset(path: Path, body: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Write a safetensors file in one step, so that a reader never meets half of it."""
+    """Write a safetensors file atomically."""
     from safetensors.numpy import save
 
     path.parent.mkdir(parents=True, exist_ok=True)

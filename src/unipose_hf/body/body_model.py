@@ -17,7 +17,7 @@ NUM_BETAS = 10
 
 
 def asset_path(size: str, folder: Path = ASSET_FOLDER) -> Path:
-    """Where the bundled body of a size lies."""
+    """The path of the bundled body of a given size."""
     return Path(folder) / f"body_{size}.safetensors"
 
 
@@ -83,7 +83,7 @@ class BodyModel(nn.Module):
         return self.rest_joints + torch.einsum("...k,jck->...jc", betas.to(directions), directions)
 
     def joints(self, rotations: Tensor, betas: Tensor | None = None) -> Tensor:
-        """Joints `(..., 22, 3)` alone, without skinning.
+        """Only the joints `(..., 22, 3)`, without skinning.
 
         Args:
             rotations: `(..., 22, 3, 3)` local rotation matrices.

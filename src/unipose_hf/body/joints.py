@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The skeleton every part of the package shares: the 22 SMPL body joints, in SMPL order.
 
-Constants only, those derived from names and parents where they can be. Lengths and places belong to a body
+Constants only, derived from names and parents where possible. Lengths and positions belong to a body
 (`BodyModel.rest_joints`), not to the skeleton.
 """
 
@@ -35,12 +35,12 @@ NUM_JOINTS = len(JOINT_NAMES)
 # Index of each joint's parent; -1 marks the root. A parent always comes before its children.
 PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
 
-# MIRROR[i] is the joint that takes the place of joint i when left and right change sides (its own inverse).
+# MIRROR[i] is the joint that replaces joint i when left and right are swapped (its own inverse).
 MIRROR: tuple[int, ...] = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 
 
 def _hanging_on(name: str) -> tuple[int, ...]:
-    """A joint and all that it carries."""
+    """A joint and all its descendants."""
     found = [JOINT_NAMES.index(name)]
     for joint, parent in enumerate(PARENTS):  # parents come first
         if parent in found:

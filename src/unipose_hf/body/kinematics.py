@@ -18,7 +18,7 @@ def _joints_by_depth() -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(j for j in range(NUM_JOINTS) if depth[j] == d) for d in range(max(depth) + 1))
 
 
-# Joints of one depth are turned together: 8 batched products instead of 21 single ones.
+# Joints of the same depth are processed together: 8 batched products instead of 21 single ones.
 _LEVELS = _joints_by_depth()
 _LEVEL_ORDER = [joint for level in _LEVELS for joint in level]
 _JOINT_TO_ROW = [_LEVEL_ORDER.index(joint) for joint in range(NUM_JOINTS)]
@@ -51,14 +51,14 @@ def check_axis_angle(axis_angle: Tensor) -> None:
 
 
 def forward_kinematics(rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, Tensor]:
-    """Place the joints of a body whose bones are turned by local rotations.
+    """Compute the joint positions of a body from local rotations.
 
     Args:
         rotations: `(..., 22, 3, 3)` local rotation matrices, each relative to the joint's parent.
         rest_joints: `(22, 3)` or `(..., 22, 3)` joint positions in the T-pose, metres; broadcast against `rotations`.
 
     Returns:
-        `joints (..., 22, 3)` in the frame of `rest_joints` (the pelvis keeps its rest place) and
+        `joints (..., 22, 3)` in the frame of `rest_joints` (the pelvis keeps its rest position) and
         `global_rotations (..., 22, 3, 3)`, each joint's rotation in the world. Differentiable in both inputs.
 
     Raises:
@@ -85,7 +85,7 @@ def forward_kinematics(rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, 
 
 
 def mirror_pose(axis_angle: Tensor) -> Tensor:
-    """Exchange left and right: the pose seen in a mirror that stands in the body's x = 0 plane.
+    """Swap left and right: the pose reflected in the body's x = 0 plane.
 
     Args:
         axis_angle: `(..., 22, 3)` local axis-angle rotations, radians.
@@ -103,10 +103,11 @@ def mirror_pose(axis_angle: Tensor) -> Tensor:
 
 
 def remove_yaw(axis_angle: Tensor) -> Tensor:
-    """Turn the body about the vertical axis until its left-right axis has no depth, as captions and text tasks want.
+    """Rotate the body about the vertical axis until its left-right axis has no depth, as captions and text tasks
+    expect.
 
-    The global orientation is read as `Ry(c) Rz(b) Rx(a)` and `c` is set to zero; pitch `a` and roll `b` stay. This is
-    PoseScript's normalisation (Delmas et al. 2022) written in a y-up frame.
+    The global orientation is decomposed as `Ry(c) Rz(b) Rx(a)` and `c` is set to zero; pitch `a` and roll `b` are
+    kept. This is PoseScript's normalisation (Delmas et al. 2022) written in a y-up frame.
 
     Args:
         axis_angle: `(..., 22, 3)` local axis-angle rotations, radians; the first is the global orientation.
@@ -119,9 +120,9 @@ def remove_yaw(axis_angle: Tensor) -> Tensor:
     """
     check_axis_angle(axis_angle)
     orientation = roma.rotvec_to_rotmat(axis_angle[..., 0, :])  # (..., 3, 3)
-    left_x, left_z = orientation[..., 0, 0], orientation[..., 2, 0]  # where the body's left side points
+    left_x, left_z = orientation[..., 0, 0], orientation[..., 2, 0]  # direction of the body's left side
     length = torch.sqrt(left_x.square() + left_z.square())
-    # A body lying on its side has a vertical left-right axis: any heading fits, keep the one it has.
+    # A body lying on its side has a vertical left-right axis: any heading fits, so keep the current one.
     vertical = length < 1e-6
     length = torch.where(vertical, torch.ones_like(length), length)
     cos = torch.where(vertical, torch.ones_like(length), left_x / length)

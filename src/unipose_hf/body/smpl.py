@@ -19,12 +19,13 @@ class SmplBody(BodyModel):
     """An SMPL-family body driven by its 22 body joints; hands are flat, the face is neutral.
 
     Same frame, inputs and outputs as `BodyModel`; the pelvis is put at the origin for every shape. Fingers, jaw and
-    eyes do not move by themselves, so `lbs_weights (V, 22)` counts them to the wrists and the head.
+    eyes do not move separately, so `lbs_weights (V, 22)` adds their weights to the wrists and the head.
 
     Attributes:
         model_type: "smpl", "smplh" or "smplx".
-        hand_offsets, hand_shapedirs: of "smpl" the way from each wrist to the joint of the hand, `(2, 3)`, and what
-            each shape component adds, `(2, 3, 10)`: the two of SMPL's 24 joints that are none of the body's 22.
+        hand_offsets, hand_shapedirs: for "smpl", the offset from each wrist to the hand joint, `(2, 3)`, and its
+            change for each shape component, `(2, 3, 10)`: the two of SMPL's 24 joints that are not among the body's
+            22.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], model_type: str):
@@ -42,7 +43,7 @@ class SmplBody(BodyModel):
             joint_shapedirs=joint_shapedirs - joint_shapedirs[0],
         )
         self.model_type = model_type
-        # As the file has them: the joint regressor need not follow a shift of the template exactly.
+        # Unchanged from the file: the joint regressor need not follow a shift of the template exactly.
         self.register_buffer("file_template", template, persistent=False)
         self.register_buffer("file_shapedirs", shapedirs.contiguous(), persistent=False)
         self.register_buffer("joint_regressor", regressor, persistent=False)
@@ -83,7 +84,7 @@ class SmplBody(BodyModel):
 
 
 def _body_weights(weights: Tensor, parents: np.ndarray) -> Tensor:
-    """`(V, 22)` from `(V, J)`: joints beyond the body's give their share to their nearest body joint."""
+    """`(V, 22)` from `(V, J)`: other joints give their weight to their nearest body ancestor."""
     folded = weights.new_zeros(len(weights), NUM_JOINTS)
     for joint in range(weights.shape[1]):
         target = joint
@@ -94,7 +95,7 @@ def _body_weights(weights: Tensor, parents: np.ndarray) -> Tensor:
 
 
 def load_smpl_body(path: str | PathLike) -> SmplBody:
-    """Load an SMPL, SMPL-H or SMPL-X file; which of them it is shows in its number of joints.
+    """Load an SMPL, SMPL-H or SMPL-X file, identified by its number of joints.
 
     Raises:
         FileNotFoundError: no such file.

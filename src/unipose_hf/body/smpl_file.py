@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arrays of an SMPL-family file, as `.npz` or as a pickle of numpy, scipy and chumpy; code in it is not run."""
+"""Reads the arrays of an SMPL-family file, `.npz` or pickle with numpy, scipy and chumpy, without running its code."""
 
 from os import PathLike
 from pathlib import Path

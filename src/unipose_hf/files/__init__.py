@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every part of the package uses to read files of others and to write its own."""
+"""Safe reading of foreign files and atomic writing, used by every part of the package."""

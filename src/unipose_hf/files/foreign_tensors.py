@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of foreign checkpoints: read as tensors only, one at a time. No object in such a file ever comes to life.
+"""Reads tensors of foreign checkpoints, one at a time, without ever creating other objects from the file.
 
-What is read of a mapped file counts as memory for as long as the mapping lives. So `.safetensors` files are read
-without mapping, and the mapping of a pickled file is kept only until `ForeignTensors.release`.
+Pages read from a mapped file count as memory while the mapping exists. So `.safetensors` files are read without
+mapping, and the mapping of a pickled file is kept only until `ForeignTensors.release`.
 """
 
 import zipfile
@@ -21,7 +21,7 @@ class ForeignTensors:
 
     Attributes:
         path (`Path`): the file or folder.
-        shapes (`dict[str, tuple[int, ...]]`): of every tensor, known without reading it.
+        shapes (`dict[str, tuple[int, ...]]`): shape of every tensor, known without reading it.
     """
 
     def __init__(self, path: Path):
@@ -34,11 +34,11 @@ class ForeignTensors:
         return name in self.shapes
 
     def read(self, name: str) -> torch.Tensor:
-        """The tensor of this name, from the disk."""
+        """Reads a tensor from disk."""
         return self._readers[name]()
 
     def release(self) -> None:
-        """Lets go of the memory of what was read so far; reading on opens the files again."""
+        """Frees the memory of everything read so far; further reads open the files again."""
         self._mapped.clear()
 
     def add(self, file: Path) -> "ForeignTensors":
@@ -55,7 +55,9 @@ class ForeignTensors:
         try:
             handle = safe_open(file, "pt", backend="pread")
         except SafetensorError as error:
-            raise ValueError(f"{file} is no safetensors file or is damaged ({error}); download it again.") from error
+            raise ValueError(
+                f"{file} is not a safetensors file or is damaged ({error}); download it again."
+            ) from error
         for name in handle.keys():
             self.shapes[name] = tuple(handle.get_slice(name).get_shape())
             self._readers[name] = lambda name=name: handle.get_tensor(name)
@@ -63,7 +65,7 @@ class ForeignTensors:
     def _add_pickled(self, file):
         tensors = self._map(file)
         if not tensors:
-            raise ValueError(f"{file} holds no tensors by name; expected a checkpoint as PyTorch saves it.")
+            raise ValueError(f"{file} has no named tensors; expected a PyTorch checkpoint.")
         for name, tensor in tensors.items():
             self.shapes[name] = tuple(tensor.shape)
             self._readers[name] = lambda name=name: self._map(file)[name]
@@ -82,7 +84,7 @@ class ForeignTensors:
 
 
 def open_file(path: str | Path) -> ForeignTensors:
-    """The tensors of one file; those under `state_dict` where it has such a key.
+    """Opens the tensors of one file; those under `state_dict` if it has such a key.
 
     Raises:
         FileNotFoundError: no such file.
@@ -93,7 +95,7 @@ def open_file(path: str | Path) -> ForeignTensors:
 
 
 def open_folder(folder: str | Path, *stems: str) -> ForeignTensors:
-    """The tensors of a folder: `STEM.safetensors` or `STEM.bin` of the first stem it has, in one file or in shards.
+    """Opens the tensors of a folder: `STEM.safetensors` or `STEM.bin` for the first existing stem, whole or sharded.
 
     Raises:
         FileNotFoundError: no such folder, or it has none of these files, or a shard is missing.
@@ -116,7 +118,7 @@ def open_folder(folder: str | Path, *stems: str) -> ForeignTensors:
 
 
 class _Nothing:
-    """Stands for every class and function that a checkpoint names beside tensors; whatever is made of it is a dict."""
+    """Replaces every class and function that a checkpoint names besides tensors; its instances are dicts."""
 
     def __new__(cls, *args, **kwargs):
         return OrderedDict()
@@ -128,10 +130,10 @@ def _begins_as_archive(file):
 
 
 def load_tensors_only(file):
-    """`torch.load(weights_only=True)`, also of training checkpoints that keep settings beside the weights.
+    """`torch.load(weights_only=True)`, also for training checkpoints with settings besides the weights.
 
-    Their settings are objects of libraries that nobody needs here. They become empty dicts: the names of their classes
-    are never looked up, so that a file cannot make anything run.
+    Their settings are objects of libraries that are not needed here. They become empty dicts: their classes are never
+    looked up, so a file cannot run code.
     """
     is_archive = zipfile.is_zipfile(file)
     if not is_archive and _begins_as_archive(file):
@@ -141,10 +143,10 @@ def load_tensors_only(file):
             return torch.load(file, weights_only=True, map_location="cpu")
         unknown = torch.serialization.get_unsafe_globals_in_checkpoint(file)
         with torch.serialization.safe_globals([(_Nothing, name) for name in unknown]):
-            # mapped: a tensor is read from the disk when it is used
+            # mapped: a tensor is read from disk when it is used
             return torch.load(file, weights_only=True, map_location="cpu", mmap=True)
-    except Exception as error:  # the loader fails in many ways on what is no checkpoint
+    except Exception as error:  # the loader raises many kinds of errors for other files
         reason = " ".join(str(error).split("WeightsUnpickler error:")[-1].split()).split("Check the documentation")[0]
         raise ValueError(
-            f"{file} cannot be read as tensors alone ({reason.strip()}); expected a checkpoint as PyTorch saves it."
+            f"{file} cannot be read as tensors only ({reason.strip()}); expected a PyTorch checkpoint."
         ) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data files of others, read as plain data: numbers, words and containers. Nothing in a file is ever run."""
+"""Reads foreign data files as plain data: numbers, strings and containers. Code in a file is never run."""
 
 import contextlib
 import json
@@ -12,11 +12,11 @@ from .unpickle import load_pickle
 
 
 def read_npz(path: Path, *names: str, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    """Those of the named arrays that an .npz archive has; of the optional ones, those that hold no Python objects.
+    """Reads the named arrays that an .npz archive has; optional ones with Python objects are skipped.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or one of the arrays that are not optional holds Python objects.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or an array that is not optional holds Python objects.
     """
     path = _existing(path)
     try:
@@ -26,16 +26,16 @@ def read_npz(path: Path, *names: str, optional: tuple[str, ...] = ()) -> dict[st
                 with contextlib.suppress(ValueError):  # numpy does not unpickle here
                     arrays[name] = archive[name]
             return arrays
-    except Exception as error:  # numpy, zipfile and zlib say in many ways that bytes are damaged
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds of errors for damaged files
         raise ValueError(f"{path} cannot be read as an .npz of plain arrays ({error}); get it again.") from None
 
 
 def read_npz_object(path: Path, name: str) -> object:
-    """The one object, like a dict of arrays, that an .npz archive has where others have an array (see `read_pickle`).
+    """Reads the object, such as a dict of arrays, that an .npz archive has instead of an array (see `read_pickle`).
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, has no such object, or one that is no plain data.
+        ValueError: it is damaged, has no such object, or one that is not plain data.
     """
     path = _existing(path)
     try:
@@ -43,12 +43,12 @@ def read_npz_object(path: Path, name: str) -> object:
             np.lib.format.read_magic(file)
             np.lib.format.read_array_header_1_0(file)
             return load_pickle(file, path).item()
-    except Exception as error:  # zipfile, zlib and numpy say in many ways that bytes are damaged
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds of errors for damaged files
         raise ValueError(f"{path} has no object {name} of plain data ({error}); get it again.") from None
 
 
 def read_json(path: Path, kind: type = dict) -> dict | list:
-    """What a JSON file holds: a `dict` or a `list`. A byte order mark is passed over.
+    """Reads a JSON file: a `dict` or a `list`. A byte order mark is ignored.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -65,7 +65,7 @@ def read_json(path: Path, kind: type = dict) -> dict | list:
 
 
 def only_file(folder: Path, pattern: str, how: str) -> Path:
-    """The one file of a folder with such a name.
+    """The only file in a folder that matches `pattern`.
 
     Raises:
         FileNotFoundError: there is none; the message ends with `how` to get it.

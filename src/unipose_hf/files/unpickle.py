@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pickles read as plain data: arrays of numbers and words, plain values, containers of these. Nothing in them is run.
+"""Reads pickles as plain data: arrays of numbers and strings, plain values, and containers. No code in them is run.
 
-A pickle is a program that may call whatever it names. Here every name it may say is answered by a stand-in of this
-file, every other name is refused, and none is ever looked up. Numpy's own classes have stand-ins, too: they trust a
-pickle with more than they should (a crafted type turns bytes into pointers). So have scipy's sparse matrices, chumpy's
-variables and joblib's arrays, which thus are read without these packages.
+A pickle is a program that may call anything it names. Here every allowed name is replaced by a stand-in from this
+file, every other name is refused, and none is ever looked up. Even numpy's classes have stand-ins, because they trust
+a pickle too much (a crafted dtype turns bytes into pointers). So do scipy's sparse matrices, chumpy's variables and
+joblib's arrays, which can thus be read without these packages.
 """
 
 import bz2
@@ -20,19 +20,19 @@ from typing import BinaryIO
 
 import numpy as np
 
-MAX_BYTES = 4 * 2**30  # of what a compressed file becomes
-_MOST_DENSE = 2**28  # numbers of a sparse matrix
+MAX_BYTES = 4 * 2**30  # maximum decompressed size
+_MOST_DENSE = 2**28  # maximum entries of a sparse matrix as a dense array
 
 
 def read_pickle(path: str | Path) -> object:
-    """What a pickle file holds, also one of Python 2, or one that `joblib.dump` wrote, compressed or not.
+    """Reads a pickle file, also from Python 2 or `joblib.dump`, compressed or not.
 
-    Arrays come back as arrays. A sparse matrix of scipy and a variable of chumpy become something that `numpy.asarray`
-    takes.
+    Arrays are returned as arrays. A scipy sparse matrix and a chumpy variable become objects that `numpy.asarray`
+    accepts.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds anything else than plain data.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is damaged, or contains anything other than plain data.
     """
     path = Path(path)
     if not path.is_file():
@@ -42,17 +42,17 @@ def read_pickle(path: str | Path) -> object:
 
 
 def load_pickle(file: BinaryIO, where: object) -> object:
-    """`read_pickle` of an open file, from its place to its end; the message of its ValueError begins with `where`."""
+    """`read_pickle` for an open file, from its current position; error messages begin with `where`."""
     try:
         return _PlainUnpickler(io.BytesIO(_unpacked(file.read()))).load()
-    except Exception as error:  # what a damaged pickle does is open
+    except Exception as error:  # a damaged pickle can raise anything
         raise ValueError(f"{where} cannot be read as a pickle of plain data ({error}); get it again.") from error
 
 
 def _unpacked(content: bytes) -> bytes:
-    """What joblib compressed."""
+    """Decompresses joblib's formats."""
     if content[:1] == b"\x78" or content[:2] == b"\x1f\x8b":
-        unpacker = zlib.decompressobj(wbits=47)  # zlib's or gzip's, as its head says
+        unpacker = zlib.decompressobj(wbits=47)  # zlib or gzip, detected from the header
     elif content[:3] == b"BZh":
         unpacker = bz2.BZ2Decompressor()
     elif content[:2] == b"\x5d\x00" or content[:6] == b"\xfd7zXZ\x00":
@@ -61,19 +61,19 @@ def _unpacked(content: bytes) -> bytes:
         return content
     unpacked = unpacker.decompress(content, MAX_BYTES)
     if not unpacker.eof:
-        raise pickle.UnpicklingError(f"it is cut off, or becomes more than {MAX_BYTES // 2**30} GiB")
+        raise pickle.UnpicklingError(f"it is truncated, or decompresses to more than {MAX_BYTES // 2**30} GiB")
     return unpacked
 
 
 class _StandIn:
-    """A pickle may set the attributes of whatever it has named. It cannot do so where there is a `__setstate__`."""
+    """A pickle may set the attributes of anything it has named, unless there is a `__setstate__`."""
 
     def __setstate__(self, state):
-        raise pickle.UnpicklingError("it changes what it has no business with")
+        raise pickle.UnpicklingError("it modifies a stand-in")
 
 
 class _Type(_StandIn):
-    """A numpy type of numbers or words, or of objects, which are plain data as everything else in the pickle."""
+    """A numpy dtype of numbers or strings, or of objects, which are plain data like everything else in the pickle."""
 
     def __init__(self, code, *_):
         code = code.decode("latin1") if isinstance(code, bytes) else code
@@ -82,7 +82,7 @@ class _Type(_StandIn):
         self.type = np.dtype(code)
 
     def __setstate__(self, state):
-        self.type = self.type.newbyteorder(state[1])  # the rest is of types with fields, which have other codes
+        self.type = self.type.newbyteorder(state[1])  # the rest is for structured dtypes, which have other codes
 
 
 def _plain(kind):
@@ -92,7 +92,7 @@ def _plain(kind):
 
 
 class _Array(np.ndarray):
-    """An array that takes its content from numbers and words, or from a list of as many things as it has places."""
+    """An array filled from numbers and strings, or from a list with as many items as its size."""
 
     def __setstate__(self, state):
         version, shape, kind, fortran, raw = state
@@ -106,7 +106,7 @@ class _Array(np.ndarray):
 
 
 class _JoblibArray(_Array):
-    """An array that lies in the file behind the description of it."""
+    """An array stored in the file after its description."""
 
     file: io.BytesIO
 
@@ -146,13 +146,13 @@ class _FromBuffer(_StandIn):
 
 
 def _bytes(raw):
-    if not isinstance(raw, bytes | bytearray):  # an array's own bytes would be gone when the pickle fills it anew
-        raise pickle.UnpicklingError("an array that is no bytes")
+    if not isinstance(raw, bytes | bytearray):  # the bytes of an array would be lost when the pickle refills it
+        raise pickle.UnpicklingError("an array whose data is not bytes")
     return bytes(raw)
 
 
 class _Latin1(_StandIn):
-    """How Python 3 writes bytes for Python 2."""
+    """How Python 3 pickles bytes for Python 2."""
 
     def __new__(cls, text, encoding):
         return text.encode("latin1")
@@ -164,14 +164,14 @@ class _NoBytes(_StandIn):
 
 
 class _DefaultDict(_StandIn):
-    """A dict that, once read, need make no defaults."""
+    """A defaultdict, read as a dict without defaults."""
 
     def __new__(cls, *_):
         return {}
 
 
 class _Foreign:
-    """Stands for an object of another package: keeps what was stored of it, never runs its class."""
+    """Replaces an object of another package: keeps its stored state, never runs its class."""
 
     def __init__(self, *_):
         pass
@@ -218,11 +218,11 @@ class _Chumpy(_Foreign):
 
 
 class _Reconstructor(_StandIn):
-    """How Python 2 makes an object: only those of other packages are made so."""
+    """How Python 2 creates an object: only used for those of other packages."""
 
     def __new__(cls, kind, *_):
         if not (isinstance(kind, type) and issubclass(kind, _Foreign)):
-            raise pickle.UnpicklingError("an object that is no plain data")
+            raise pickle.UnpicklingError("an object that is not plain data")
         return kind()
 
 
@@ -265,4 +265,4 @@ class _PlainUnpickler(pickle.Unpickler):
             return _SparseColumns if name.startswith("csc") else _SparseRows
         if module == "chumpy" or module.startswith("chumpy."):
             return _Chumpy
-        raise pickle.UnpicklingError(f"it names {full}, which is no plain data")
+        raise pickle.UnpicklingError(f"it names {full}, which is not plain data")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files and folders written beside their place and moved there: whole or not at all, and as the user's umask wants."""
+"""Atomic writing of files and folders, with the permissions of the user's umask."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A path beside `path` for what is to stand there; moved there at the end, removed after an error.
+    """Yields a temporary path next to `path`; it is moved to `path` at the end, or removed after an error.
 
-    What a killed process left is replaced by the next one, so a path has one writer at a time. Whole contents in
-    memory are written by `modeling.pose_unipose.write_file`, which travels without this file.
+    The next writer replaces what a killed process left, so a path may have only one writer at a time. To write bytes
+    from memory, use `modeling.pose_unipose.write_file`, which does not depend on this file.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.part")
@@ -23,7 +23,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     mode = part.stat().st_mode
     try:
         yield part
-        part.chmod(mode)  # some writers, safetensors among them, make files that only their owner can read
+        part.chmod(mode)  # some writers, such as safetensors, create files that only their owner can read
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
@@ -31,7 +31,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder` to make its content in; what was not moved away is removed at the end."""
+    """Yields an empty temporary folder next to `folder` to create its content; leftovers are removed at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
         made = Path(beside) / "made"
@@ -40,7 +40,7 @@ def folder_beside(folder: Path) -> Iterator[Path]:
 
 
 def open_to_umask(folder: Path) -> None:
-    """Gives the files of a folder the permissions that new files have, where their writer gave them fewer."""
+    """Gives the files of a folder the default permissions of new files, if their writer gave them fewer."""
     sample = folder / f".{secrets.token_hex(4)}"
     sample.touch(exist_ok=False)
     mode = sample.stat().st_mode

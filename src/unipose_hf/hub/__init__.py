@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours to the Hub, and published weights into ours."""
+"""Exports our models to the Hub and converts published weights."""
 
 from .conversion import convert, convert_pose_tokenizer, convert_pose_vit
 from .folder import export, push

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Published UniPose checkpoints into one folder of ours.
+"""Converts published UniPose checkpoints to a folder in our format.
 
 The published system comes in four parts: the folder `unipose/` (LoRA adapter, embeddings, head, projector, tokenizer),
 the LLaVA base (language model and its own fine-tuned CLIP), the pose VQ-VAE, and the pose encoder of TokenHMR.
@@ -34,7 +34,7 @@ from .card import card_text
 from .folder import add_code
 from .published_tokenizer import convert_text_tokenizer
 
-# How to tell the parts from each other, by the beginning of some tensor's name.
+# Tensor name prefixes that identify the parts.
 _SIGNS = {
     "unipose": "base_model.model.",
     "llava": "model.layers.",
@@ -93,9 +93,9 @@ _LANGUAGE_MODEL_SETTINGS = (
 
 @dataclass
 class _Part:
-    """One part of the checkpoint: what it was found to hold, and how to get our tensors from it.
+    """One part of the checkpoint: its content, and how to get our tensors from it.
 
-    `sources` has a reader for each of our names, `shapes` what each published name must look like. Our names begin
+    `sources` has a reader for each of our names, `shapes` the expected shape of each published name. Our names begin
     with `prefix`.
     """
 
@@ -107,13 +107,13 @@ class _Part:
     ignored: Callable[[str], bool] = lambda name: False
 
     def take(self, target: str, name: str, shape, change: Callable[[torch.Tensor], torch.Tensor] | None = None):
-        """Our tensor `target` is the published `name`, which has this shape, or what `change` makes of it."""
+        """Our tensor `target` is the published `name` with this shape, optionally transformed by `change`."""
         self.shapes[name] = tuple(shape)
         read = self.tensors.read
         self.sources[self.prefix + target] = lambda: change(read(name)) if change else read(name)
 
     def problems(self) -> list[str]:
-        """What is missing, unknown or of a wrong shape, one line each."""
+        """Missing, unknown and misshaped tensors, one line each."""
         found = self.tensors.shapes
         lines = [f"missing {name} {list(shape)}" for name, shape in self.shapes.items() if name not in found]
         lines += [f"unknown {name}" for name in found if name not in self.shapes and not self.ignored(name)]
@@ -140,29 +140,28 @@ def convert(
     """Converts the published checkpoint into a folder for `UniPoseForConditionalGeneration.from_pretrained` and
     `UniPoseProcessor.from_pretrained`.
 
-    With `pose_vqvae` alone the folder holds a `PoseTokenizerModel`, with `pose_vit` alone a `VitPoseBackbone`. The
-    folder can go to the Hub as it is: it has the code that it needs there.
+    With `pose_vqvae` alone the folder contains a `PoseTokenizerModel`, with `pose_vit` alone a `VitPoseBackbone`. The
+    folder can be uploaded to the Hub unchanged: it includes the code that it needs there.
 
     Args:
         unipose: folder with `config.json`, `adapter_config.json`, `adapter_model.*`, `non_lora_trainables.bin` and the
             tokenizer.
-        llava: folder of the LLaVA base; its language model gets the adapter, its CLIP is used as it is.
+        llava: folder of the LLaVA base; its language model gets the adapter, its CLIP is used unchanged.
         pose_vqvae: file of the pose VQ-VAE.
-        pose_vit: file of the pose encoder; what is not its `backbone` is left out.
+        pose_vit: file of the pose encoder; only its `backbone` is used.
         out: the new folder, which must not exist or be empty.
-        clip_heads, pose_vit_heads: attention heads, which the files do not tell. They are known for the published
+        clip_heads, pose_vit_heads: attention heads, which are not in the files. They are known for the published
             widths (1024 and 1280 channels: 16 heads) and must be given for others.
-        dtype: of the weights, by default that of the LLaVA base. The pose tokenizer stays in float32.
-        max_shard_size: of one file of weights. No more than one such file and what is read for it is in memory at a
-            time.
+        dtype: dtype of the weights, by default that of the LLaVA base. The pose tokenizer stays in float32.
+        max_shard_size: maximum size of a weight file. At most one such file and its sources are in memory at a time.
 
     Returns:
         The folder.
 
     Raises:
         FileNotFoundError: a part or one of its files does not exist.
-        ValueError: a part is something else, or does not fit; the message lists every missing, unknown and misshaped
-            tensor. `out` is in use. Nothing has been written then.
+        ValueError: a part is something else, or does not fit (the message lists every missing, unknown and misshaped
+            tensor), or `out` is not empty. Nothing is written in that case.
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -179,7 +178,7 @@ def convert(
     else:
         write = _plan(paths, clip_heads, pose_vit_heads, dtype, max_shard_size)
         name = "UniPoseForConditionalGeneration"
-    # Made beside the folder and renamed at the end: nobody ever finds half a checkpoint.
+    # Written to a temporary folder and renamed at the end, so that no incomplete checkpoint is left.
     with folder_beside(out) as made:
         write(made)
         if name:
@@ -192,8 +191,8 @@ def convert(
 def convert_pose_tokenizer(path: str | Path) -> PoseTokenizerModel:
     """Reads the published pose VQ-VAE (a Lightning `.ckpt`) into a [`PoseTokenizerModel`] in evaluation mode.
 
-    Sizes are read off the tensors. The published file lacks the running averages of the codebook; they start from the
-    codebook with counts of one, so that further training begins where the file ends.
+    Sizes are determined from the tensors. The published file lacks the running averages of the codebook; they start
+    from the codebook with counts of one, so that training can continue.
 
     Raises:
         FileNotFoundError: no such file.
@@ -230,7 +229,7 @@ def _refuse(problems, reason=None):
     if problems:
         reason = reason or "check that every part is the published one"
         lines = "".join(f"\n  {problem}" for problem in problems)
-        raise ValueError(f"The checkpoint does not fit in {len(problems)} places; {reason}:{lines}")
+        raise ValueError(f"The checkpoint has {len(problems)} mismatches; {reason}:{lines}")
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ def _open(role, path):
 
 
 def _size(tensors, default, *places):
-    """The length of an axis of the first of these tensors that is there; `places` are pairs (name, axis)."""
+    """The length of an axis of the first of these tensors that exists; `places` are pairs (name, axis)."""
     for name, axis in places:
         if len(tensors.shapes.get(name, ())) > axis:
             return tensors.shapes[name][axis]
@@ -276,7 +275,7 @@ def _heads(argument, given, width, published_width, encoder):
         return 16
     if given is None:
         raise ValueError(
-            f"The files do not tell how many attention heads a {encoder} of {width} channels has (the published one "
+            f"The files do not show how many attention heads a {encoder} of {width} channels has (the published one "
             f"has {published_width} channels and 16 heads); say so by {argument}=."
         )
     if given < 1 or width % given:
@@ -353,13 +352,13 @@ def _clip_config(tensors, heads):
 
 
 def _ignored_in_base(name):
-    """What the base has, but this model takes from elsewhere or computes."""
+    """Tensors of the base that this model takes from elsewhere or computes."""
     replaced = ("model.embed_tokens.", "lm_head.", "model.mm_projector.", "model.image_newline")
     return name.startswith(replaced) or name.endswith((".rotary_emb.inv_freq", ".position_ids"))
 
 
 def _other_base(tensors, config):
-    """Says so where the base is a language model of another size, such as LLaVA 13B."""
+    """Reports a base that is a language model of another size, such as LLaVA 13B."""
     found = _depth(tensors, r"model\.layers\.(\d+)\."), _size(tensors, 0, ("model.norm.weight", 0))
     expected = config.num_hidden_layers, config.hidden_size
     if found == expected:
@@ -460,14 +459,16 @@ def _open_lora(folder):
     refused = ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern", "layer_replication")
     odd = [name for name in refused if settings.get(name)]
     if settings.get("peft_type") != "LORA" or settings.get("bias", "none") != "none" or odd:
-        raise ValueError(f"{file} is no plain LoRA adapter ({', '.join(odd) or 'peft_type or bias'}); expected one.")
+        raise ValueError(
+            f"{file} is not a plain LoRA adapter ({', '.join(odd) or 'peft_type or bias'}); expected one."
+        )
     try:
         rank, alpha = int(settings["r"]), float(settings["lora_alpha"])
         scale = alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"{file} has no valid r and lora_alpha; download it again.") from error
     targets = settings.get("target_modules")
-    # a pattern instead of a list says nothing more than the tensors do
+    # a pattern instead of a list adds nothing to the tensors
     return _Lora(open_folder(folder, "adapter_model"), rank, scale, targets if isinstance(targets, list) else [])
 
 
@@ -508,7 +509,7 @@ def _config(settings, tokenizer, pose_config, files, clip_heads, pose_vit_heads)
 
 
 def _match(model, files, adapter):
-    """The parts, which together have a reader for each tensor of the model."""
+    """Matches the parts with the model; together they have a reader for each of its tensors."""
     base = _Part("llava", files["llava"], ignored=_ignored_in_base)
     lora = _Part("unipose (adapter_model)", adapter.tensors)
     trained = _Part("unipose (non_lora_trainables)", files["unipose"])

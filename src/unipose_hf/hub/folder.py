@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders for the Hub: weights, processor and the code they need, which works there without this package."""
+"""Writes Hub folders: weights, processor and the code they need to work without this package."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ _RETRIEVAL_PIPELINE = {
     }
 }
 
-# What `sha256sum -c` reads: the code as it was exported, so that an edit by hand can be told.
+# Checksums of the exported code for `sha256sum -c`, to detect manual edits.
 _SUMS = "SHA256SUMS"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
@@ -67,25 +67,25 @@ def export(
     card: str | os.PathLike | None = None,
 ) -> Path:
     """
-    Write a folder that can be uploaded to the Hub as it is: safetensors, configuration, processor, card, licence, and
-    the files of `unipose_hf.modeling`, so that `trust_remote_code=True` gives the models and their pipelines with no
-    package installed.
+    Write a folder that can be uploaded to the Hub: safetensors, configuration, processor, card, licence, and the files
+    of `unipose_hf.modeling`, so that `trust_remote_code=True` loads the models and their pipelines without this
+    package.
 
     Args:
         model: a `UniPoseForConditionalGeneration`, `PoseTokenizerModel`, `BlazePoseBackbone`, `PoseTextRetrievalModel`
             or `PosePairTextRetrievalModel`.
         processor: the `UniPoseProcessor` of the model, the tokenizer of a retrieval model, or `None`.
-        folder (`str` or `Path`): made if missing; files of the same names are replaced, and weights that stood there.
-        card (`str` or `Path`, *optional*): a file that becomes the folder's `README.md`. Without one a `README.md`
-            that is there stays, and a short one is written where there is none.
+        folder (`str` or `Path`): created if missing; files with the same names and existing weights are replaced.
+        card (`str` or `Path`, *optional*): a file that becomes the folder's `README.md`. By default an existing
+            `README.md` is kept, or a short one is written.
 
     Returns:
         `Path`: the folder.
 
     Raises:
-        ValueError: another kind of model, a processor that does not fit it, or a folder that holds pickled weights or
-            code that was edited by hand. Nothing has been written then.
-        FileNotFoundError: there is no such card.
+        ValueError: unsupported model, a processor that does not fit it, or a folder with pickled weights or manually
+            edited code. Nothing is written in that case.
+        FileNotFoundError: the card does not exist.
     """
     name = type(model).__name__
     if name not in _AUTO_MAPS:
@@ -99,7 +99,7 @@ def export(
         text = card.read_text(encoding="utf-8") if card.is_file() else card_text(folder.name, name)
     else:
         text = Path(card).read_text(encoding="utf-8")
-    # Everything is made beside the folder and moved in at the end: no reader finds half a file.
+    # Everything is written to a temporary folder and moved at the end, so readers never see partial files.
     with folder_beside(folder) as making:
         model.save_pretrained(making)
         if processor is not None:
@@ -108,7 +108,7 @@ def export(
         open_to_umask(making)
         folder.mkdir(exist_ok=True)
         for old in folder.iterdir():
-            # of a model in one file and in shards, loading takes the one file, however old
+            # if there are both a single file and shards, transformers would load the single file, even an old one
             if _WEIGHTS.fullmatch(old.name) and not (making / old.name).exists():
                 old.unlink()
         for made in making.iterdir():
@@ -148,15 +148,14 @@ def add_code(folder, card):
 
 def push(folder: str | os.PathLike, name: str) -> str:
     """
-    Upload a folder that [`export`] wrote to the Hub, in one commit. Weights that the repository held before go.
+    Upload a folder written by [`export`] to the Hub, in one commit. Older weights in the repository are deleted.
 
     Args:
         folder (`str` or `Path`): the folder.
-        name (`str`): the repository, `USER/NAME`; made if missing. Who may write there is found as `hf auth login`
-            left it.
+        name (`str`): the repository, `USER/NAME`; created if missing. Uses the credentials of `hf auth login`.
 
     Returns:
-        `str`: the address of the commit.
+        `str`: the URL of the commit.
 
     Raises:
         ValueError: no exported folder, or one with pickled weights or code that was edited by hand.
@@ -175,10 +174,10 @@ def push(folder: str | os.PathLike, name: str) -> str:
 
 def edited_code(folder):
     """
-    The files of an exported folder's code that are no longer as they were exported.
+    The code files of an exported folder that have been modified since the export.
 
     Args:
-        folder (`str` or `Path`): any folder; one without the sums that [`export`] writes has none.
+        folder (`str` or `Path`): any folder; without the checksums of [`export`], the result is empty.
 
     Returns:
         `list[str]`: their names.
@@ -204,11 +203,11 @@ def _check_folder(folder):
 
 def check_fit(config, processor):
     """
-    That a processor was made for a model.
+    Checks that a processor fits a model.
 
     Args:
-        config (`UniPoseConfig`): of the model.
-        processor (`UniPoseProcessor`): what goes with it.
+        config (`UniPoseConfig`): the model's configuration.
+        processor (`UniPoseProcessor`): the processor.
 
     Raises:
         ValueError: token ids, codes or image tokens differ.
@@ -234,7 +233,7 @@ def _licence():
     except metadata.PackageNotFoundError:
         text = None
     if text is None:
-        raise FileNotFoundError("The licence that belongs to the code was not found; install unipose-hf by pip.")
+        raise FileNotFoundError("The licence of the code was not found; install unipose-hf with pip.")
     return text
 
 

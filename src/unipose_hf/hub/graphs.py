@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Graphs of the pose tokenizer and of the retrieval encoders for other runtimes: `torch.export` and ONNX.
+"""Exports the pose tokenizer and the retrieval encoders for other runtimes: `torch.export` and ONNX.
 
-What does not export is the language model with its poses: `generate` decides by what it has written whether a step
-runs the model at all. Its forward pass compiles with `torch.compile(model, fullgraph=True)`.
+The language model cannot be exported, because `generate` decides from the tokens written so far whether a step runs
+the model at all. Its forward pass compiles with `torch.compile(model, fullgraph=True)`.
 """
 
 import os
@@ -32,16 +32,17 @@ def export_graphs(
     model: PoseTokenizerModel | PoseTextRetrievalModel, text_length: int = 128
 ) -> dict[str, torch.export.ExportedProgram]:
     """
-    The graphs of a model, for any number of poses or texts. They check no values: what the model refuses (NaN, codes
-    outside the codebook, empty texts) gives nonsense.
+    The graphs of a model, for any number of poses or texts. They do not check values: invalid inputs (NaN, codes
+    outside the codebook, empty texts) give meaningless results.
 
     Args:
         model: a `PoseTokenizerModel`, `PoseTextRetrievalModel` or `PosePairTextRetrievalModel`.
-        text_length: tokens of every text, padding included; a recurrent network exports for one length alone.
+        text_length: number of tokens of every text, including padding; a recurrent network exports for a single length
+            only.
 
     Returns:
-        Of a tokenizer `"encode"`, rotations `(poses, 22, 3, 3)` to codes `(poses, num_codes)`, and `"decode"`, the
-        other way; of a retrieval model `"pose_features"`, rotations `(poses, [2,] 22, 3, 3)`, and `"text_features"`,
+        For a tokenizer, `"encode"`, rotations `(poses, 22, 3, 3)` to codes `(poses, num_codes)`, and `"decode"`, the
+        inverse; for a retrieval model, `"pose_features"`, rotations `(poses, [2,] 22, 3, 3)`, and `"text_features"`,
         token ids and attention mask `(texts, text_length)`, to unit vectors `(n, embed_dim)`.
 
     Raises:
@@ -80,7 +81,7 @@ def export_onnx(
     model: PoseTokenizerModel | PoseTextRetrievalModel, folder: str | os.PathLike, text_length: int = 128
 ) -> list[Path]:
     """
-    Write the graphs of [`export_graphs`] as `NAME.onnx` into a folder, which is made if missing.
+    Write the graphs of [`export_graphs`] as `NAME.onnx` to a folder, which is created if missing.
 
     Args:
         model, text_length: as for [`export_graphs`].

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The published text tokenizer (a slow sentencepiece one) as a fast tokenizer that gives exactly the same ids."""
+"""Converts the published text tokenizer (slow, sentencepiece) to a fast tokenizer with exactly the same ids."""
 
 from pathlib import Path
 
@@ -54,12 +54,12 @@ _PROBES = [task.prompt for task in TASKS.values()] + [
 def convert_text_tokenizer(folder: str | Path, codebook_size: int, num_codes: int) -> PreTrainedTokenizerFast:
     """Reads `tokenizer.model`, `tokenizer_config.json` and `added_tokens.json` of the published folder.
 
-    Text, codes, begin, end and the marks round an image keep their published ids; under new names: `<pose_0>` and so
+    Text, codes, begin, end and the tokens around an image keep their published ids, under new names: `<pose_0>` and so
     on, `<pose_start>`, `<pose_end>`, `<im_start>`, `<im_end>`. After them, where the published vocabulary has its
     queries, stand `<pose_query>`, `<image>` and `<pose>`. The tokenizer also carries the chat template.
 
-    The slow tokenizer puts a space before every stretch of text between two added tokens (`legacy`), and merges pieces
-    by their scores. The library's own conversion does neither for such a file, hence this one.
+    The slow tokenizer adds a space before every piece of text between two added tokens (`legacy`), and merges pieces
+    by score. The conversion in transformers does neither for such a file, hence this one.
 
     Args:
         folder: the published folder `unipose/`.
@@ -83,7 +83,7 @@ def convert_text_tokenizer(folder: str | Path, codebook_size: int, num_codes: in
     try:
         pieces = sentencepiece.SentencePieceProcessor(model_file=str(file))
     except (RuntimeError, OSError) as error:
-        raise ValueError(f"{file} is no sentencepiece model or is damaged; download it again.") from error
+        raise ValueError(f"{file} is not a sentencepiece model or is damaged; download it again.") from error
     settings = read_json(folder / "tokenizer_config.json")
     legacy = settings.get("legacy", True)
     _check_added_tokens(folder, settings, len(pieces), codebook_size, num_codes)
@@ -110,7 +110,7 @@ def convert_text_tokenizer(folder: str | Path, codebook_size: int, num_codes: in
     special = [POSE_START_TOKEN, POSE_END_TOKEN, "<im_start>", "<im_end>", POSE_QUERY_TOKEN, IMAGE_TOKEN, POSE_TOKEN]
     tokenizer.add_tokens([AddedToken(f"<pose_{i}>", special=False, normalized=False) for i in range(codebook_size)])
     tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in special], special_tokens=True)
-    # Without `legacy` no space comes of itself before the first word, so the template writes it.
+    # Without `legacy` no space is added before the first word, so the template adds it.
     tokenizer.chat_template = _CHAT_TEMPLATE.replace("FIRST", "" if legacy else " ")
     return tokenizer
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and files of poses: a small renderer, contact sheets, GLB, BVH and OBJ writers."""
+"""Renders and exports poses: a small renderer, contact sheets, GLB, BVH and OBJ writers."""
 
 from .camera import Camera
 from .export import write_bvh, write_glb, write_obj

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The perspective camera that every picture of the package is taken with."""
+"""The perspective camera used for all renderings."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def turn_z(angle: float) -> np.ndarray:
 class Camera:
     """A pinhole camera in our frame: x right, y up, looking along -z (metres).
 
-    A world point `p` is at `q = rotation @ (p - position)` in the camera frame and falls on the pixel
-    `(center_x - focal * q_x / q_z, center_y + focal * q_y / q_z)`: a pixel's corner, not its middle, has whole
-    numbers, the picture spans `[0, width] x [0, height]`, rows count downwards. The intrinsic matrix is that of
-    OpenCV, `[[focal, 0, center_x], [0, focal, center_y], [0, 0, 1]]`, for points turned by 180 degrees about x.
+    A world point `p` is at `q = rotation @ (p - position)` in the camera frame and projects to the pixel `(center_x -
+    focal * q_x / q_z, center_y + focal * q_y / q_z)`: integer coordinates are at pixel corners, not centres, the
+    picture spans `[0, width] x [0, height]`, and rows count downwards. The intrinsic matrix is that of OpenCV,
+    `[[focal, 0, center_x], [0, focal, center_y], [0, 0, 1]]`, for points turned by 180 degrees about x.
 
     Attributes:
         focal: focal length in pixels.
@@ -63,15 +63,15 @@ class Camera:
         box: tuple[float, float, float, float] | None = None,
         center: tuple[float, float] | None = None,
     ) -> Camera:
-        """The closest camera that has all `points` (N, 3) inside a box of the picture.
+        """The closest camera that sees all `points` (N, 3) inside a box of the picture.
 
         Args:
             fov: field of view over the picture's height, degrees.
-            azimuth, elevation: degrees; walk the camera around +y to the viewer's right, and lift it.
-            roll: degrees by which the picture's content turns anti-clockwise.
-            margin: part of the picture left free on every side when no `box` is given.
-            box: (left, top, right, bottom) in pixels, around the principal point or beside it.
-            center: principal point in pixels, by default the picture's middle; elsewhere for a crop of a picture.
+            azimuth, elevation: degrees; move the camera around +y to the viewer's right, and up.
+            roll: degrees by which the picture's content rotates anti-clockwise.
+            margin: share of the picture left free on every side if no `box` is given.
+            box: (left, top, right, bottom) in pixels, with or without the principal point inside.
+            center: principal point in pixels, by default the picture's centre; elsewhere for a crop of a picture.
         """
         rotation = turn_z(math.radians(roll)) @ turn_x(math.radians(elevation)) @ turn_y(-math.radians(azimuth))
         points = np.asarray(points, dtype=np.float32).reshape(-1, 3) @ rotation.T

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A posed body as a file for other programs: skinned GLB, BVH skeleton, OBJ mesh. All in metres, y up.
+"""Exports a posed body for other programs: skinned GLB, BVH skeleton, OBJ mesh. All in metres, y up.
 
-Each writer takes a `Pose` (or (22, 3) axis-angle) and optionally a body model other than the bundled one, writes a
-whole file or none, and returns the path.
+Each writer takes a `Pose` (or (22, 3) axis-angle) and optionally another body model, writes the file atomically, and
+returns the path.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _posed(pose: Pose, body, rest: bool = False) -> tuple[np.ndarray, np.ndarray
 
 
 def write_obj(path: str | os.PathLike, pose: Pose | ArrayLike, body: BodyModel | None = None) -> Path:
-    """The posed mesh alone."""
+    """Writes only the posed mesh."""
     import trimesh
 
     pose, body = Pose(pose), body or bundled_body()
@@ -47,7 +47,7 @@ def write_bvh(
     body: BodyModel | None = None,
     frame_time: float = FRAME_TIME,
 ) -> Path:
-    """The skeleton with one frame of motion, or with as many as there are poses in a list of them.
+    """Writes the skeleton with one frame of motion, or one frame per pose for a list of poses.
 
     Offsets are the body's own T-pose, in metres. Each joint has the channels Zrotation Xrotation Yrotation in degrees,
     that is `R = Rz Rx Ry`; the pelvis has its position before them.
@@ -71,7 +71,7 @@ def write_bvh(
         children = [child for child in range(len(PARENTS)) if PARENTS[child] == joint]
         for child in children:
             add(child, depth + 1)
-        if not children:  # the crown, the toes and the finger tips: as far as the bone's own skin reaches
+        if not children:  # the crown, the toes and the finger tips: as far as the skin of the bone reaches
             bone = offset / np.linalg.norm(offset)
             reach = ((vertices[owner == joint] - joints[joint]) @ bone).max(initial=0.05)
             lines.append(
@@ -94,7 +94,7 @@ def _numbers(values) -> str:
 def _euler_zxy(matrix: np.ndarray) -> np.ndarray:
     """Angles (..., 3) in degrees, z x y, of matrices (..., 3, 3) = Rz Rx Ry."""
     sine = np.clip(matrix[..., 2, 1], -1, 1)
-    locked = np.abs(sine) > 1 - 1e-9  # z and y turn about the same axis: give all to z
+    locked = np.abs(sine) > 1 - 1e-9  # z and y rotate about the same axis: assign all to z
     z = np.where(
         locked,
         np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0]),
@@ -107,10 +107,10 @@ def _euler_zxy(matrix: np.ndarray) -> np.ndarray:
 def write_glb(
     path: str | os.PathLike, pose: Pose | ArrayLike, body: BodyModel | None = None, outfit: Outfit | None = None
 ) -> Path:
-    """The skinned mesh on a skeleton of 22 named joints, standing in the pose and free to be animated.
+    """Writes the skinned mesh on a skeleton of 22 named joints, in the given pose and ready for animation.
 
     A vertex keeps its four largest weights, glTF's limit for one set (the bundled body has no more). Pose-dependent
-    correctives of SMPL-family bodies are not part of the file.
+    correctives of SMPL-family bodies are not included.
     """
     from pygltflib import (
         ARRAY_BUFFER,

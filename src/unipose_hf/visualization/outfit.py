@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Colours for the bare body mesh: skin, hair, a face and painted-on clothes, so that it reads as a person.
 
-Everything is decided on the T-pose: which joint moves a vertex most, and where the vertex lies beside the joints. It
-therefore works for any body with our 22 joints, whatever its mesh.
+Regions are determined in the T-pose, from the dominant joint of a vertex and its position relative to the joints. It
+therefore works for any mesh with our 22 joints.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ TORSO, ARMS, HANDS, FEET = (0, 3, 6, 9, 13, 14), (16, 17, 18, 19), (20, 21), (7,
 
 @dataclass(frozen=True)
 class Outfit:
-    """What one person looks like. Colours are sRGB in [0, 1]; lengths are fractions.
+    """The appearance of a person. Colours are sRGB in [0, 1]; lengths are fractions.
 
     Attributes:
         sleeve: 0 = sleeveless, 1 = to the wrist. hem: trouser leg, 0 = to the hip, 1 = to the ankle.
         waist: where top and trousers meet, 0 = at the hip joints, 1 = at the lowest spine joint.
         neckline: metres from the neck joint that the top leaves bare.
         top_pattern, trousers_pattern: one of `PATTERNS`. hair_style: one of `HAIR_STYLES`.
-        gloves: hands in the colour of the shoes.
-        looseness: metres by which clothes stand off the body. hair_volume: the same for hair.
+        gloves: whether hands have the colour of the shoes.
+        looseness: distance of clothes from the body in metres. hair_volume: the same for hair.
     """
 
     skin: tuple[float, float, float] = (0.87, 0.67, 0.54)
@@ -73,7 +73,7 @@ class Outfit:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Outfit:
-        """A person drawn at random: natural skin and hair, clothes of any colour, mostly muted."""
+        """A random person: natural skin and hair, clothes of any colour, mostly muted."""
         between = rng.uniform(0, len(SKINS) - 1)
         low = int(between)
         skin = SKINS[low] + (between - low) * (SKINS[min(low + 1, len(SKINS) - 1)] - SKINS[low])
@@ -115,7 +115,7 @@ def _cloth(rng: np.random.Generator) -> tuple[float, float, float]:
 
 
 class BodyPaint:
-    """Paints one body; the regions are found once.
+    """Paints one body; its regions are computed once.
 
     Args:
         vertices: (V, 3) of the T-pose, metres. joints: (22, 3) of the T-pose. weights: (V, 22) skinning weights.

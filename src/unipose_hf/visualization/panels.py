@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of tasks: what went in, an arrow, what came out. A figure is one panel; an overview is rows of panels."""
+"""Draws tasks as panels: the input, an arrow, and the output. An overview consists of rows of panels."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ from unipose_hf.modeling.pose_unipose import write_file
 
 from .text import wrapped
 
-# How an estimated pose is shown beside its picture.
+# Views of an estimated pose next to its picture.
 VIEWS = {
     "seen as in the picture": {"azimuth": 0, "elevation": 3},
     "from the side": {"azimuth": 90, "elevation": 3},
@@ -31,7 +31,7 @@ GIVEN_BOX, ANSWER_BOX = "#f2f4f7", "#e8f1fb"
 
 @dataclass(frozen=True)
 class Cell:
-    """One thing of a panel: a picture or a text, with a few words below it."""
+    """One element of a panel: a picture or a text, with a label below it."""
 
     content: Image.Image | str
     label: str = ""
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Panel:
-    """A task: its name, what is given, what is answered."""
+    """A task: its name, its inputs and its outputs."""
 
     title: str
     given: tuple[Cell, ...]
@@ -89,7 +89,7 @@ def draw_panel(panel: Panel, text_width: int = 380) -> Image.Image:
 
 
 def draw_overview(rows: list[list[Panel]], width: int = 1720) -> Image.Image:
-    """Rows of panels, `width` pixels wide; the texts of a row share the room that its pictures leave."""
+    """Rows of panels, `width` pixels wide; the texts of a row share the space that its pictures leave."""
     height = Panel.height()
     page = Image.new("RGB", (width, len(rows) * (height + MARGIN) + MARGIN), PAGE)
     for number, row in enumerate(rows):
@@ -104,7 +104,7 @@ def draw_overview(rows: list[list[Panel]], width: int = 1720) -> Image.Image:
 
 
 def save_png(image: Image.Image, path: Path) -> None:
-    """Write the whole file or none."""
+    """Write a PNG file atomically."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     write_file(Path(path), buffer.getvalue())
@@ -117,7 +117,7 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, left: float, middle: float) -> None:
 
 
 def _draw_text(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, height: int) -> None:
-    """The text in the largest letters that fit; what does not fit in the smallest is cut off with three dots."""
+    """The text in the largest font size that fits; truncated with three dots if even the smallest does not fit."""
     for size in range(LARGEST_FONT, SMALLEST_FONT - 1, -1):
         font = _font(size)
         lines = wrapped(text, font, width)

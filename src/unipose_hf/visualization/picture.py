@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of poses: one on a floor, or many side by side."""
+"""Renders poses: a single one on a floor, or many in a contact sheet."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def draw_pose(
         pose: a `Pose` or (22, 3) axis-angle in our frame.
         size: width and height in pixels, or one number for both.
         body: a body model, or None for the bundled one.
-        azimuth, elevation: from where to look, degrees: 0 is straight in front (the viewer of our frame), positive
-            azimuth walks to the viewer's right, positive elevation looks down.
-        outfit: what the person wears.
-        floor: draw the soft shadow on the floor under the body's lowest point.
-        backend: "opengl", "software" or None for what works.
+        azimuth, elevation: camera direction in degrees: 0 is straight in front (the viewer of our frame), positive
+            azimuth moves to the viewer's right, positive elevation looks down.
+        outfit: the person's appearance.
+        floor: draw a soft shadow on the floor under the body's lowest point.
+        backend: "opengl", "software" or None to choose automatically.
 
     Returns:
         An RGB `PIL.Image.Image`.
@@ -84,7 +84,7 @@ def _paper(width: int, height: int) -> np.ndarray:
 
 
 def _with_shadow(background, vertices, faces, camera: Camera, renderer: Renderer) -> np.ndarray:
-    """The backdrop with the body's shadow: a wide one from the sky above, a narrower one from the key lamp."""
+    """The backdrop with the body's shadow: a wide one from the sky, a narrower one from the key light."""
     ground = vertices[:, 1].min()
     height = vertices[:, 1] - ground
     darkness = np.zeros(background.shape[:2], dtype=np.float32)
@@ -103,13 +103,13 @@ def _with_shadow(background, vertices, faces, camera: Camera, renderer: Renderer
 def contact_sheet(
     images: Sequence, *, columns: int | None = None, labels: Sequence[str] | None = None, cell: int = 256, gap: int = 8
 ) -> Image.Image:
-    """Lay pictures out in rows.
+    """Arrange pictures in a grid.
 
     Args:
-        images: PIL images, arrays (H, W, 3) uint8 or poses (`Pose`, drawn for you). Each is shrunk or grown to fit a
+        images: PIL images, arrays (H, W, 3) uint8 or poses (`Pose`, which are rendered). Each is resized to fit a
             square `cell`.
-        columns: pictures in a row; about a square sheet by default.
-        labels: a line or more of text under each picture, wrapped to the cell's width.
+        columns: pictures per row; by default about as many as rows.
+        labels: text under each picture, wrapped to the cell's width.
         cell, gap: pixels.
 
     Returns:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendering of a triangle mesh to a picture, by OpenGL without a window or, where there is none, by numpy."""
+"""Renders triangle meshes with OpenGL without a window, or with numpy if there is no OpenGL."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .software import rasterize
 
 @dataclass(frozen=True)
 class Light:
-    """A photographer's studio that stands around the camera: directions point to the lamps, in the camera frame.
+    """Studio lighting fixed to the camera: directions point to the lights, in the camera frame.
 
-    Colours are linear RGB intensities. `sky` and `ground` light every surface by how far it looks up or down; `gloss`
-    is the strength of the highlight, `rim` of the bright edge.
+    Colours are linear RGB intensities. `sky` and `ground` light every surface depending on how far it faces up or
+    down; `gloss` is the strength of the highlight, `rim` of the bright edge.
     """
 
     key_direction: tuple[float, float, float] = (-0.5, 0.75, 0.8)
@@ -51,8 +51,8 @@ void main() {
 }
 """
 
-# `shade` below says the same in numpy: change both together. Gamma is 2 and not 2.2 because `pow` is what costs on
-# an OpenGL that runs on the CPU.
+# `shade` below is the same in numpy: change both together. Gamma is 2 and not 2.2 because `pow` is expensive in an
+# OpenGL that runs on the CPU.
 FRAGMENT_SHADER = """
 #version 330
 uniform vec3 key_direction, key, fill_direction, fill, sky, ground;
@@ -79,7 +79,7 @@ _processes: set[int] = set()  # the process that first used OpenGL, and, seen fr
 
 
 def _opengl_context():
-    """This thread's windowless OpenGL context, made at the first call; raises where there is no OpenGL."""
+    """This thread's windowless OpenGL context, created at the first call; raises if there is no OpenGL."""
     if _processes - {os.getpid()}:
         # Mesa's worker threads do not survive a fork, and waiting for them would never end
         raise RuntimeError("this process was forked from one that had used OpenGL; start workers by 'spawn'")
@@ -127,19 +127,19 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 class Renderer:
-    """Renders meshes of any topology at one picture size; buffers are kept, so many pictures in a row are fast.
+    """Renders meshes of any topology at one picture size; buffers are reused, so many pictures in a row are fast.
 
     Args:
         width, height: picture size in pixels.
-        samples: samples a pixel against jagged edges (4 also in the fallback).
-        backend: "opengl", "software", or None for OpenGL where it works and numpy where it does not (no EGL, or a
-            process forked from one that used OpenGL). The attribute `backend` tells which one is in use. Use a
-            renderer only in the thread that made it.
+        samples: samples per pixel for anti-aliasing (always 4 in the fallback).
+        backend: "opengl", "software", or None for OpenGL if it works and otherwise numpy (no EGL, or a process
+            forked from one that used OpenGL). The attribute `backend` is the one in use. Use a renderer only in the
+            thread that created it.
     """
 
     def __init__(self, width: int, height: int, *, samples: int = 4, backend: str | None = None):
         if backend not in (None, "opengl", "software"):
-            raise ValueError(f"backend is {backend!r}; use 'opengl', 'software' or None (choose by what works).")
+            raise ValueError(f"backend is {backend!r}; use 'opengl', 'software' or None (automatic).")
         self.width, self.height = width, height
         self.backend = "software"
         if backend != "software":
@@ -167,7 +167,7 @@ class Renderer:
         background: tuple[int, int, int] | np.ndarray = (255, 255, 255),
         return_mask: bool = False,
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """One picture of one mesh.
+        """Renders one picture of one mesh.
 
         Args:
             vertices: (V, 3) float, metres, world frame; faces: (F, 3) int, counter-clockwise seen from outside.

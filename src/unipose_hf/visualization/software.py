@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import numpy as np
 
-CANDIDATES_AT_ONCE = 2_000_000  # bounds the memory: about 200 MB of temporaries
+CANDIDATES_AT_ONCE = 2_000_000  # limits memory: about 200 MB of temporaries
 
 
 def rasterize(
     pixels: np.ndarray, depth: np.ndarray, faces: np.ndarray, width: int, height: int, near: float = 0.05
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find the nearest face under the middle of every pixel.
+    """Find the nearest face at the centre of every pixel.
 
     Args:
         pixels: (V, 2) projected vertices.
         depth: (V,) distance along the viewing axis, metres, positive in front of the eye.
-        faces: (F, 3) vertex numbers. Faces that reach nearer than `near` are left out whole.
+        faces: (F, 3) vertex indices. Faces with a vertex nearer than `near` are dropped.
 
     Returns:
-        `covered` (n,) flat numbers of the covered pixels, `face` (n,) the face seen there, `weights` (n, 3) its
+        `covered` (n,) flat indices of the covered pixels, `face` (n,) the face seen there, `weights` (n, 3) its
         perspective-correct barycentric weights.
     """
     corners = pixels[faces].astype(np.float32)  # (F, 3, 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Texts broken into lines."""
+"""Wraps texts into lines."""
 
 
 def wrapped(text: str, font, width: int) -> list[str]:
@@ -19,7 +19,7 @@ def wrapped(text: str, font, width: int) -> list[str]:
 
 
 def _broken(words: list[str], font, width: int):
-    """The words, those wider than a line cut into pieces."""
+    """The words; those wider than a line are split."""
     for word in words:
         start = 0
         for end in range(1, len(word) + 1):
