@@ -86,7 +86,7 @@ def test_convert_mistakes(published, tmp_path):
     (tmp_path / "llava").mkdir()
     write_llava(tmp_path / "llava", llava_tensors(Sizes(width=20, layers=2)))
     result = run("convert", *options(parts(published, llava=tmp_path / "llava")), *out)
-    lines = mistake(result, "does not fit in", "2 layers of 20 channels, but 1 of 16", "see above.")
+    lines = mistake(result, "mismatches", "2 layers of 20 channels, but 1 of 16", "see above.")
     assert "llava: unknown model.layers.1.mlp.up_proj.weight" in lines
     assert [path.name for path in tmp_path.iterdir()] == ["llava"]
 
