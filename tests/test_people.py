@@ -94,7 +94,7 @@ def test_everybody_is_found_the_largest_first(estimate, crowd):
         scale = size / (PHOTO_BOX[3] - PHOTO_BOX[1])
         for index, point in PHOTO_POINTS.items():
             expected = np.array(box[:2]) + scale * np.subtract(point, PHOTO_BOX[:2])
-            assert np.linalg.norm(person["keypoints"][index, :2] - expected) < 0.08 * size, index
+            assert np.linalg.norm(person["keypoints"][index, :2] - expected) < 0.1 * size, index
             assert person["keypoints"][index, 2] > 0.5
     assert estimate(picture, max_people=2)[1]["box"] == people[1]["box"] and len(estimate(picture, max_people=2)) == 2
     assert estimate([picture, picture], batch_size=2, max_people=1)[1][0]["box"] == people[0]["box"]
