@@ -39,6 +39,7 @@ test-oldest:
 lint: .venv/installed-test
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
 
 format: .venv/installed-test
 	$(BIN)/ruff check --fix $(SOURCES)

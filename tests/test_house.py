@@ -49,3 +49,8 @@ def test_every_room_is_known_and_small():
     assert not crowded
     long = {f.name: n for f in ROOT.rglob("*.py") if (n := len(f.read_text().splitlines())) > MOST_LINES}
     assert not long
+
+
+def test_the_drawing_of_the_docs_shows_every_room():
+    drawing = (ROOT.parents[1] / "docs" / "pictures" / "rooms.svg").read_text(encoding="utf-8")
+    assert all(f">{room}</text>" in drawing for room in ROOMS)

@@ -78,7 +78,8 @@ def test_results_are_plain_dicts(pipes, task):
         assert set(result) == {"text"} and isinstance(result["text"], str)
     else:
         assert isinstance(result["pose"], Pose)
-        assert set(result) - {"box", "keypoints"} == ({"pose"} if task == "pose-editing" else {"pose", "score"})
+        expected = {"pose"} if task == "pose-editing" else {"pose", "score"}
+        assert set(result) - {"box", "keypoints", "visibility", "camera"} == expected
         assert 0 < result.get("score", 1) <= 1
 
 

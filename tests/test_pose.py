@@ -181,7 +181,7 @@ def test_degrees_and_positions_are_not_taken_for_rotations():
     pose = load_open_poses("test").axis_angle[9].numpy()
     with pytest.raises(ValueError, match=r"axis_angle\[\d+\] rotates by .* radians, .*numpy\.radians"):
         Pose(np.degrees(pose))
-    with pytest.warns(UserWarning, match=r"axis_angle\[0\] turns by 7 radians"):
+    with pytest.warns(UserWarning, match=r"axis_angle\[0\] rotates by 7 radians"):
         Pose(np.eye(1, 66).reshape(22, 3) * 7)
     joints = Pose(pose, betas=np.full(10, 1.5)).joints
     for scale in (1, 100, 1000):  # metres, centimetres, millimetres

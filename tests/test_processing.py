@@ -268,7 +268,7 @@ def test_wrong_poses(processor, poses, message):
     [
         ([], "no messages"),
         (user({"type": "pose"}), "needs the key 'pose'"),
-        (user({"type": "video", "video": 1}), "'video' was given"),
+        (user({"type": "video", "video": 1}), "it is 'video'"),
         (user(words(None)), "must be a string"),
         (user({"type": "image"}), "1 <image> tokens in the text"),
     ],

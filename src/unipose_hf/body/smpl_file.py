@@ -3,6 +3,7 @@
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,5 +55,5 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_pickle(path: Path) -> dict[str, np.ndarray]:
-    stored = read_pickle(path)
+    stored: Any = read_pickle(path)
     return {name: np.asarray(stored[name]) for name in FIELDS if name in stored}

@@ -15,9 +15,20 @@ from .image_processing_unipose import load_picture
 from .people_unipose import DETECTOR, People, PeopleFinder, bundled_folder
 from .pose_unipose import Pose
 from .processing_unipose import TASKS, task_messages
-from .seen_unipose import in_picture, is_blazepose, is_somebody, keypoints, landmark_view
+from .refinement_unipose import STEPS, pull_to_landmarks
+from .seen_unipose import (
+    in_picture,
+    is_blazepose,
+    is_somebody,
+    keypoints,
+    landmark_view,
+    score_of,
+    square_of,
+    visibility_of_joints,
+)
 
 _INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text", "style")
+_OF_RESULTS = ("score", "box", "keypoints", "visibility", "camera")  # what stands in them beside the pose
 _POSE_OPTIONS = ("decoding", "num_return_sequences", "steps", "temperature", "do_sample")
 
 
@@ -161,11 +172,7 @@ class UniPosePipeline(Pipeline):
         if isinstance(item, dict):
             allowed = [key for key in _INPUT_KEYS if self._takes(key)]
             # the result of one pipeline may go into the next as it is
-            item = {
-                key: value
-                for key, value in item.items()
-                if key in allowed or key not in ("score", "box", "keypoints", "camera")
-            }
+            item = {key: value for key, value in item.items() if key in allowed or key not in _OF_RESULTS}
             unknown = [str(key) for key in item if key not in allowed]
             if unknown:
                 raise ValueError(
@@ -287,9 +294,14 @@ class ImageToPosePipeline(UniPosePipeline):
     largest first and empty where nobody is. Each is
 
     * `pose`: a `Pose`;
-    * `score`: how sure it is, in [0, 1];
+    * `score`: how sure it is, in [0, 1]: it falls as fewer joints are seen and as they fit worse;
     * `box`: (x0, y0, x1, y1) in pixels of the upright picture, found or given;
-    * `keypoints`: (17, 3) float32, x and y in pixels and how surely each is seen, in [0, 1]; COCO's, `KEYPOINT_NAMES`.
+    * `keypoints`: (17, 3) float32, x and y in pixels and how surely each is seen, in [0, 1]; COCO's, `KEYPOINT_NAMES`;
+    * `visibility`: (22,) float32, how surely each joint of the pose is seen; what is not seen is the model's guess;
+    * `camera`: (scale, x, y), a weak-perspective camera that puts the pose on the picture: a joint at (X, Y, Z) metres
+      from the pelvis falls on the pixel (x + scale * X, y - scale * Y).
+
+    The model's answer is pulled to what is seen in the picture (`refine`); `refine=False` leaves it as it is.
 
     A `box`, or `boxes` for several people, says where they are; nobody is searched then, and the list has one person
     a box, in their order. `text` says who is meant, and the picture is seen as a whole: models of the published size
@@ -301,18 +313,19 @@ class ImageToPosePipeline(UniPosePipeline):
             takes each picture as one person.
 
     A call takes `threshold`, the least score of a found person (0.2 by default; 0.5 for another detector), and
-    `max_people`, beside what `generate_pose` takes.
+    `max_people` and `refine`, beside what `generate_pose` takes.
     """
 
     unipose_task = "image-to-pose"
-    more_options = ("threshold", "max_people")
+    more_options = ("threshold", "max_people", "refine")
 
     def __init__(self, *args, detector="bundled", **kwargs):
         self.detector, self._finder, self._landmarker = detector, None, None
         super().__init__(*args, **kwargs)
 
-    def _sanitize_parameters(self, threshold=None, max_people=None, **kwargs):
+    def _sanitize_parameters(self, threshold=None, max_people=None, refine=None, **kwargs):
         shared, forward, after = super()._sanitize_parameters(**kwargs)
+        forward |= {"refine": refine} if refine is not None else {}
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}; it is the least score of a person, between 0 and 1.")
         if max_people is not None and max_people < 1:
@@ -383,7 +396,7 @@ class ImageToPosePipeline(UniPosePipeline):
             inputs["landmark_pixels"] = torch.from_numpy(np.stack(views))
         return inputs
 
-    def _forward(self, inputs, **kwargs):
+    def _forward(self, inputs, refine=True, **kwargs):
         """A batch -> for each input a list of results, poses with scores and what was seen of the person."""
         inputs, tower = dict(inputs), self.model.model.pose_vision_tower
         pixels = inputs.pop("landmark_pixels", None)
@@ -398,12 +411,23 @@ class ImageToPosePipeline(UniPosePipeline):
                 seen = landmarker(pixels)
         results = super()._forward(inputs, **kwargs)
         if seen is not None:
-            landmarks, presence = seen.landmarks.float().cpu(), seen.presence.float().cpu()
-            view = (tower if pixels is None else landmarker).config.image_size
-            for row, result in enumerate(results):
-                for one in result:
-                    one |= {"landmarks": landmarks[row], "presence": float(presence[row]), "view": view}
+            size = (tower if pixels is None else landmarker).config.image_size
+            self._add_what_is_seen(results, seen, size, STEPS if refine else 0)
         return results
+
+    def _add_what_is_seen(self, results, seen, size, steps):
+        """Adds landmarks, presence and the camera to results, and pulls their poses to the landmarks."""
+        owners = [row for row, result in enumerate(results) for _ in result]
+        flat = [one for result in results for one in result]
+        landmarks, world = (part.float().cpu()[owners] for part in (seen.landmarks, seen.world_landmarks))
+        answer = torch.stack([one["rotations"] for one in flat])
+        rotations, cameras, misfit = pull_to_landmarks(
+            answer, landmarks[..., :2], landmarks[..., 3:].sigmoid().prod(dim=-1), world, steps
+        )
+        presence = seen.presence.float().cpu()[owners, 0]
+        for row, one in enumerate(flat):
+            one |= {"rotations": rotations[row], "camera": cameras[row], "landmarks": landmarks[row], "view": size}
+            one |= {"presence": float(presence[row]), "misfit": float(misfit[row])}
 
     @property
     def _margin(self):
@@ -422,8 +446,16 @@ class ImageToPosePipeline(UniPosePipeline):
         if "landmarks" in output:
             if sample["found"] is not None and not is_somebody(sample["found"], output["presence"]):
                 return None
-            xy, seen = in_picture(output["landmarks"], picture, self._margin, output["view"])
-            person["keypoints"] = keypoints(xy, seen)
+            left, top, side = square_of(picture, self._margin)
+            unit, corner = side / output["view"], torch.tensor([left, top])
+            xy, seen = in_picture(output["landmarks"], unit, corner, picture["image"].size)
+            scale, *place = (output["camera"] * unit).tolist()
+            person |= {
+                "score": score_of(output["presence"], seen, output["misfit"]),
+                "keypoints": keypoints(xy, seen),
+                "visibility": visibility_of_joints(seen),
+                "camera": (scale, place[0] + left, place[1] + top),
+            }
         return {**person, "box": tuple(float(edge) for edge in box)}
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -190,7 +191,7 @@ class Renderer:
         picture = self._over(layer, background)
         return (picture, layer[..., 3]) if return_mask else picture
 
-    def _over(self, layer: np.ndarray, background) -> np.ndarray:
+    def _over(self, layer: np.ndarray, background: tuple[int, int, int] | np.ndarray) -> np.ndarray:
         """Lay the premultiplied RGBA layer over the background."""
         background = np.asarray(background)
         if background.shape not in ((3,), (self.height, self.width, 3)):
@@ -203,7 +204,7 @@ class Renderer:
 
     # --- OpenGL -----------------------------------------------------------------------------------------------
 
-    def _prepare_opengl(self, context, samples: int) -> None:
+    def _prepare_opengl(self, context: Any, samples: int) -> None:
         context.gc()
         size = (self.width, self.height)
         samples = min(samples, context.max_samples)
@@ -213,9 +214,17 @@ class Renderer:
             context.renderbuffer(size, 4, samples=samples), context.depth_renderbuffer(size, samples=samples)
         )
         self._resolved = context.framebuffer(context.renderbuffer(size, 4))
-        self._mesh = None  # (faces as given, vertex count, vertex array, vertex buffer)
+        self._mesh: Any = None  # (faces as given, vertex count, vertex array, vertex buffer)
 
-    def _draw_opengl(self, vertices, normals, colors, faces, camera: Camera, light: Light) -> np.ndarray:
+    def _draw_opengl(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        colors: np.ndarray,
+        faces: np.ndarray,
+        camera: Camera,
+        light: Light,
+    ) -> np.ndarray:
         context, program = self._context, self._program
         if self._mesh is None or self._mesh[0] is not faces or self._mesh[1] != len(vertices):
             self._load_mesh(faces, len(vertices))
@@ -248,7 +257,15 @@ class Renderer:
 
     # --- numpy ------------------------------------------------------------------------------------------------
 
-    def _draw_software(self, vertices, normals, colors, faces, camera: Camera, light: Light) -> np.ndarray:
+    def _draw_software(
+        self,
+        vertices: np.ndarray,
+        normals: np.ndarray,
+        colors: np.ndarray,
+        faces: np.ndarray,
+        camera: Camera,
+        light: Light,
+    ) -> np.ndarray:
         width, height = 2 * self.width, 2 * self.height  # 2 x 2 samples a pixel
         in_camera = camera.to_camera(vertices)
         covered, face, weights = rasterize(2 * camera.project(vertices), -in_camera[:, 2], faces, width, height)

@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wraps texts into lines."""
 
+from collections.abc import Iterator
 
-def wrapped(text: str, font, width: int) -> list[str]:
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def wrapped(text: str, font: Font, width: int) -> list[str]:
     """The lines of a text set in `font` (a PIL font) that are at most `width` pixels wide."""
     lines = []
     for paragraph in text.splitlines() or [""]:
@@ -18,7 +24,7 @@ def wrapped(text: str, font, width: int) -> list[str]:
     return lines
 
 
-def _broken(words: list[str], font, width: int):
+def _broken(words: list[str], font: Font, width: int) -> Iterator[str]:
     """The words; those wider than a line are split."""
     for word in words:
         start = 0
