@@ -207,9 +207,11 @@ def test_estimate(run, tmp_path, model_folder):
     assert result.exit_code == 0, result.output
     assert "other.png: nobody was found" in result.output
     folder = tmp_path / "results" / "today"
-    assert sorted(path.name for path in folder.iterdir()) == [
-        f"{name}{suffix}" for name in ("person-person2", "person") for suffix in (".glb", ".npz", ".png")
-    ]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["person-overlay.jpg"]
+        + [f"{name}{suffix}" for name in ("person-person2", "person") for suffix in (".glb", ".npz", ".png")]
+    )
+    assert Image.open(folder / "person-overlay.jpg").size == (900, 600)
     assert Image.open(folder / "person.png").size[0] > 700
     first = Pose.from_npz(folder / "person.npz")
     boxed = run("estimate", "person.jpg", "--box", "0,0,30.5,40", "--model", model_folder)

@@ -31,8 +31,8 @@ def estimate(
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
-    """Estimate the poses of the people in each picture. Leaves NAME.npz, NAME.glb and NAME.png of the largest, and
-    NAME-person2.npz and so on of the others."""
+    """Estimate the poses of the people in each picture. Leaves NAME.npz, NAME.glb and NAME.png of the largest,
+    NAME-person2.npz and so on of the others, and NAME-overlay.jpg, their bodies drawn on the picture."""
     corners = None if box is None else parse_box(box)
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
@@ -50,6 +50,8 @@ def estimate(
             people = run({"image": picture, "box": corners}, max_people=max_people, threshold=threshold)
         if not people:
             typer.echo(f"{image}: nobody was found; set --box, or lower --threshold")
+            continue
+        people.overlay(output / f"{name}-overlay.jpg")
         for number, person in enumerate(people, 1):
             part = name if number == 1 else f"{name}-person{number}"
             for suffix in (".npz", ".glb"):
@@ -57,6 +59,7 @@ def estimate(
             shown = picture.crop(within(person["box"], *picture.size))
             _draw(output / f"{part}.png", part, [Cell(shown)], person["pose"])
             typer.echo(f"{image}: {output / part}.npz, .glb, .png (score {person['score']:.2f})")
+        typer.echo(f"{image}: {output / name}-overlay.jpg")
 
 
 @app.command()
