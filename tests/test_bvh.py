@@ -138,7 +138,7 @@ def test_exchanged_sides_are_refused(tmp_path):
 def test_a_body_without_width_is_refused(tmp_path):
     rest = t_pose_rig()
     rest[[JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")]] = 0.0
-    with pytest.raises(ValueError, match=r"a\.bvh has both hips in one place"):
+    with pytest.raises(ValueError, match=r"a\.bvh has both hips at the same position"):
         read_poses(write_rig(tmp_path / "a.bvh", [STANDING], rest=rest))
 
 

@@ -69,7 +69,7 @@ def test_what_names_and_motion_do_not_tell_is_said(tmp_path):
         read_poses(parts)
     np.testing.assert_allclose(read_poses(parts, up="y")[0, 0], lying[0], atol=1e-6)
     rows = save(tmp_path / "rows.npz", poses=np.concatenate([lying, np.zeros((1, 69))], axis=1))
-    with pytest.warns(UserWarning, match=r"rows\.npz does not tell .* read as z up"):
+    with pytest.warns(UserWarning, match=r"rows\.npz does not tell .* reading it as z up"):
         found = read_poses(rows)
     np.testing.assert_allclose(found, read_poses(rows, up="z"), atol=1e-6)
     with pytest.raises(ValueError, match="up is 'up'"):
@@ -119,7 +119,7 @@ def test_degrees_and_codes_are_refused(tmp_path):
         read_poses(save(tmp_path / "b.npz", global_orient=np.zeros((1, 3)), body_pose=np.zeros((1, 32))))
     with pytest.raises(ValueError, match="2 global_orient but 3 body_pose"):
         read_poses(save(tmp_path / "c.npz", global_orient=np.zeros((2, 3)), body_pose=np.zeros((3, 63))))
-    with pytest.raises(ValueError, match="no rotations"):
+    with pytest.raises(ValueError, match="not rotations"):
         read_poses(save(tmp_path / "d.npz", poses=np.zeros((1, 24, 3, 3))))
 
 
@@ -255,7 +255,7 @@ def test_json_of_numbers(tmp_path):
 )
 def test_key_points_are_refused_and_why(tmp_path, content):
     (tmp_path / "a.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r"a\.json holds key points .* no rotations .* unipose estimate") as caught:
+    with pytest.raises(ValueError, match=r"a\.json has key points .* not determine rotations .* unipose estimate") as caught:
         read_poses(tmp_path / "a.json")
     assert "\n" not in str(caught.value)
 
@@ -314,7 +314,7 @@ def test_other_glb_files_are_refused(tmp_path):
     GLTF2(asset=Asset(generator="Blender"), nodes=[Node(name="pelvis")], scenes=[Scene()]).save_binary(
         str(tmp_path / "a.glb")
     )
-    with pytest.raises(ValueError, match=r"a\.glb is not a \.glb file of Pose\.save"):
+    with pytest.raises(ValueError, match=r"a\.glb was not written by Pose\.save"):
         Pose.from_glb(tmp_path / "a.glb")
     for content in (b"", b"glTF", b"hello there, this is nothing"):
         (tmp_path / "b.glb").write_bytes(content)

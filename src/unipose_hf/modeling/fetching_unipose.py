@@ -43,7 +43,7 @@ def fetch(url: str) -> bytes:
         raise ValueError(f"more than {MAX_REDIRECTS} redirects")
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise ValueError(f"Could not fetch {name} as an image ({reason}).") from error
+        raise ValueError(f"{name} could not be fetched as an image ({reason}).") from error
 
 
 def _content(response, began):

@@ -239,7 +239,7 @@ def _open(source):
     elif isinstance(source, str | os.PathLike):
         source = os.fspath(source)
         if not os.path.exists(source):
-            raise FileNotFoundError(f"The image {name!r} does not exist; check the path.")
+            raise FileNotFoundError(f"There is no image {name!r}; check the path.")
     elif not hasattr(source, "read"):
         raise ValueError(
             f"An image must be a path, a URL, a PIL image or an array, but {type(source).__name__} was given."
