@@ -102,8 +102,9 @@ def test_tasks_are_served():
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_notebooks_run_and_keep_their_outputs(file):
+def test_notebooks_run_and_keep_their_outputs(file, tmp_path):
     notebook = nbformat.read(file, 4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert sum(bool(cell.outputs) for cell in code) >= 2 and not any("error" in str(cell.outputs[:1]) for cell in code)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
