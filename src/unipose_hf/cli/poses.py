@@ -23,11 +23,10 @@ def estimate(
         str | None, typer.Option(help="Where the person is: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
     max_people: Annotated[
-        int | None, typer.Option(min=1, help="Keep at most this many people per picture, the largest.", show_default="all")
+        int | None,
+        typer.Option(min=1, help="Keep at most this many people per picture, the largest.", show_default="all"),
     ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(help="Minimum score of a person.", show_default="0.2")
-    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Minimum score of a person.", show_default="0.2")] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:

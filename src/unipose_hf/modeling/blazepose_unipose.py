@@ -35,6 +35,7 @@ NUM_LANDMARKS = 39  # 33 body points and 6 alignment points
 NUM_BODY_POINTS = 33
 SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
 BODY_CENTRE, BODY_RIM = 33, 34  # alignment points: middle of the hips, and a point on the circle around the body
+LEAST_FILL = 0.6  # of a side of the box that a person is known to be in
 CROP_MARGIN = 1.25  # the square is this much wider than that circle
 
 # Scales that bring each kind of feature near unit variance over people in varied poses.
@@ -334,6 +335,19 @@ def person_square(landmarks: Tensor) -> Tensor:
     return torch.stack((*centre.unbind(-1), side, torch.atan2(up[:, 0], -up[:, 1])), dim=-1)
 
 
+def fills_box(landmarks: Tensor, boxes: Tensor) -> Tensor:
+    """Whether people fill the boxes `(n, 4)` that they should be in, `(n, 1)`; landmarks `(n, 39, 5)`.
+
+    A person does whose landmarks, those out of the box drawn to its edge, span LEAST_FILL of one of its sides. A box
+    without size is filled by anybody.
+    """
+    points = landmarks[:, :NUM_BODY_POINTS, :2]
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    inside = points.maximum(low).minimum(high)
+    spans = (inside.amax(dim=1) - inside.amin(dim=1)) / (high - low)[:, 0].clamp(min=1.0)
+    return (spans.amax(dim=1, keepdim=True) >= LEAST_FILL) | (high == low).all(dim=2)
+
+
 def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
     """Cut `square` `(n, 4)` out of `pixel_values` `(n, 3, S, S)` as `(n, 3, 256, 256)`; black outside the picture."""
     size = pixel_values.shape[-1]
@@ -409,8 +423,12 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         self.post_init()
 
     @can_return_tuple
-    def forward(self, pixel_values: Tensor, **kwargs: Any) -> BlazePoseOutput:
+    def forward(self, pixel_values: Tensor, boxes: Tensor | None = None, **kwargs: Any) -> BlazePoseOutput:
         """Find the person in each picture; see [`BlazePoseOutput`] for what comes back.
+
+        Args:
+            boxes: `(n, 4)`, the box of each person, x0, y0, x1, y1 in pixels. If the closer looks end at something
+                that does not fill its box, the first look at the whole picture is used.
 
         Raises `ValueError` for a wrong shape, for NaN, and for values that are plainly not in [0, 1].
         """
@@ -418,7 +436,8 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         size, pixels = self.config.image_size, pixel_values.float()
         apart = pixels.device.type == "cpu" and not is_tracing()
         parts = pixels.split(CPU_BATCH_SIZE) if apart else (pixels,)
-        landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._see, parts), strict=True))
+        known = (None,) * len(parts) if boxes is None else boxes.float().split([len(part) for part in parts])
+        landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._see, parts, known), strict=True))
         features = landmark_features(landmarks, world, presence, square, size)
         if self.pose_head is not None:
             features = torch.cat((features, self.pose_head.features(maps, square)), dim=1)
@@ -431,9 +450,14 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
             maps=maps,
         )
 
-    def _see(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def _see(self, pixels: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, ...]:
         """The result of [`_find`], with the maps of the square and of its mirror image."""
-        *found, square, maps = self._find(pixels)
+        found = self._find(pixels)
+        if boxes is not None and not (fills := fills_box(found[0], boxes)).all():
+            size = self.config.image_size
+            whole = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
+            found = _keep(fills, found, self._look(cut_square(pixels, whole), whole))
+        *found, square, maps = found
         mirrored = self.landmarker.first_stages(cut_square(pixels, square).flip(-1))
         return *found, square, torch.stack((maps, mirrored), dim=1)
 

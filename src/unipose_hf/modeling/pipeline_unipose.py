@@ -17,6 +17,8 @@ from .pose_unipose import Pose
 from .processing_unipose import TASKS, task_messages
 from .refinement_unipose import STEPS, pull_to_landmarks
 from .seen_unipose import (
+    CROP_VIEW,
+    box_in_view,
     in_picture,
     is_blazepose,
     is_somebody,
@@ -391,7 +393,11 @@ class ImageToPosePipeline(UniPosePipeline):
 
     def _collate(self, samples):
         inputs = super()._collate(samples)
-        if not is_blazepose(self.model.model.pose_vision_tower):
+        tower = self.model.model.pose_vision_tower
+        size = tower.config.image_size if is_blazepose(tower) else CROP_VIEW
+        boxes = [box_in_view(sample["images"][0], self._margin, size) for sample in samples]
+        inputs["landmark_boxes"] = torch.tensor(boxes)
+        if not is_blazepose(tower):
             views = [landmark_view(sample["images"][0], self._margin) for sample in samples]
             inputs["landmark_pixels"] = torch.from_numpy(np.stack(views))
         return inputs
@@ -400,15 +406,15 @@ class ImageToPosePipeline(UniPosePipeline):
         """A batch -> for each input a list of results, poses with scores and what was seen of the person."""
         inputs, tower = dict(inputs), self.model.model.pose_vision_tower
         pixels = inputs.pop("landmark_pixels", None)
-        seen = None
+        boxes, seen = inputs.pop("landmark_boxes"), None
         with torch.no_grad():
             if pixels is None:
-                seen = tower(inputs["pose_pixel_values"])
+                seen = tower(inputs["pose_pixel_values"], boxes)
                 if self.model.model.vision_tower is None:  # it need not look again
                     del inputs["pose_pixel_values"]
                     inputs["vision_features"] = seen.feature_maps[0].flatten(2).transpose(1, 2)
             elif (landmarker := self._bundled_landmarker()) is not None:
-                seen = landmarker(pixels)
+                seen = landmarker(pixels, boxes)
         results = super()._forward(inputs, **kwargs)
         if seen is not None:
             size = (tower if pixels is None else landmarker).config.image_size

@@ -70,6 +70,16 @@ def landmark_view(picture: dict, margin: float) -> np.ndarray:
     return _normalize(_padded(picture["image"], square_of(picture, margin), CROP_VIEW), 1 / 255)
 
 
+def box_in_view(picture: dict, margin: float, size: int) -> list[float]:
+    """The box of a person in pixels of the view of its square; of somebody without a box, a point, which all fill."""
+    if picture["box"] is None:
+        return [0.0] * 4
+    left, top, side = square_of(picture, margin)
+    limits = picture["image"].size
+    box = [min(max(edge, 0), limits[i % 2]) for i, edge in enumerate(picture["box"])]
+    return [(edge - (left, top)[i % 2]) * size / side for i, edge in enumerate(box)]
+
+
 def in_picture(landmarks: Tensor, unit: float, corner: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Landmarks `(39, 5)` in a view -> x and y `(39, 2)` in the picture's pixels, and how surely each is seen `(39,)`.
 
