@@ -95,7 +95,7 @@ def test_options_of_another_loss_are_refused(name, tmp_path):
 @pytest.mark.parametrize("losses", [{}, ALL_LOSSES])
 def test_a_loss_function_is_refused(losses, tmp_path):
     trainer = trainer_of(tmp_path, **losses)
-    with pytest.raises(ValueError, match="compute_loss_func was given to UniPoseTrainer, whose loss is its own"):
+    with pytest.raises(ValueError, match="compute_loss_func was given, but UniPoseTrainer has its own loss"):
         UniPoseTrainer(
             trainer.model,
             trainer.args,
