@@ -87,7 +87,7 @@ def test_a_step_in_several_batches_is_one_large_batch(name, tmp_path):
 @pytest.mark.parametrize("name", TRAINERS)
 def test_options_of_another_loss_are_refused(name, tmp_path):
     with pytest.raises(
-        ValueError, match="label_smoothing_factor is 0.1, which .*Trainer does not know.*leave it at 0"
+        ValueError, match="label_smoothing_factor is 0.1, but .*Trainer has its own loss.*leave it at 0"
     ):
         TRAINERS[name](tmp_path, 4, 1, label_smoothing_factor=0.1)
 
@@ -95,7 +95,7 @@ def test_options_of_another_loss_are_refused(name, tmp_path):
 @pytest.mark.parametrize("losses", [{}, ALL_LOSSES])
 def test_a_loss_function_is_refused(losses, tmp_path):
     trainer = trainer_of(tmp_path, **losses)
-    with pytest.raises(ValueError, match="compute_loss_func was given to UniPoseTrainer, whose loss is its own"):
+    with pytest.raises(ValueError, match="compute_loss_func was given, but UniPoseTrainer has its own loss"):
         UniPoseTrainer(
             trainer.model,
             trainer.args,
