@@ -99,6 +99,9 @@ def publish(run: Path, logs: list[Path], output_dir: Path, curves: tuple[str, ..
         if file.is_file() and file.name not in NOT_PUBLISHED:
             shutil.copy(file, output_dir / file.name)
     halve(output_dir / "model.safetensors")
+    tokenizer = output_dir / "tokenizer.json"  # half as large without its line breaks
+    content = json.dumps(json.loads(tokenizer.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))
+    write_file(tokenizer, content.encode())
     stages = {folder.name: log_of(folder) for folder in logs}
     (output_dir / "training").mkdir(exist_ok=True)
     for name, lines in stages.items():
