@@ -142,7 +142,7 @@ def test_cards_are_filled_and_unknown_placeholders_refused(tmp_path):
     assert json.loads((folder / "figures.json").read_text()) == figures
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "figures.json"]
     template.write_text("{{accuracy}}")
-    with pytest.raises(ValueError, match=r"card.md holds a placeholder that no figure fills: '\{\{accuracy\}\}'"):
+    with pytest.raises(ValueError, match=r"card.md has a placeholder that no figure fills: '\{\{accuracy\}\}'"):
         write_card(template, figures, folder)
     assert (folder / "README.md").read_text() == text
     with pytest.raises(FileNotFoundError, match="none.md"):

@@ -706,7 +706,7 @@ def test_wrong_input_gets_one_clear_sentence(pairs):
         instruct_pairs(a, b[:2])
     with pytest.raises(ValueError, match="rotation_change has shape"):
         instruct_pairs(a, b, rotation_change=torch.zeros(3))
-    with pytest.raises(ValueError, match="no instruction version 'long'; pass one of default, PoseFix-A/1"):
+    with pytest.raises(ValueError, match="no instruction version 'long'; choose one of default, PoseFix-A/1"):
         instruct_pairs(a, b, version="long")
     with pytest.raises(ValueError, match="max_clauses is 0; give at least 1"):
         instruct_pairs(a, b, max_clauses=0)

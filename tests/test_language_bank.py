@@ -94,7 +94,7 @@ def test_setting_an_angle_moves_its_joint_alone():
 
 
 def test_an_unknown_angle_is_named():
-    with pytest.raises(ValueError, match="no angle left_kne"):
+    with pytest.raises(ValueError, match="Unknown angle left_kne"):
         angle_vector({"left_kne": 3})
 
 

@@ -36,7 +36,7 @@ def test_a_style_is_asked_for_in_words():
     plain = asked(task_messages("pose-to-text", poses=[pose]))
     told = {style: asked(task_messages("pose-to-text", poses=[pose], style=style)) for style in TEXT_STYLES}
     assert told["measured"] == plain and len(set(told.values())) == 3
-    with pytest.raises(ValueError, match="no style 'long'; choose one of short, full, measured"):
+    with pytest.raises(ValueError, match="Unknown style 'long'; choose one of short, full, measured"):
         task_messages("pose-to-text", poses=[pose], style="long")
     with pytest.raises(ValueError, match="answers with a pose"):
         task_messages("text-to-pose", text="Sit.", style="short")
@@ -101,7 +101,7 @@ def test_more_steps_decide_the_surest_codes_first(parts, decoding):
     one = model.generate_pose(**inputs, decoding=decoding)
     steps = model.generate_pose(**inputs, decoding=decoding, steps=processor.num_codes)
     assert steps.rotations.shape == one.rotations.shape and bool(steps.rotations.isfinite().all())
-    surest = int(model._spread(one.probabilities)[0].argmin())
+    surest = int(model._code_variance(one.probabilities)[0].argmin())
     torch.testing.assert_close(steps.probabilities[0, surest], one.probabilities[0, surest])
     others = [code for code in range(processor.num_codes) if code != surest]
     assert (steps.probabilities[0, others] - one.probabilities[0, others]).abs().max() > 1e-4

@@ -116,7 +116,7 @@ def test_the_paper_is_the_default():
     assert (instruction.learning_rate, instruction.per_device_train_batch_size) == (5e-5, 8)
     assert (instruction.num_train_epochs, instruction.lora_r, instruction.lora_alpha) == (2, 64, 16)
     assert instruction.warmup_steps == pytest.approx(0.03 / 2) and not instruction.pose_losses
-    with pytest.raises(ValueError, match="no stage 'vision'; choose one of alignment"):
+    with pytest.raises(ValueError, match="[Uu]nknown stage 'vision'; choose one of alignment"):
         UniPoseSFTConfig("x", stage="vision", use_cpu=True)
 
 

@@ -120,7 +120,7 @@ def test_ray_changes_no_byte(tmp_path):
 def test_other_settings_are_refused(tmp_path):
     keep_plan(tmp_path, {"seed": 1, "size": 5})
     keep_plan(tmp_path, {"size": 5, "seed": 1})
-    with pytest.raises(ValueError, match="begun with other settings .seed"):
+    with pytest.raises(ValueError, match="started with other settings .seed"):
         keep_plan(tmp_path, {"seed": 2, "size": 5})
 
 

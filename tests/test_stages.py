@@ -87,9 +87,9 @@ def test_a_finished_stage_is_not_trained_again(begun):
 
 def test_what_a_stage_lacks_is_said(begun):
     where = [f"--model={begun / 'new'}", f"--output_dir={begun / 'one'}", *COMMON]
-    with pytest.raises(ValueError, match="'projector' learns from pictures.*--data.*--image_bank"):
+    with pytest.raises(ValueError, match="'projector' needs images.*--data.*--image_bank"):
         run_stage("projector", where)
-    with pytest.raises(ValueError, match="'reasoning' learns from pictures.*give --data with a built set[.]"):
+    with pytest.raises(ValueError, match="'reasoning' needs images.*give --data with a built set[.]"):
         run_stage("reasoning", where)
     with pytest.raises(ValueError, match="are endless; set the number of steps with --max_steps"):
         run_stage("alignment", [*where, "--max_steps=-1"])
@@ -97,7 +97,7 @@ def test_what_a_stage_lacks_is_said(begun):
 
 def test_the_command_trains_and_knows_its_stages(begun):
     result = CliRunner().invoke(app, ["train", "vision"])
-    assert result.exit_code == 2 and "no stage 'vision'; choose one of alignment" in result.output
+    assert result.exit_code == 2 and "Unknown stage 'vision'; choose one of alignment" in result.output
     arguments = [f"--model={begun / 'new'}", f"--output={begun / 'one'}", *COMMON]
     result = CliRunner().invoke(app, ["train", "alignment", *arguments])
     assert result.exit_code == 0, result.output

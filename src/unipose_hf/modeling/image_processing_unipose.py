@@ -311,7 +311,7 @@ def _array_to_picture(array):
         array = array[..., 0]
     if not (array.ndim == 2 or array.ndim == 3 and array.shape[-1] in (3, 4)) or array.size == 0:
         raise ValueError(
-            "An image array must have shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, but has {shape}."
+            f"An image array must have shape (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, but has {shape}."
         )
     if kind not in "buif":
         raise ValueError(f"An image array must hold numbers, but its type is {array.dtype}.")

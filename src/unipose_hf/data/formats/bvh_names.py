@@ -84,8 +84,8 @@ def read_joint_map(path: str | os.PathLike) -> dict[str, str]:
     Raises:
         FileNotFoundError, ValueError: the file does not exist or is not a joint map.
     """
-    content = read_json(path)
-    if not all(isinstance(name, str) for name in content.values()):
+    content = read_json(path, object)
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content.values()):
         raise ValueError(f'{path} is not a joint map; expected names of joints, like {{"left_hip": "LThigh"}}.')
     return content
 
