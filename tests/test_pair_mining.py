@@ -281,7 +281,7 @@ def test_targets_must_be_indices():
 MINE_WITHIN = """
 import resource
 import numpy as np
-from unipose_hf.data.pair_mining import mine_image_pairs
+from unipose_hf.data.mining.pair_mining import mine_image_pairs
 
 features = np.memmap("features", dtype="f4", mode="r").reshape(-1, 512)
 codes = np.memmap("codes", dtype="i1", mode="r").reshape(len(features), -1)

@@ -210,7 +210,7 @@ def test_wrong_inputs(pipes, task, given, message):
 
 
 def test_wrong_file_and_options(pipes):
-    with pytest.raises(FileNotFoundError, match="'gone.jpg' does not exist"):
+    with pytest.raises(FileNotFoundError, match="no image 'gone.jpg'"):
         pipes["image-to-pose"]("gone.jpg")
     with pytest.raises(ValueError, match="options decoding, .* but not num_beams"):
         pipes["text-to-pose"]("Sit.", num_beams=3)

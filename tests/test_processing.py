@@ -317,7 +317,7 @@ def test_each_task_is_a_chat(processor, task):
 @pytest.mark.parametrize(
     ("task", "given", "message"),
     [
-        ("pose-to-dance", {}, "no task 'pose-to-dance'"),
+        ("pose-to-dance", {}, "Unknown task 'pose-to-dance'"),
         ("text-to-pose", {}, "needs a text"),
         ("text-to-pose", {"text": "  "}, "must be a sentence"),
         ("pose-to-text", {"poses": [ZERO], "text": "x"}, "takes no text"),

@@ -81,7 +81,7 @@ def test_relations_are_what_posecodes_measure():
 
 
 def test_columns_that_belong_to_no_pose_are_named(rotations):
-    with pytest.raises(ValueError, match="25 positions cannot tell 3 poses"):
+    with pytest.raises(ValueError, match="25 positions do not fit 3 poses"):
         reading_errors((torch.zeros(1, 25, 8),) * 3, torch.ones(1, 25).bool(), rotations, torch.zeros(3), REST)
 
 

@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_without_asking_twice(serve, tmp_path):
     requests = [CAPTION._replace(texts=(f"Text {number}.",)) for number in range(6)]
     journal = tmp_path / "deep" / "j.jsonl"
     broken = serve(GOOD, SWAPPED, GOOD, 401)
-    with pytest.raises(ValueError, match="refuses to answer as 'writer' .status 401"):
+    with pytest.raises(ValueError, match="refuses requests for 'writer' .status 401"):
         refine(broken, requests, journal, concurrency=1)
     assert len(journal.read_text().splitlines()) == 3
     with journal.open("a") as file:  # killed while it wrote

@@ -191,8 +191,8 @@ def test_rows_that_do_not_fit_are_told(tmp_path):
     broken = poses.clone()
     broken[2, 5] = torch.nan
     for num_poses, rows, message in (
-        (1, columns(pairs), "must hold text, pose, found text, pose_a, pose_b without pose"),
-        (2, columns(poses), "found text, pose without pose_a, pose_b; rename"),
+        (1, columns(pairs), "must have text, pose, but have text, pose_a, pose_b without pose"),
+        (2, columns(poses), "have text, pose without pose_a, pose_b; rename"),
         (1, {"caption": TEXTS, "pose": poses.numpy()}, "without text"),
         (1, columns(poses[:, :21]), r"found shape \(21, 3\) where the text is"),
         (1, columns(broken), "found NaN or infinity where the text is 'The torso leans forward.'"),

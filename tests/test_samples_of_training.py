@@ -125,7 +125,7 @@ def test_each_row_teaches_what_its_columns_allow(built):
     assert not any(name == "people" for name, _ in taught) and len(taught) == 3 * 4 + 3 * 2
     reasoning = row_samples(sources, ("image-to-pose",), reasoning=True)
     assert len(reasoning) == 3 and "leftmost" in str(reasoning[0]["messages"])
-    with pytest.raises(ValueError, match="teach none of image-diff"):
+    with pytest.raises(ValueError, match="support none of the tasks image-diff"):
         row_samples(sources, ("image-diff",))
 
 

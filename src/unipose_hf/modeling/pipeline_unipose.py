@@ -4,6 +4,7 @@
 import inspect
 import itertools
 import warnings
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -321,7 +322,7 @@ class ImageToPosePipeline(UniPosePipeline):
     unipose_task = "image-to-pose"
     more_options = ("threshold", "max_people", "refine")
 
-    def __init__(self, *args, detector="bundled", **kwargs):
+    def __init__(self, *args: Any, detector: str | None = "bundled", **kwargs: Any):
         self.detector, self._finder, self._landmarker = detector, None, None
         super().__init__(*args, **kwargs)
 
@@ -335,7 +336,15 @@ class ImageToPosePipeline(UniPosePipeline):
         shared |= {"threshold": threshold} if threshold is not None else {}
         return shared | ({"max_people": max_people} if max_people is not None else {}), forward, after
 
-    def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+    def get_iterator(
+        self,
+        inputs: Iterable[Any],
+        num_workers: int,
+        batch_size: int,
+        preprocess_params: dict[str, Any],
+        forward_params: dict[str, Any],
+        postprocess_params: dict[str, Any],
+    ) -> Iterator[People]:
         inputs = iter(inputs)
         while batch := list(itertools.islice(inputs, batch_size)):
             shared = dict(preprocess_params)
@@ -354,7 +363,7 @@ class ImageToPosePipeline(UniPosePipeline):
                     )
                 yield People(found, picture)
 
-    def preprocess(self, item, **shared):
+    def preprocess(self, item: dict[str, Any], **shared: Any) -> dict[str, Any]:
         return item  # `_people_in` has made the samples
 
     def _people_in(self, item, threshold=None, **shared):
