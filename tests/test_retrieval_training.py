@@ -196,7 +196,7 @@ def test_rows_that_do_not_fit_are_told(tmp_path):
         (1, {"caption": TEXTS, "pose": poses.numpy()}, "without text"),
         (1, columns(poses[:, :21]), r"found shape \(21, 3\) where the text is"),
         (1, columns(broken), "found NaN or infinity where the text is 'The torso leans forward.'"),
-        (1, columns(poses, [""] * 4), "None of 4 rows has a text"),
+        (1, columns(poses, [""] * 4), "None of the 4 rows has a text"),
     ):
         with pytest.raises(ValueError, match=message):
             trainer_of(tmp_path, tiny_retrieval(num_poses), Dataset.from_dict(rows)).train()
