@@ -189,7 +189,7 @@ def test_every_task_becomes_a_chat(script, diff):
             assert all(pose.shape == (22, 3) and pose.dtype == np.float32 for pose in sample["poses"])
             if rule.answer == "text":
                 assert answer[0]["text"] in row["texts"]
-    with pytest.raises(ValueError, match="single pictures do not teach 'image-diff'"):
+    with pytest.raises(ValueError, match="single pictures do not support 'image-diff'"):
         make_sample("image-diff", rows(script[0], "A")[0], "7")
 
 

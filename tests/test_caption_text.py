@@ -294,7 +294,7 @@ def test_where_there_is_nothing_to_say_nothing_is_said():
 def test_a_wrong_option_gets_one_clear_sentence(poses):
     with pytest.raises(ValueError, match=r"poses has shape \(22, 3\); expected \(N, 22, 3\)"):
         caption_poses(poses[0])
-    with pytest.raises(ValueError, match="no caption version 'Z'; pass one of default"):
+    with pytest.raises(ValueError, match="no caption version 'Z'; choose one of default"):
         caption_poses(poses, version="Z")
     with pytest.raises(ValueError, match="max_clauses is 0; give at least 1, or None"):
         caption_poses(poses, max_clauses=0)

@@ -123,7 +123,7 @@ def test_what_a_file_does_not_tell_is_said_by_options(run, tmp_path):
     assert all(result.exit_code == 0 for result in told.values()), told
     assert told["z"].stdout != told["y"].stdout
     mistake(run("describe", "parts.npz", "--up", "up"), "'up'", "-y")
-    mistake(run("describe", "parts.npz", "--up", "y", "--facing", "y"), "square")
+    mistake(run("describe", "parts.npz", "--up", "y", "--facing", "y"), "perpendicular")
 
     body = {"global_orient": np.zeros((1, 3)), "body_pose": np.zeros((1, 63))}
     (tmp_path / "two.pkl").write_bytes(pickle.dumps({1: body, 4: body}))
@@ -233,7 +233,9 @@ def test_what_the_system_refuses_is_one_sentence(run, tmp_path, model_folder, mo
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
     monkeypatch.setattr(Pose, "save", full)
-    mistake(run("estimate", "a.png", "--model", model_folder), "a.npz", "No space left on device")
+    mistake(
+        run("estimate", "a.png", "--box", "5,5,70,55", "--model", model_folder), "a.npz", "No space left on device"
+    )
 
 
 def test_estimate_mistakes(run, tmp_path, model_folder):
@@ -352,7 +354,7 @@ def test_samples_are_reached_by_name(run, tmp_path):
         assert run("sample", *again).exit_code == 0
     mistake(run("sample", "run.bvh"), "run.bvh", "walk.bvh")
     (tmp_path / "photo.jpg").write_text("my own")
-    mistake(run("sample", "photo.jpg"), "another file", "photo.jpg")
+    mistake(run("sample", "photo.jpg"), "Another file", "photo.jpg")
 
 
 def test_version(run):

@@ -363,7 +363,7 @@ def test_adapter_for_a_layer_that_is_not_there(published):
         f"base_model.model.model.layers.7.mlp.up_proj.lora_{side}.weight": torch.ones(RANK, RANK) for side in "AB"
     }
     change(published / "unipose" / "adapter_model.safetensors", **extra)
-    refused(published, "2 places", *(f"unknown {name}" for name in extra))
+    refused(published, "2 mismatches", *(f"unknown {name}" for name in extra))
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_missing_and_damaged_files(published, file):
     whole = path.read_bytes()
     for size in (len(whole) // 2, 50):
         path.write_bytes(whole[:size])
-        refused(published, path.name if path.suffix != ".ckpt" else file, *(["download"] if size > 50 else []))
+        refused(published, path.name if path.suffix != ".ckpt" else file, *(["again"] if size > 50 else []))
     path.unlink()
     refused(published, error=FileNotFoundError)
 

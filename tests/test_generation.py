@@ -509,7 +509,7 @@ def test_what_generate_refuses():
         model.generate(torch.tensor(rows), prompt_lookup_num_tokens=2)
     with pytest.raises(ValueError, match="Continuous batching"):
         model.generate_batch(rows)
-    with pytest.raises(ValueError, match="holds 12 columns"):
+    with pytest.raises(ValueError, match="holds 12 positions"):
         short = StaticCache(tiny_model().config, max_cache_len=12)
         greedy(model, rows, start, steps=4, past_key_values=short)
     cache = DynamicCache(config=model.config)
@@ -567,6 +567,6 @@ def test_assisted_decoding_is_refused_in_a_sentence(options):
     model = tiny_model()
     options = dict(assistant_model=tiny_model()) if options == "model" else options
     with pytest.raises(
-        ValueError, match="^Assisted generation cannot write poses; leave its options out: greedy .* can.$"
+        ValueError, match="^Assisted generation cannot write poses; leave its options out and use greedy .* search.$"
     ):
         model.generate(torch.tensor([[BOS, 5, 6]]), max_new_tokens=3, **options)

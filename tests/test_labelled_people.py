@@ -144,7 +144,7 @@ def test_what_cannot_be_is_said_before_any_work(tmp_path):
         build_data("multi-person", data=tmp_path, **options)
     with pytest.raises(ValueError, match="Rows of COCO may not be uploaded"):
         build_data("imagescript", data=tmp_path, publish=True, **options)
-    with pytest.raises(ValueError, match="no data set 'faces'"):
+    with pytest.raises(ValueError, match="Unknown data set 'faces'"):
         build_data("faces", **options)
     with pytest.raises(ValueError, match="is not used here"):
         build_data("posest-open", ask=print, **options)

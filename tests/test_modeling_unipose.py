@@ -238,7 +238,9 @@ def test_wrong_images_are_named(pose_vision):
     ids = torch.tensor([[BOS, *[IMAGE] * 16]])
     with pytest.raises(ValueError, match="15 <image> placeholders, but 1 images need 16"):
         both(ids[:, :-1], **pictures)
-    with pytest.raises(ValueError, match="through pixel_values and pose_pixel_values, but was given pixel_values;"):
+    with pytest.raises(
+        ValueError, match="needs pixel_values and pose_pixel_values for its images, but was given pixel_values;"
+    ):
         both(ids, pixel_values=pictures["pixel_values"])
     with pytest.raises(ValueError, match="no vision encoder"):
         tiny_model()(ids, **pictures)
@@ -454,7 +456,7 @@ def test_ids_and_embeddings_exclude_each_other():
     with pytest.raises(ValueError, match="not both"):
         tiny_model()(torch.tensor([[BOS]]), inputs_embeds=torch.zeros(1, 1, 32))
     for call in (tiny_model(), tiny_model().generate):
-        with pytest.raises(ValueError, match="give input_ids"):
+        with pytest.raises(ValueError, match="need input_ids"):
             call(inputs_embeds=torch.zeros(1, 3, 32), pose_values=random_rotations(1))
 
 

@@ -93,5 +93,5 @@ def test_rows_become_chats_that_ask_for_one_person(tmp_path):
         sample = make_sample(task, row, "1")
         said = "".join(part.get("text", "") for part in sample["messages"][0]["content"])
         assert row["hint"] in said and sample["messages"][1]["content"][0]["type"] == answer
-    with pytest.raises(ValueError, match="several people do not teach 'text-to-pose'"):
+    with pytest.raises(ValueError, match="several people do not support 'text-to-pose'"):
         make_sample("text-to-pose", row, "1")

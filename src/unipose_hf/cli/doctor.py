@@ -139,7 +139,7 @@ def _main_job(report: _Report) -> bool:
     from .demo import PHOTO
 
     try:
-        estimate = pipeline("image-to-pose")
+        estimate = pipeline("image-to-pose", model=str(auto.BUNDLED_CHECKPOINT))
         millions = sum(parameter.numel() for parameter in estimate.model.parameters()) / 1e6
         report.good("bundled checkpoint", f"{auto.BUNDLED_CHECKPOINT.name}, {millions:.1f} million parameters")
         person = estimate(str(PHOTO))[0]
