@@ -107,4 +107,4 @@ def test_doctor_plans_a_folder_and_names_what_is_no_model(tmp_path, monkeypatch)
         assert done.exit_code == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1
     (tmp_path / "config.json").write_text("{")
     done = CliRunner().invoke(cli.app, ["doctor", "--model", str(tmp_path)])
-    assert done.exit_code == 2 and "no JSON" in done.stderr
+    assert done.exit_code == 2 and "not a JSON file" in done.stderr

@@ -238,13 +238,11 @@ def test_wrong_images_are_named(pose_vision):
     ids = torch.tensor([[BOS, *[IMAGE] * 16]])
     with pytest.raises(ValueError, match="15 <image> placeholders, but 1 images need 16"):
         both(ids[:, :-1], **pictures)
-    with pytest.raises(
-        ValueError, match="needs pixel_values and pose_pixel_values for its images, but was given pixel_values;"
-    ):
+    with pytest.raises(ValueError, match="needs pixel_values and pose_pixel_values .* but was given pixel_values;"):
         both(ids, pixel_values=pictures["pixel_values"])
     with pytest.raises(ValueError, match="no vision encoder"):
         tiny_model()(ids, **pictures)
-    with pytest.raises(ValueError, match="image_seq_length is 5, but .* make 16"):
+    with pytest.raises(ValueError, match="image_seq_length is 5, but .* produce 16"):
         tiny_model(vision=CLIP, pose_vision=pose_vision, image_seq_length=5)
 
 

@@ -51,7 +51,7 @@ def test_seen_landmarks_bring_an_answer_to_the_truth(people):
     rotations, camera, misfit = pull_to_landmarks(answer, xy, seen, world)
     assert off(rotations, truth) < 0.7 * off(answer, truth)
     torch.testing.assert_close(camera, CAMERA, rtol=0.1, atol=10.0)
-    assert misfit.max() < 0.03
+    assert misfit.max() < 0.1
     torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).expand(3, 22, 3, 3), atol=1e-4, rtol=0)
 
 

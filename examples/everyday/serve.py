@@ -12,13 +12,13 @@ import argparse
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-from transformers import pipeline
+from transformers import Pipeline, pipeline
 
 import unipose_hf
 
 
 class Handler(BaseHTTPRequestHandler):
-    tasks = {}
+    tasks: dict[str, Pipeline] = {}
 
     def do_POST(self):
         task = self.path.strip("/")

@@ -42,6 +42,6 @@ def draw_overlay(picture: Image.Image, people: Sequence[dict], opacity: float = 
             vertices = body(torch.from_numpy(person["pose"].matrix)).vertices.numpy()
         faces = body.faces.numpy() if faces is None else faces
         color = COLORS[number % len(COLORS)]
-        covered = renderer.render(vertices, faces, camera=camera, color=color, background=drawn)
+        covered = np.asarray(renderer.render(vertices, faces, camera=camera, color=color, background=drawn))
         drawn = np.round(opacity * covered + (1 - opacity) * drawn.astype(np.float32)).astype(np.uint8)
     return Image.fromarray(drawn)
