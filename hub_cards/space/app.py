@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A page with the bundled models: a picture or a sentence becomes a pose, instructions change it.
+"""A demo page for the bundled models: turns a picture or a sentence into a pose and edits it by instruction.
 
 python app.py
 """
@@ -15,12 +15,12 @@ import unipose_hf  # noqa: F401  registers the pipelines
 from unipose_hf import Pose
 from unipose_hf.auto import bundled_checkpoint
 
-MESHES = tempfile.TemporaryDirectory()  # goes with the page
+MESHES = tempfile.TemporaryDirectory()  # deleted when the app exits
 
 
 @functools.cache
 def run(task):
-    """The pipeline of a task; those with the same bundled checkpoint share the model."""
+    """The pipeline of a task; tasks with the same bundled checkpoint share the model."""
     kinds = ("text-to-pose", "image-to-pose")
     first = next(kind for kind in kinds if bundled_checkpoint(kind) == bundled_checkpoint(task))
     if task == first:
@@ -29,7 +29,7 @@ def run(task):
 
 
 def shown(pose):
-    """What the page holds of a pose: the pose, a mesh to turn about, a description."""
+    """What the page shows of a pose: the pose itself, a mesh that can be rotated, and a description."""
     file = Path(MESHES.name) / f"{secrets.token_hex(8)}.glb"
     pose.save(file)
     return pose.axis_angle.tolist(), str(file), run("pose-to-text")(pose)["text"]
@@ -38,7 +38,7 @@ def shown(pose):
 def from_picture(picture):
     people = run("image-to-pose")(picture)
     if not people:
-        raise ValueError("Nobody was found in the picture.")
+        raise ValueError("No person was found in the picture.")
     return shown(people[0]["pose"])  # the largest
 
 
@@ -57,10 +57,10 @@ def page():
         @functools.wraps(function)
         def safe(*given):
             if any(value is None for value in given):
-                raise gr.Error("Begin with a picture or a sentence.")
+                raise gr.Error("Start with a picture or a sentence.")
             try:
                 return function(*given)
-            except ValueError as error:  # a user's mistake, told in one sentence
+            except ValueError as error:  # a user error, shown as a message
                 raise gr.Error(str(error)) from error
 
         return safe
@@ -70,9 +70,9 @@ def page():
         held = gr.State()
         with gr.Row():
             with gr.Column():
-                picture = gr.Image(type="pil", label="A picture; of several people the largest is taken")
-                text = gr.Textbox(label="or a sentence, then Enter", placeholder="a person kneeling, arms raised")
-                change = gr.Textbox(label="Change the pose", placeholder="raise the left arm above the head")
+                picture = gr.Image(type="pil", label="Picture (the largest person is used)")
+                text = gr.Textbox(label="Or a sentence, then Enter", placeholder="a person kneeling, arms raised")
+                change = gr.Textbox(label="Edit the pose", placeholder="raise the left arm above the head")
             with gr.Column():
                 mesh = gr.Model3D(label="Pose")
                 words = gr.Textbox(label="Description")

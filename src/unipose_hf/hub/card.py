@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The card of an exported folder that brings none of its own: what it holds, how it is used, whose it is."""
+"""The default card of an exported folder: what it contains, how to use it, and its licences."""
 
 _UNIPOSE = (
     "Reads, describes, compares, estimates, generates and edits 3D human poses: a model of "
@@ -19,7 +19,7 @@ from transformers import pipeline
 search = pipeline("pose-retrieval", model="{name}", gallery=gallery, trust_remote_code=True)
 print(search("Both hands are above the head.")[0])
 """
-# Of each model: a sentence, and code that uses it.
+# For each model class: a description and example code.
 _MODELS = {
     "UniPoseForConditionalGeneration": _UNIPOSE,
     "PoseTokenizerModel": (
@@ -34,7 +34,7 @@ rotations = tokenizer.decode(codes).rotations
 """,
     ),
     "BlazePoseBackbone": (
-        "An encoder of pictures of people, of the BlazePose kind, as a backbone for transformers.",
+        "A BlazePose-style encoder for pictures of people, as a transformers backbone.",
         """\
 from transformers import AutoModel
 
@@ -43,22 +43,20 @@ encoder = AutoModel.from_pretrained("{name}", trust_remote_code=True)
     ),
     "PoseTextRetrievalModel": ("Finds 3D human poses by text, and texts by pose.", _RETRIEVAL),
     "PosePairTextRetrievalModel": (
-        "Finds pairs of 3D human poses by an instruction that leads from one to the other, and back.",
+        "Finds pairs of 3D human poses by the instruction that leads from one to the other, and vice versa.",
         _RETRIEVAL,
     ),
 }
-_UNKNOWN = "as whoever trained this model says; this card was written by `unipose_hf.hub.export`, which does not know."
-# What the parts of the published release are under is said where they are published.
-_PUBLISHED = (
-    "those of the published files that `unipose convert` read; the terms of each hold for what was made of it."
-)
+_UNKNOWN = "unknown to `unipose_hf.hub.export`, which wrote this card; ask whoever trained this model."
+# The terms of the published parts are stated where they are published.
+_PUBLISHED = "those of the published files that `unipose convert` read; their terms also apply to the converted files."
 
 
 def card_text(name, model, published=False):
     """The text of a card.
 
     Args:
-        name (`str`): of the folder, which the code on the card loads.
+        name (`str`): name of the folder, which the code on the card loads.
         model (`str`): the name of the model's class.
         published (`bool`, *optional*, defaults to `False`): the weights were converted from the published ones.
     """
@@ -73,8 +71,8 @@ tags: [3d-human-pose, smpl, unipose]
 
 # {name}
 
-{sentence} The code is in this folder and runs with `trust_remote_code=True`; nothing but transformers
-has to be installed, and where `unipose_hf` is, its own code is used.{origin}
+{sentence} The code is in this folder and runs with `trust_remote_code=True`. Only transformers has to be
+installed; if `unipose_hf` is installed too, its code is used instead.{origin}
 
 ## Use
 
@@ -88,5 +86,5 @@ Poses have 22 joints in SMPL order, y up, facing the viewer.
 * Code: Apache-2.0 (`LICENSE`).
 * Weights: {terms}
 * Data: {terms}
-* Body: none is contained; no SMPL-family file is needed.
+* Body: none is included; no SMPL-family file is needed.
 """
