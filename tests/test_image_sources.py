@@ -138,7 +138,7 @@ def test_annotations_in_the_manner_of_coco(tmp_path):
         with pytest.warns(UserWarning, match=told):
             assert [person.box for person in read(tmp_path, "val")] == [(10, 20, 40, 60), (11, 20, 41, 60)]
     write_json(tmp_path / "annotations/person_keypoints_val2017.json", content | {"annotations": annotations[5:]})
-    with pytest.raises(ValueError, match=r"val2017\.json does not have the layout than its set: Row 0"):
+    with pytest.raises(ValueError, match=r"val2017\.json does not have the layout of its data set: Row 0"):
         keypoints.list_coco_people(tmp_path, "val")
 
 
@@ -352,7 +352,7 @@ def test_joints_of_rendered_people_lie_in_their_boxes():
     assert np.array_equal(sample["poses"][0], rows[0]["pose"]) and sample["messages"][1]["content"] == [
         {"type": "pose"}
     ]
-    with pytest.raises(ValueError, match="single pictures do not teach 'pose-to-text'; choose one of image-to-pose"):
+    with pytest.raises(ValueError, match="single pictures do not support 'pose-to-text'; choose one of image-to-pose"):
         make_sample("pose-to-text", rows[0], "0")
     for row in rows.select(range(0, len(rows), 20)):
         width, height = row["image"].size
