@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rendered people with their poses, seen once by the bundled BlazePose: pictures for its pose head and for the stages
-on open poses.
+"""Builds a bank of rendered people with their poses and precomputed BlazePose features, to train the pose head and the
+stages on open poses.
 
     python examples/build_image_bank.py --output_dir runs/tiny/images --count 40960 --processes 2
 
-10 pictures a second and process, 70 KB each. Kill it and start it again: it goes on where it stopped.
+About 10 pictures per second and process, 70 KB each. If interrupted, run it again to resume.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ImageDiff from the open poses: pairs of pictures, three texts each that lead from A to B, and a look at them.
+"""Builds ImageDiff from the open poses: pairs of pictures with three texts each on how to get from A to B.
 
     python examples/build_imagediff.py --size 500 --retrieval FOLDER
 
-The pairs are mined by a text-pose retrieval model as in the paper, or without one by joint positions.
-`unipose build-data imagediff --help` has the rest.
+Pairs are mined with a text-pose retrieval model as in the paper, or by joint positions if none is given.
+See `unipose build-data imagediff --help` for all options.
 """
 
 import argparse

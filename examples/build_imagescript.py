@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ImageScript from the open poses: pictures, poses, three captions each, and a look at what it teaches.
+"""Builds ImageScript from the open poses: pictures and poses with three captions each.
 
     python examples/build_imagescript.py --size 500 --processes 2
 
-`unipose build-data imagescript --help` has the rest: the paper's own sets, captions refined by a language model.
+See `unipose build-data imagescript --help` for all options, such as the paper's own data sets and captions refined by
+a language model.
 """
 
 import argparse

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws held-out poses with their captions, and pairs with their instructions, for people to check.
+"""Draws held-out poses with their captions, and pairs with their instructions, for visual inspection.
 
     python examples/caption_sheet.py sheet.png
     python examples/caption_sheet.py sheet.png --poses 8 --pairs 6 --seed 3
 
-The person faces the viewer, so what is left of the body is right in the picture.
+The person faces the viewer, so the body's left side is on the right in the picture.
 """
 
 import argparse
@@ -20,25 +20,25 @@ from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.visualization import contact_sheet, draw_pose
 from unipose_hf.visualization.panels import save_png
 
-APART = 3  # kept frames of a clip from A to B; its next one differs little
+APART = 3  # number of kept frames from A to B; adjacent frames differ little
 VIEW = {"azimuth": 15, "elevation": 8}
 
 
 def unlike(poses, count):
-    """Indices of `count` poses that differ as much as they can."""
+    """Indices of `count` poses that differ as much as possible."""
     joints, _ = pose_geometry(poses)
     return farthest_points(joints, min(count, len(poses)), progress=False)
 
 
 def pairs_of_clips(held_out, count):
-    """(indices of A, indices of B) of poses close to each other in a clip, those whose A differ most."""
+    """(indices of A, indices of B) for poses close to each other in a clip, chosen for the most diverse A."""
     first = (held_out.clip_id[APART:] == held_out.clip_id[:-APART]).nonzero()[:, 0]
     first = first[unlike(held_out.axis_angle[first], count)]
     return first, first + APART
 
 
 def draw(poses, size, cell):
-    """The poses side by side in a square picture of `cell` pixels."""
+    """The poses side by side, in a square picture of `cell` pixels."""
     picture = Image.new("RGB", (cell, cell), "white")
     for place, pose in enumerate(poses):
         picture.paste(draw_pose(pose, size=size, **VIEW), (place * cell // len(poses), 0))
@@ -59,11 +59,11 @@ def draw_sheet(num_poses, num_pairs, seed, cell):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path, help="the .png to write")
+    parser.add_argument("path", type=Path, help="output .png file")
     parser.add_argument("--poses", type=int, default=50)
     parser.add_argument("--pairs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cell", type=int, default=320, help="side of a picture, pixels")
+    parser.add_argument("--cell", type=int, default=320, help="side of each picture, in pixels")
     options = parser.parse_args()
     sheet = draw_sheet(options.poses, options.pairs, options.seed, options.cell)
     save_png(sheet, options.path)

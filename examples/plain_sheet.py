@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws what a model answers to plain English, right and wrong, as it comes: for people to look at.
+"""Draws a model's answers to plain-English prompts, unfiltered, for visual inspection.
 
     python examples/plain_sheet.py docs/plain_english.jpg
     python examples/plain_sheet.py sheet.jpg --model runs/plain/last
 
-Fifty prompts, a third of which stand in the language bank word for word, and thirty edits of five poses.
+Fifty prompts, a third of which are verbatim in the language bank, and thirty edits of five poses.
 """
 
 import argparse
@@ -111,5 +111,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", help="folder or Hub id; the bundled model by default")
-    parser.add_argument("--cell", type=int, default=170, help="pixels of a picture")
+    parser.add_argument("--cell", type=int, default=170, help="side of each picture, in pixels")
     main(**vars(parser.parse_args()))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the named poses of the language bank, each with its name.
+"""Draws the named poses of the language bank with their names.
 
 python examples/pose_sheet.py docs/named_poses.jpg
 """
@@ -24,5 +24,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
     parser.add_argument("--columns", type=int, default=20)
-    parser.add_argument("--cell", type=int, default=96, help="pixels of a picture")
+    parser.add_argument("--cell", type=int, default=96, help="side of each picture, in pixels")
     main(**vars(parser.parse_args()))

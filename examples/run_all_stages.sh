@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The paper at its size, on eight GPUs: pose tokenizer, a new model of published parts, data, three stages, finetuning
-# for reasoning, report.
+# Reproduces the paper at full size on eight GPUs: pose tokenizer, new model from published parts, data, three stages,
+# finetuning for reasoning, report.
 #
 #     bash examples/run_all_stages.sh [FOLDER]
 #
-# Kill it and start it again: every step goes on from its last checkpoint, and a finished one is passed over.
+# If interrupted, run it again: finished steps are skipped, and the others resume from their last checkpoint.
 #
-# DATA            folder with your copies of Human3.6M, MPI-INF-3DHP, COCO, MPII and 3DPW (`unipose doctor --data FOLDER`
-#                 says which are there); unset, all data sets are made of the open poses
-# REFINE          a language model that refines texts, as the paper's GPT-4 did; unset, stage 3 has the engine's texts
-# GPUS, LAUNCH    how many GPUs, and the configuration of accelerate: one_gpu, eight_gpus_fsdp2 or eight_gpus_zero2
-# LANGUAGE_MODEL, POSE_VISION   of the new model
-# EXTRA           further arguments of all stages, such as "--use_lora false"
+# DATA            folder with your copies of Human3.6M, MPI-INF-3DHP, COCO, MPII and 3DPW (`unipose doctor --data
+#                 FOLDER` lists which are found); if unset, all data sets are built from the open poses
+# REFINE          language model to refine texts (GPT-4 in the paper); if unset, stage 3 uses the engine's texts
+# GPUS, LAUNCH    number of GPUs, and accelerate configuration: one_gpu, eight_gpus_fsdp2 or eight_gpus_zero2
+# LANGUAGE_MODEL, POSE_VISION   parts of the new model
+# EXTRA           additional arguments of all stages, such as "--use_lora false"
 #
-# The mid-size model, on one GPU:
+# To train the mid-size model on one GPU:
 #     GPUS=1 LAUNCH=one_gpu LANGUAGE_MODEL=HuggingFaceTB/SmolLM2-135M POSE_VISION=usyd-community/vitpose-base-simple \
 #         bash examples/run_all_stages.sh runs/mid
 set -euo pipefail
@@ -24,25 +24,25 @@ GPUS=${GPUS:-8}
 LAUNCH="accelerate launch --config_file $HERE/configs/${LAUNCH:-eight_gpus_fsdp2}.yaml --num_processes $GPUS"
 FROM=${DATA:+--data $DATA}
 BY=${REFINE:+--refine-by $REFINE}
-TEXTS=$([ -n "$BY" ] && echo R || echo A) # the configuration of texts that stage 3 learns from
+TEXTS=$([ -n "$BY" ] && echo R || echo A) # text configuration of stage 3
 
 build() { # kind, rows
     unipose build-data "$1" --size "$2" --output "$RUN/data/$1" --processes "$(nproc)" "${@:3}"
 }
-stage() { # script, configuration, the paper's batch, output folder, the model before, data sets
+stage() { # script, configuration, the paper's batch size, output folder, previous model, data sets
     [ -e "$RUN/$4/model.safetensors.index.json" ] || [ -e "$RUN/$4/model.safetensors" ] || $LAUNCH "$HERE/$1.py" \
         --config "$HERE/configs/$2.yaml" --per_device_train_batch_size "$(($3 / GPUS))" ${EXTRA:-} \
         --output_dir "$RUN/$4" --model "$RUN/$5" --data "${@:6}"
 }
 
-# 256 poses a batch in all; see examples/train_pose_tokenizer.py for AMASS in place of the open poses.
+# Total batch size 256; see examples/train_pose_tokenizer.py for using AMASS instead of the open poses.
 [ -e "$RUN/pose_tokenizer/model.safetensors" ] || $LAUNCH "$HERE/train_pose_tokenizer.py" \
     --per_device_train_batch_size "$((256 / GPUS))" --output_dir "$RUN/pose_tokenizer"
 [ -e "$RUN/new_model/config.json" ] || python "$HERE/new_model.py" --pose_tokenizer "$RUN/pose_tokenizer" \
     --language_model "${LANGUAGE_MODEL:-mistralai/Mistral-7B-v0.1}" \
     --pose_vision "${POSE_VISION:-usyd-community/vitpose-plus-huge}" --output_dir "$RUN/new_model"
 
-# Sizes of the paper (section 3.1): 50,000 pictures and 50,000 pairs to learn from, 2,000 each to be tested.
+# The paper's sizes (section 3.1): 50,000 pictures and 50,000 pairs for training, 2,000 each for testing.
 build imagescript 52000 $FROM $BY
 build imagediff 52000 $FROM $BY
 build posest-open 100000

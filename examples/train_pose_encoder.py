@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the branch of the bundled BlazePose that tells poses, on rendered people of `examples/build_image_bank.py`.
+"""Trains the pose branch of the bundled BlazePose on rendered people from `examples/build_image_bank.py`.
 
     python examples/train_pose_encoder.py --image_bank runs/tiny/images --head_only true \\
         --output_dir runs/tiny/pose_head
     python examples/train_pose_encoder.py --image_bank runs/tiny/images --model runs/tiny/pose_head --share 0.8 \\
         --output_dir runs/tiny/pose_encoder
 
-First its head alone, then all of it; of the second not quite all is kept, for the sake of photographs.
+Train the head first, then the whole branch; `--share` interpolates between the weights before and after the second
+step, which keeps the model accurate on photographs.
 
-The arguments are those of `ScriptArguments` and of `PoseEncoderTrainingArguments`. Kill it and start it again: it goes
-on from its last checkpoint. What it leaves is a `BlazePoseBackbone`, for `examples/new_tiny_model.py`.
+The arguments are those of `ScriptArguments` and `PoseEncoderTrainingArguments`. If interrupted, run it again to resume
+from the last checkpoint. The result is a `BlazePoseBackbone` for `examples/new_tiny_model.py`.
 """
 
 from dataclasses import dataclass, field
@@ -35,9 +36,9 @@ BLAZEPOSE = Path(__file__).parents[1] / "src/unipose_hf/checkpoints/blazepose-fu
 
 @dataclass
 class ScriptArguments:
-    image_bank: str = field(metadata={"help": "Rendered people, as examples/build_image_bank.py leaves them."})
-    model: str | None = field(default=None, metadata={"help": "Pose encoder to go on from; by default a new branch."})
-    share: float = field(default=1.0, metadata={"help": "How far to go from there to what was learnt."})
+    image_bank: str = field(metadata={"help": "Output folder of examples/build_image_bank.py."})
+    model: str | None = field(default=None, metadata={"help": "Pose encoder to start from; a new branch by default."})
+    share: float = field(default=1.0, metadata={"help": "Weight of the result in the average with --model."})
 
 
 def main(script: ScriptArguments, args: PoseEncoderTrainingArguments) -> None:
@@ -54,7 +55,7 @@ def main(script: ScriptArguments, args: PoseEncoderTrainingArguments) -> None:
     trainer.save_state()  # with the log
     fold(backbone.pose_head)
     blend(before.pose_head, backbone.pose_head, script.share)
-    before.half().save_pretrained(args.output_dir)  # as small as the published one; it is loaded in float32
+    before.half().save_pretrained(args.output_dir)  # float16 on disk, like the published one; loaded in float32
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a pose tokenizer: sizes and hyper-parameters of the paper, on the open poses or on yours.
+"""Trains a pose tokenizer with the paper's sizes and hyperparameters, on the open poses or your own.
 
     python examples/train_pose_tokenizer.py --config examples/configs/pose_tokenizer_tiny.yaml --output_dir runs/tok
     accelerate launch examples/train_pose_tokenizer.py --dataset_name my-poses --output_dir runs/tok
 
-The arguments are those of `ScriptArguments` and of `PoseTokenizerTrainingArguments`. `--orientation_noise false` is
-the ablation of supplement table 5. Kill it at any moment and start it again: it goes on from its last checkpoint and,
-in one process, ends with the same weights as an unbroken run.
+The arguments are those of `ScriptArguments` and `PoseTokenizerTrainingArguments`. `--orientation_noise false` is the
+ablation of supplement table 5. If interrupted, run it again to resume from the last checkpoint; in a single process,
+the final weights are the same as for an uninterrupted run.
 
-A data set has a column `pose` of local axis-angle rotations `(22, 3)` in radians, y up, as `unipose build-data` writes
-it. Any poses will do:
+Data sets need a column `pose` of local axis-angle rotations `(22, 3)` in radians, y up, as written by `unipose
+build-data`. To use your own poses:
 
     poses = np.stack([record.pose for record in read_amass("AMASS", "train", every=5)])
     datasets.Dataset.from_dict({"pose": poses}).to_parquet("my-poses/train.parquet")
@@ -29,14 +29,16 @@ from unipose_hf.training.resuming import checkpoint_to_resume
 
 @dataclass
 class ScriptArguments:
-    tokenizer: dict | None = field(default=None, metadata={"help": "Fields of PoseTokenizerConfig; else the paper's."})
-    model: str | None = field(default=None, metadata={"help": "A pose tokenizer to go on from; else a new one."})
-    open_data: str | None = field(default=None, metadata={"help": "Folder with more captured poses, for all kinds."})
-    dataset_name: str | None = field(default=None, metadata={"help": "Folder or Hub name; else the open poses."})
+    tokenizer: dict | None = field(
+        default=None, metadata={"help": "PoseTokenizerConfig fields; the paper's by default."}
+    )
+    model: str | None = field(default=None, metadata={"help": "Pose tokenizer to start from; a new one by default."})
+    open_data: str | None = field(default=None, metadata={"help": "Folder with additional captured poses."})
+    dataset_name: str | None = field(default=None, metadata={"help": "Folder or Hub name; the open poses by default."})
     dataset_config: str | None = field(default=None, metadata={"help": "Its configuration."})
-    train_split: str = field(default="train", metadata={"help": "Split to train on."})
-    eval_dataset_name: str | None = field(default=None, metadata={"help": "The same to measure on."})
-    eval_split: str = field(default="test", metadata={"help": "Split to measure on."})
+    train_split: str = field(default="train", metadata={"help": "Training split."})
+    eval_dataset_name: str | None = field(default=None, metadata={"help": "Folder or Hub name for evaluation."})
+    eval_split: str = field(default="test", metadata={"help": "Evaluation split."})
 
 
 def main(script: ScriptArguments, args: PoseTokenizerTrainingArguments) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finetuning to estimate one of several people, singled out by words (supplement D).
+"""Finetunes a model to estimate the pose of one of several people, chosen by a description (supplement D).
 
     accelerate launch examples/train_reasoning.py --config examples/configs/reasoning.yaml --output_dir runs/reasoning
 
-The arguments are those of `StageArguments` and `UniPoseSFTConfig`. Started again with the same ones, it goes on from
-its last checkpoint.
+The arguments are those of `StageArguments` and `UniPoseSFTConfig`. Run it again with the same arguments to resume from
+the last checkpoint.
 """
 
 from unipose_hf.training.stages import run_stage

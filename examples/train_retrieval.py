@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains retrieval models: the two bundled ones from nothing, or one on texts and poses of your own.
+"""Trains retrieval models: the two bundled ones from scratch, or one on your own texts and poses.
 
-    python examples/train_retrieval.py --open_data ../shared        # both bundled models, one after the other
-    python examples/train_retrieval.py --scale 0.01                 # in miniature
+    python examples/train_retrieval.py --open_data ../shared        # both bundled models in sequence
+    python examples/train_retrieval.py --scale 0.01                 # a tiny run
     python examples/train_retrieval.py --only pose-text-retrieval
     python examples/train_retrieval.py --data my-rows --vocab_size 2000
     python examples/train_retrieval.py --data my-rows --model runs/retrieval/pose-text-retrieval --learning_rate 2e-4
 
 `--data` is a folder or Hub name of a data set with the columns `text` and `pose`, or `text`, `pose_a` and `pose_b`:
-local axis-angle rotations (22, 3) in radians, y up. Texts and poses that are arrays make one:
+local axis-angle rotations (22, 3) in radians, y up. To create one from arrays of texts and poses:
 
     datasets.Dataset.from_dict({"text": texts, "pose": poses}).to_parquet("my-rows/train.parquet")
 
-With `--model` a model goes on from where it is, as in the second phase of the paper; without it a new one learns the
-words of your texts. All arguments of `RetrievalTrainingArguments` are there, too.
+With `--model`, training continues from that model, as in the second phase of the paper; otherwise a new model is
+trained with a vocabulary from your texts. All arguments of `RetrievalTrainingArguments` are also accepted.
 
-Without `--data` the texts are the caption engine's, on open poses, and then those of the language bank in plain
-English, with the described poses of `--open_data` where it is given. With `--only` and `--model` a bundled model goes
-on from where it is with plain English alone; words that are new to it are added. A step hardly gains by a second core:
-run it twice at once, `--only` one model each with OMP_NUM_THREADS=1. Kill it at any moment and start it again: it goes
-on from its last checkpoint. The end writes each model with its tokenizer to a folder of its own, and its recall on the
-held-out clips, and on described poses that were kept back.
+Without `--data`, models are trained on the caption engine's texts for the open poses, then on plain English from the
+language bank, plus the described poses of `--open_data` if given. With `--only` and `--model`, a bundled model is
+trained further on plain English only, and new words are added to its vocabulary. A second core hardly speeds up a
+step: run two processes with OMP_NUM_THREADS=1 and `--only` one model each. If interrupted, run it again to resume from
+the last checkpoint. Each model is saved with its tokenizer to its own folder, along with its recall on the held-out
+clips and on held-out described poses.
 """
 
 import functools
@@ -63,19 +63,19 @@ BUNDLED = {"pose-text-retrieval": draw_captions, "pose-pair-text-retrieval": dra
 
 @dataclass
 class ScriptArguments:
-    data: str | None = field(default=None, metadata={"help": "Rows of your own: a folder or Hub name."})
-    train_split: str = field(default="train", metadata={"help": "Split of them to train on."})
-    eval_split: str | None = field(default=None, metadata={"help": "Split of them to measure on."})
-    model: str | None = field(default=None, metadata={"help": "Model to go on from; else one that knows nothing."})
-    keep: float = field(default=0.0, metadata={"help": "Share of --model in the mean of it and what it becomes."})
-    vocab_size: int = field(default=900, metadata={"help": "Pieces of the tokenizer that is learnt from your texts."})
+    data: str | None = field(default=None, metadata={"help": "Your own data: a folder or Hub name."})
+    train_split: str = field(default="train", metadata={"help": "Training split of --data."})
+    eval_split: str | None = field(default=None, metadata={"help": "Evaluation split of --data."})
+    model: str | None = field(default=None, metadata={"help": "Model to start from; a new one by default."})
+    keep: float = field(default=0.0, metadata={"help": "Weight of --model in the average with the trained weights."})
+    vocab_size: int = field(default=900, metadata={"help": "Vocabulary size of the tokenizer trained on your texts."})
     open_data: str | None = field(default=None, metadata={"help": "Folder with described and captured poses."})
     only: str | None = field(default=None, metadata={"help": "Bundled model to train.", "choices": list(BUNDLED)})
-    scale: float = field(default=1.0, metadata={"help": "Of the bundled models' steps and poses."})
+    scale: float = field(default=1.0, metadata={"help": "Scale of the bundled models' steps and poses."})
 
 
 def train_on_rows(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
-    """A new model, or one to go on from, on rows of the user's own; the result is in the output folder."""
+    """Trains a new or existing model on the user's data, and saves it to the output folder."""
     rows = load_dataset(script.data, split=script.train_split)
     held_out = load_dataset(script.data, split=script.eval_split) if script.eval_split else None
     if script.model is None:
@@ -92,9 +92,9 @@ def train_on_rows(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
 
 
 def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> None:
-    """The bundled models: automatic texts, for single poses then such as share most limbs, and plain English."""
+    """Trains the bundled models: automatic texts, then similar poses (single poses only), then plain English."""
     if script.model and not script.only:
-        raise ValueError("--model is one of the bundled models; say with --only which one.")
+        raise ValueError("--model without --data continues a bundled model; set --only to its name.")
     folder = Path(args.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     captured = load_captured_poses(Path(script.open_data) / "mocap") if script.open_data else None
@@ -124,7 +124,7 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             rows = DrawnRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
             trainer = RetrievalTrainer(model, own, rows, processing_class=tokenizer)
             trainer.train(resume_from_checkpoint=True)
-        if script.model and script.keep:  # the mean of the weights forgets less than it loses of what is new
+        if script.model and script.keep:  # averaging the weights reduces forgetting more than it hurts on the new data
             model.load_state_dict({n: weight.lerp(before[n], script.keep) for n, weight in model.state_dict().items()})
         trainer.save_model(str(folder / name))
         figures = evaluate_retrieval(model, tokenizer)
@@ -140,8 +140,8 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
 
 
 def bundled_tokenizer(folder: Path, pool: torch.Tensor, composer: Composer) -> PreTrainedTokenizerFast:
-    """Trained on all texts of the bank, on descriptions and on the engine's captions and instructions, and kept in
-    `folder`, so that a resumed run reads its texts as before.
+    """Tokenizer trained on the texts of the bank, descriptions, and the engine's captions and instructions. Cached in
+    `folder`, so that a resumed run tokenizes its texts the same way.
     """
     if not folder.exists():
         sentences = caption_poses(pool[:4096], seed=SEED) + instruct_pairs(pool[:2048], pool[2048:4096], seed=SEED)
@@ -150,13 +150,13 @@ def bundled_tokenizer(folder: Path, pool: torch.Tensor, composer: Composer) -> P
         retrieval_tokenizer(sentences, PIECES).save_pretrained(temporary)
         try:
             temporary.rename(folder)
-        except OSError:  # a run of the other model was first, with the same one
+        except OSError:  # the run of the other model was first, with the same tokenizer
             shutil.rmtree(temporary)
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:
-    """The model's `figures.json`, and its card with them and with further facts."""
+    """Writes the model's `figures.json` and its model card."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     described = figures.get("described", {})
     rows = {"held-out clips, the caption engine's texts": figures}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's ablation of its attention (table 7) on the open poses: pose blocks attending both ways or causally.
+"""The paper's attention ablation (table 7) on the open poses: bidirectional vs. causal attention in pose blocks.
 
     python examples/benchmarks/attention.py --model runs/tiny/new_model --folder runs/attention
 
-Two trainings that differ in nothing else, from the same untrained model, on text-to-pose; figures of the held-out
-poses. Both see the same samples in the same order. Killed and started again, it goes on.
+Trains the same untrained model on text-to-pose with each kind of attention, on the same samples in the same order, and
+evaluates on the held-out poses. If interrupted, run it again to resume.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ROWS = 48
 
 
 def arguments(folder: Path, steps: int, stage: str, learning_rate: float, **changes) -> UniPoseSFTConfig:
-    """Of a short training of all weights on a processor."""
+    """Arguments of a short CPU training of all weights."""
     return UniPoseSFTConfig(
         str(folder),
         stage=stage,
@@ -69,9 +69,9 @@ def main(model: str, folder: Path, steps: int, count: int | None, attention: lis
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="an untrained model, as examples/new_tiny_model.py makes it")
+    parser.add_argument("--model", required=True, help="untrained model from examples/new_tiny_model.py")
     parser.add_argument("--folder", type=Path, default=Path("runs/attention"))
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    parser.add_argument("--count", type=int, help="number of held-out poses; all by default")
     parser.add_argument("--attention", nargs="+", default=list(ATTENTION), choices=list(ATTENTION))
     main(**vars(parser.parse_args()))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times measuring, captions, instructions and farthest point sampling on one thread, as a markdown table.
+"""Times posecodes, captions, instructions and farthest point sampling on one thread; prints a markdown table.
 
-    python examples/benchmarks/captions.py                  # half a minute and 1 GB of memory
-    python examples/benchmarks/captions.py --sizes 2000     # sampling from fewer poses
+    python examples/benchmarks/captions.py                  # half a minute, 1 GB of memory
+    python examples/benchmarks/captions.py --sizes 2000     # sample from fewer poses
 
-The times are processor time, so that other work on the machine disturbs little; the header says how busy it was.
+Reports CPU time, which is less affected by other processes; the header shows the load of the machine.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from unipose_hf.data.open_poses import load_open_poses
 
 
 def varied_poses(count, seed=0):
-    """(count, 22, 3) real poses, each joint turned a little further, so that no two are equal."""
+    """(count, 22, 3) real poses with small random rotations, so that no two are equal."""
     generator = torch.Generator().manual_seed(seed)
     poses = load_open_poses("all").axis_angle
     chosen = torch.randint(len(poses), (count,), generator=generator)
@@ -33,7 +33,7 @@ def varied_poses(count, seed=0):
 
 
 def seconds(work, rounds=3):
-    """The shortest time of several rounds; whatever disturbs one only adds."""
+    """Minimum time over several rounds."""
     times = []
     for _ in range(rounds):
         start = time.process_time()
@@ -64,7 +64,7 @@ def header():
 
 
 def rows(count, sizes, selected):
-    """(what, how much) of each measurement, as it comes."""
+    """Yields (name, figure) for each measurement."""
     poses = varied_poses(count)
     joints, rotations = pose_geometry(poses)
     others = varied_poses(count, seed=1)
@@ -85,8 +85,10 @@ def rows(count, sizes, selected):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--poses", type=int, default=4096, help="poses to describe, and pairs")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[2_000, 20_000, 200_000], help="poses to sample from")
+    parser.add_argument("--poses", type=int, default=4096, help="number of poses, and of pairs, to describe")
+    parser.add_argument(
+        "--sizes", type=int, nargs="*", default=[2_000, 20_000, 200_000], help="numbers of poses to sample from"
+    )
     parser.add_argument("--selected", type=int, default=500, help="poses to sample")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory and time that the conversion of a published checkpoint takes, as a markdown table.
+"""Measures memory and time of converting a published checkpoint; prints a markdown table.
 
-    python examples/benchmarks/conversion.py                  # random tensors, 700 MB on the disk, twice
-    python examples/benchmarks/conversion.py --layers 2       # less
+    python examples/benchmarks/conversion.py                  # random tensors, 2 x 700 MB on disk
+    python examples/benchmarks/conversion.py --layers 2       # smaller
 
-The checkpoint is laid out as the published one is: a base in bfloat16 shards, the pose encoder in one float32 file.
-Memory is what the process holds at its peak beyond what it held before, when a conversion in miniature had loaded
-the libraries.
+The checkpoint has the layout of the published one: a base model in bfloat16 shards, the pose encoder in a float32
+file. Memory is the peak above the level before the conversion, after a tiny conversion has loaded the libraries.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from captions import header
 
 from unipose_hf.hub.conversion import convert
 
-# The files to convert are made as the tests make theirs.
+# The files to convert are created with the helpers of the tests.
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
 from published import Sizes, parts, write_published  # noqa: E402
 
@@ -31,16 +30,16 @@ MB = 1e6
 
 
 def memory(line):
-    """Bytes that Linux says under `VmRSS` (held now) or `VmHWM` (at the peak of this process).
+    """`VmRSS` (current) or `VmHWM` (peak) of this process from /proc, in bytes.
 
-    `getrusage` will not do: a new process begins with the peak of the one that started it.
+    `getrusage` does not work here: a new process inherits the peak of its parent.
     """
     [kilobytes] = re.findall(rf"{line}:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(kilobytes) * 1024
 
 
 def measure(folder):
-    """Converts a checkpoint; run in a process of its own, whose peak is the conversion's."""
+    """Converts a checkpoint; run in a separate process, so that its peak is that of the conversion."""
     write_published(folder / "miniature")
     convert(**parts(folder / "miniature"), out=folder / "miniature-out")
     shard = max(path.stat().st_size for path in (folder / "llava").iterdir())
@@ -66,14 +65,14 @@ def measure(folder):
 
 
 def measure_apart(folder):
-    """`measure` in a process of its own."""
+    """Runs `measure` in a separate process."""
     command = [sys.executable, __file__, "--measure", str(folder)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=16, help="of the language model and of the pose encoder")
+    parser.add_argument("--layers", type=int, default=16, help="layers of the language model and the pose encoder")
     parser.add_argument("--width", type=int, default=1024, help="of the language model; the pose encoder has half")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times the building of data sets, part by part and whole, as a markdown table.
+"""Times building data sets, by part and as a whole; prints a markdown table.
 
-    python examples/benchmarks/data.py                      # some minutes
-    python examples/benchmarks/data.py --size 50            # less of everything
+    python examples/benchmarks/data.py                      # a few minutes
+    python examples/benchmarks/data.py --size 50            # smaller
 
-Each row has processor time, which other work on the machine disturbs little, and the clock. Builds run in one process.
-The language model is a server on this machine that answers at once, or as late as the row says.
+Each row has CPU time, which is less affected by other processes, and wall time. Builds run in one process. The
+language model is a local mock server that answers immediately, or with the delay given in the row.
 """
 
 import argparse
@@ -34,14 +34,14 @@ from unipose_hf.data.synthesis.rendering import render_training_images
 
 
 def timed(work):
-    """(seconds of processor time, seconds by the clock)."""
+    """(CPU seconds, wall seconds)."""
     began = time.process_time(), time.perf_counter()
     work()
     return time.process_time() - began[0], time.perf_counter() - began[1]
 
 
 def serve(delay):
-    """The address of a language model that says one sentence, `delay` seconds after it was asked."""
+    """Address of a mock language model that answers with a fixed sentence after `delay` seconds."""
     message = {"role": "assistant", "content": "The person stands and waits."}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     body = json.dumps(
@@ -75,7 +75,7 @@ def refine(count, delay, concurrency, folder):
 
 
 class Memory:
-    """The most memory that the process holds beside files, above what it had at the start, in megabytes."""
+    """Peak memory of the process, excluding file pages, above the level at the start, in megabytes."""
 
     def __enter__(self):
         self._start, self._ended, self.most = self._now(), threading.Event(), 0
@@ -98,7 +98,7 @@ class Memory:
 
 
 def mine(count, targets, folder):
-    """Gather so many poses, measure them and find partners, as ImageDiff does."""
+    """Gathers `count` poses, measures them and mines pairs, as ImageDiff does."""
     poses = varied_poses(4096).numpy()
     records = (PoseRecord("BVH", "many", n, "free", poses[n % 4096] + np.float32(1e-7 * n)) for n in range(count))
     pool = gather_pool(records, folder)
@@ -107,7 +107,7 @@ def mine(count, targets, folder):
 
 
 def rows(size, folder):
-    """(what, speed by processor time, speed by the clock) of each measurement, as it comes."""
+    """Yields (name, speed by CPU time, speed by wall time) for each measurement."""
     poses = varied_poses(size)
     for picture_size in (256, 512):
         spent = timed(lambda picture_size=picture_size: render_training_images(poses, size=picture_size))
@@ -140,7 +140,9 @@ def rows(size, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=500, help="pictures of a build; the other counts go with it")
+    parser.add_argument(
+        "--size", type=int, default=500, help="number of pictures per build; the other counts scale with it"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(*header(), "", "| what | by processor time | by the clock |", "| --- | --- | --- |", sep="\n")

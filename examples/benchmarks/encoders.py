@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's ablation of its visual encoders (table 6), on what there is without a download: the landmarks that
-BlazePose finds as published, the head that was trained to tell poses, or both.
+"""The paper's ablation of visual encoders (table 6), without any downloads: BlazePose's published landmarks, the
+trained pose head, or both.
 
     python examples/benchmarks/encoders.py --model runs/tiny/stage1 --image_bank runs/tiny/images
 
-Trainings that differ in nothing else, from the same model with a new projector, on the tasks with one picture; figures
-of the held-out poses. What is left out is nought, as are the weights of the projector for it. Killed and started
-again, it goes on.
+Trains the same model with a new projector on the single-picture tasks for each set of features, and evaluates on the
+held-out poses. Unused features and their projector weights are zero. If interrupted, run it again to resume.
 """
 
 import argparse
 from pathlib import Path
 
 import torch
-from attention import ROWS, arguments  # beside this file
+from attention import ROWS, arguments  # next to this file
 
 from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
 from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES
@@ -56,9 +55,9 @@ def main(model: str, image_bank: str, folder: Path, steps: int, count: int | Non
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a model with a pose head that has not seen pictures")
-    parser.add_argument("--image_bank", required=True, help="as examples/build_image_bank.py leaves it")
+    parser.add_argument("--model", required=True, help="model with a pose head, not yet trained on pictures")
+    parser.add_argument("--image_bank", required=True, help="output folder of examples/build_image_bank.py")
     parser.add_argument("--folder", type=Path, default=Path("runs/encoders"))
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--count", type=int, help="held-out poses; all by default")
+    parser.add_argument("--count", type=int, help="number of held-out poses; all by default")
     main(**vars(parser.parse_args()))

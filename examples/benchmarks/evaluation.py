@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times errors, R-precision, recall and FID on one thread, with the peak of memory, as a markdown table.
+"""Measures time and peak memory of pose errors, R-precision, recall and FID on one thread; prints a markdown table.
 
     python examples/benchmarks/evaluation.py                # three minutes
     python examples/benchmarks/evaluation.py --sizes 2000   # seconds
 
-The times are processor time. Each line is measured in a process of its own; its peak counts Python, torch and the
-making of the inputs, too.
+Reports CPU time. Each row is measured in a separate process; the peak includes Python, torch and the creation of the
+inputs.
 """
 
 import argparse
@@ -15,14 +15,14 @@ import sys
 import time
 
 import torch
-from captions import header  # beside this file
+from captions import header  # next to this file
 
 from unipose_hf.evaluation import pa_mpjpe, r_precision, retrieval_recall
 from unipose_hf.evaluation.metrics import fid
 
-WIDTH = 512  # of embeddings, as the published retrieval models have
+WIDTH = 512  # embedding size of the published retrieval models
 POSES = 20_000
-UNIT = 2**20 if sys.platform == "darwin" else 2**10  # of the kernel's peak memory, per MB
+UNIT = 2**20 if sys.platform == "darwin" else 2**10  # units of the kernel's peak memory per MB
 
 
 def embeddings(count):
@@ -32,7 +32,7 @@ def embeddings(count):
 
 
 def measurements(sizes):
-    """What -> (inputs, work on them)."""
+    """Name -> (inputs, function to measure)."""
     found = {f"PA-MPJPE of {POSES:,} poses": (lambda: torch.randn(2, POSES, 22, 3), pa_mpjpe)}
     for size in sizes:
 
@@ -46,7 +46,7 @@ def measurements(sizes):
 
 
 def measure(what, sizes, answers):
-    """Seconds and MB of one measurement, into a queue."""
+    """Puts the seconds and MB of one measurement into a queue."""
     torch.set_num_threads(1)
     make, work = measurements(sizes)[what]
     given = make()
@@ -68,7 +68,7 @@ def main():
         process.start()
         process.join()
         if process.exitcode:
-            raise SystemExit(f"Measuring {what} failed; its message stands above.")
+            raise SystemExit(f"Measuring {what} failed; see the error above.")
         spent, peak = answers.get()
         print(f"| {what} | {spent:.2f} | {peak:.0f} |", flush=True)
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times answers in poses, the pose tokenizer and imports on one thread, as a markdown table.
+"""Times pose generation, the pose tokenizer and imports on one thread; prints a markdown table.
 
     python examples/benchmarks/generation.py                        # about five minutes and 3 GB of memory
     python examples/benchmarks/generation.py --only answers tokenizer --batches 1
 
-The times are processor time, so that other work on the machine disturbs little; it still takes turns in the cache, so
-the best of several rounds counts. Every figure stands beside what limits it: how often the language model ran, the
-floating-point operations as torch counts them with the rate at which they were done, or the bytes of weights read.
-The first lines are the rates of the machine to compare with.
+Reports CPU time, the best of several rounds, to reduce the effect of other processes. Each figure is shown with its
+limiting factor: the number of language model passes, the floating-point operations counted by torch and their rate, or
+the bytes of weights read. The first rows are the peak rates of the machine for comparison.
 """
 
 import argparse
@@ -17,7 +16,7 @@ import subprocess
 import sys
 
 import torch
-from captions import header, seconds  # beside this file
+from captions import header, seconds  # next to this file
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaForCausalLM, LogitsProcessor, LogitsProcessorList, pipeline
 
@@ -59,13 +58,13 @@ POSE_ENCODER = {
     "num_hidden_layers": 12,
     "num_attention_heads": 6,
 }
-# The published answer: a space, the pose of 82 tokens, a full stop, a space, the end
+# The published answer format: a space, 82 pose tokens, a full stop, a space, EOS
 SPACE, STOP, END = 28705, 842, 2
 ANSWER = 86
 
 
 class Forced(LogitsProcessor):
-    """An answer of the published form, whatever an untrained model would say."""
+    """Forces an answer in the published format, regardless of the untrained model's logits."""
 
     def __init__(self, start):
         self.tokens = {0: SPACE, 1: start, ANSWER - 3: STOP, ANSWER - 2: SPACE, ANSWER - 1: END}
@@ -86,7 +85,7 @@ def untrained(dtype=torch.float32, vision_config=None, pose_vision_config=None):
 
 
 def counted(work, module=None):
-    """GFLOP of some work, and how often it ran a module."""
+    """GFLOP of a function, and how often it ran a module."""
     runs = []
     hook = module.register_forward_pre_hook(lambda *_: runs.append(1)) if module is not None else None
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -97,7 +96,7 @@ def counted(work, module=None):
 
 
 def machine(batches):
-    """What the machine does at most, as far as torch gets at it."""
+    """Peak rates of the machine, as reached by torch."""
     for dtype in (torch.float32, torch.bfloat16):
         a, b = torch.randn(2, 2048, 2048).to(dtype)
         spent = seconds(functools.partial(torch.mm, a, b), 10)
@@ -112,7 +111,7 @@ def machine(batches):
 
 
 def answers(batches):
-    """One text-to-pose answer of the 63M language model, by its ways to write it."""
+    """One text-to-pose answer of the 63M language model, with each decoding method."""
     for dtype in (torch.float32, torch.bfloat16):
         model = untrained(dtype)
         plain = LlamaForCausalLM(model.config.text_config).eval().to(dtype)
@@ -133,7 +132,7 @@ def answers(batches):
 
 
 def ways(model, plain, batch):
-    """(what, the language model that runs, work) of each way to an answer."""
+    """(name, language model, function) of each decoding method."""
     ids = torch.randint(3, 30_000, (batch, PROMPT), generator=torch.Generator().manual_seed(0))
     whole = {
         "attention_mask": torch.ones_like(ids),
@@ -157,7 +156,7 @@ def rounds(batch):
 
 
 def images(batches):
-    """Pictures to poses: decoding of the picture left out, everything else counted."""
+    """Image-to-pose, end to end except for decoding the picture."""
     picture = load_picture(PHOTO)
     estimate = pipeline("image-to-pose")
     model = untrained(vision_config=GENERAL_ENCODER, pose_vision_config=POSE_ENCODER)

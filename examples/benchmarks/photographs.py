@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How closely poses follow photographs, with and without boxes, and who is found.
+"""Evaluates pose accuracy on photographs, with and without boxes, and person detection.
 
     python examples/benchmarks/photographs.py ../shared/photos --output examples/benchmarks/photographs.md
 
-The folder holds pictures and `people.json`, a row a person: `image`, `box`, `keypoints` `(12, 3)` (x, y, visible; left
-and right shoulder, elbow, wrist, hip, knee, ankle), `visible` (how many) and `alone`. The joints of an answer, seen
-straight on, are fitted to the visible keypoints by scale and translation; a joint counts if it lies within 0.2 of the
-torso. Of somebody who was not found no joint counts.
+The folder contains pictures and `people.json` with one row per person: `image`, `box`, `keypoints` `(12, 3)` (x, y,
+visible; left and right shoulder, elbow, wrist, hip, knee, ankle), `visible` (their number) and `alone`. The predicted
+joints, projected orthographically, are aligned to the visible keypoints by scale and translation; a joint is correct
+within 0.2 of the torso length. All joints of a person who was not detected count as incorrect.
 """
 
 import argparse
@@ -30,7 +30,7 @@ ROUNDS = 3
 
 
 def torso(row: dict) -> float:
-    """Pixels from a shoulder to the opposite hip, the longer one, or 0.3 of the box's longer side."""
+    """The longer shoulder-to-opposite-hip distance in pixels, or 0.3 of the box's longer side."""
     points = np.array(row["keypoints"], dtype=float)
     pairs = [(a, b) for a, b in ((0, 7), (1, 6)) if points[a, 2] > 0 and points[b, 2] > 0]
     x0, y0, x1, y1 = row["box"]
@@ -38,7 +38,7 @@ def torso(row: dict) -> float:
 
 
 def near(row: dict, person: dict) -> np.ndarray:
-    """Which of the visible joints of an answer are near enough."""
+    """Which of the visible joints are correct."""
     points = np.array(row["keypoints"], dtype=float)
     seen = points[:, 2] > 0
     target, found = points[seen, :2], person["pose"].joints[JOINTS][seen, :2] * [1, -1]
@@ -57,7 +57,7 @@ def overlap(one: list[float], other: list[float]) -> float:
 
 
 def ranks(values: list[float]) -> np.ndarray:
-    """Ranks, ties at their mean."""
+    """Ranks, with ties averaged."""
     values = np.array(values)
     return np.array([(values < value).sum() + ((values == value).sum() - 1) / 2 for value in values])
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prompts in plain English: ways of decoding, what the score is worth, how long an answer takes.
+"""Evaluates plain-English prompts: accuracy by decoding method, usefulness of the score, time per answer.
 
     python examples/benchmarks/plain_english.py ../shared/plain_english --output examples/benchmarks/plain_english.md
 
-The folder holds `run.py` and `prompts.json`, which judge answers by measured facts.
+The folder contains `run.py` and `prompts.json`, which check answers against measured facts.
 """
 
 import argparse
@@ -23,7 +23,7 @@ DECODINGS = ({}, {"steps": 2}, {"steps": 4}, {"steps": 8}, {"decoding": "argmax"
 
 
 def area_under_curve(scores: np.ndarray, right: np.ndarray) -> float:
-    """How often a right answer has a higher score than a wrong one."""
+    """Area under the ROC curve: how often a right answer has a higher score than a wrong one."""
     higher = scores[right][:, None] - scores[~right]
     return float(((higher > 0) + 0.5 * (higher == 0)).mean())
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the bundled text-pose retrieval model with each of its options for equally many steps and prints the recall
-on the held-out clips, as a markdown table.
+"""Trains the bundled text-pose retrieval model with each objective for the same number of steps and prints the recall
+on the held-out clips as a markdown table.
 
-    python examples/benchmarks/retrieval.py                       # a quarter of an hour of processor time
+    python examples/benchmarks/retrieval.py                       # 15 minutes of CPU time
     python examples/benchmarks/retrieval.py --steps 4 --poses 512
 
-All variants start from the same seed and see the same batches. Killed and started again, it goes on where it was.
+All variants use the same seed and batches. If interrupted, run it again to resume.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
-from captions import header  # beside this file
+from captions import header  # next to this file
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_retrieval
@@ -43,8 +43,8 @@ FIGURES = ("t2p_r@1", "t2p_r@5", "t2p_r@10", "p2t_r@1", "p2t_r@5", "p2t_r@10", "
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--rows", type=int, default=128, help="texts of a step")
-    parser.add_argument("--poses", type=int, default=16_384, help="that batches are drawn from")
+    parser.add_argument("--rows", type=int, default=128, help="batch size")
+    parser.add_argument("--poses", type=int, default=16_384, help="number of poses to draw batches from")
     parser.add_argument("--folder", type=Path, default=Path("runs/retrieval-options"), help="checkpoints and logs")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,7 +66,7 @@ def main():
             disable_tqdm=True,
         )
         rows = DrawnRows(draw_captions, pool, options.steps * options.rows, options.rows, SEED)
-        with contextlib.redirect_stdout(sys.stderr):  # the trainer tells how far it is
+        with contextlib.redirect_stdout(sys.stderr):  # the trainer prints its progress
             RetrievalTrainer(model, args, rows, processing_class=tokenizer).train(resume_from_checkpoint=True)
         figures = evaluate_retrieval(model, tokenizer)
         print(f"| {name} | {' | '.join(f'{figures[figure]:.1f}' for figure in FIGURES)} |", flush=True)

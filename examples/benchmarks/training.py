@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speed of the stages, and what each choice for their efficiency is worth, as markdown tables.
+"""Measures the training speed of the stages and the effect of each optimisation; prints markdown tables.
 
     python examples/benchmarks/training.py
 
-One thread in float32, on pictures and texts from the slice of PoseEst-Open in the package: the bundled model, and one
-of random weights with the language model of SmolLM2-135M. The times are processor time, so that other work on the
-machine disturbs little. The whole takes about five of their minutes and 5 GB of memory.
+Runs on one thread in float32, on pictures and texts from the PoseEst-Open slice in the package, with the bundled model
+and a random model with SmolLM2-135M's architecture. Reports CPU time, which is less affected by other processes. Takes
+about five minutes of CPU time and 5 GB of memory.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def bundled():
 
 
 def middle():
-    """A language model of SmolLM2-135M's sizes with random weights; the encoder and pose tokenizer are the bundled."""
+    """Random language model with SmolLM2-135M's sizes; the encoder and pose tokenizer are the bundled ones."""
     tiny, processor = bundled()
     sizes = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9)
     return compose(
@@ -64,7 +64,7 @@ def middle():
 
 
 def whole_words():
-    """A tokenizer of SmolLM2's size, with a token for each word of the texts and the rest unused."""
+    """Tokenizer with SmolLM2's vocabulary size: one token per word of the texts, the rest unused."""
     texts = " ".join(text for row in load_dataset(SETS["script"], split="train")["texts"] for text in row)
     known = ["<unk>", "<s>", "</s>", *sorted(set(re.findall(r"\w+|[^\w\s]+", texts)))]
     vocabulary = {word: n for n, word in enumerate(known + [f"<{n}>" for n in range(WORDS - len(known))])}
@@ -74,7 +74,7 @@ def whole_words():
 
 
 def write_sets(folder):
-    """The pictures of the slice with captions, and pairs of them with instructions, as `unipose build-data` writes."""
+    """Pictures of the slice with captions, and pairs with instructions, in the format of `unipose build-data`."""
     rows = load_posest_open_slice("train").select_columns(["image", "box", "pose"])
     poses = torch.tensor(rows["pose"])
     captions = zip(*(caption_poses(poses, seed=seed) for seed in range(3)), strict=True)
@@ -105,7 +105,7 @@ def trainer_of(stage, model, processor, samples, folder, batch, **settings):
 
 
 def stage_row(name, make, stage, batch, steps):
-    """The steps of the trainer, with the time to make batches and the time to learn from them apart."""
+    """Runs trainer steps, with separate times for building and training on batches."""
     model, processor = make()
     samples = samples_of(stage, model, processor, batch * (steps + 1))
     making, learning, masks = 0.0, 0.0, []
@@ -120,7 +120,7 @@ def stage_row(name, make, stage, batch, steps):
         trainer.compute_loss(trainer.model, collated).backward()
         optimizer.step()
         optimizer.zero_grad()
-        if number:  # the first one warms up
+        if number:  # warm-up
             making, learning = making + made - start, learning + time.process_time() - made
     tokens, columns = sum(int(m.sum()) for m in masks[1:]), sum(m.numel() for m in masks[1:])
     spent = making + learning
@@ -129,7 +129,7 @@ def stage_row(name, make, stage, batch, steps):
 
 
 def padding_rows(rows, batch):
-    """Columns that are padding, in a random order and in that of the sampler."""
+    """Share of padding, in random order and with the length-grouped sampler."""
     model, processor = bundled()
     for image_tokens in (processor.num_image_tokens, 576):
         processor.num_image_tokens = image_tokens
@@ -192,20 +192,20 @@ def choice_rows(make, batch):
 
 
 def encode(model, processor, count):
-    """What encodes so many pictures."""
+    """A function that encodes the given number of pictures."""
     pictures = processor.image_processor([Image.new("RGB", (512, 512))] * count, return_tensors="pt")
     needed = {"pose_pixel_values": pictures["pose_pixel_values"]}
     return torch.no_grad()(lambda: model.get_image_features(**needed))
 
 
 def update(model, muon):
-    """Seconds of one update by Muon and AdamW, or by AdamW alone, of all that is trained."""
+    """Seconds per update of all trained weights, with Muon and AdamW or AdamW alone."""
     groups = muon_groups(model, 0.0)
     parameters = [parameter for group in groups for parameter in group["params"]]
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 1e-3)
     optimizer = MuonWithAdamW(groups, lr=1e-6) if muon else torch.optim.AdamW(parameters, lr=1e-6)
-    optimizer.step()  # makes its states
+    optimizer.step()  # creates the optimizer states
     spent = seconds(optimizer.step, 2)
     model.zero_grad()
     return spent
@@ -213,8 +213,8 @@ def update(model, muon):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=8, help="of the bundled model; the other makes two")
-    parser.add_argument("--rows", type=int, default=400, help="samples whose padding is counted")
+    parser.add_argument("--steps", type=int, default=8, help="steps of the bundled model; the other model runs two")
+    parser.add_argument("--rows", type=int, default=400, help="number of samples to count padding on")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

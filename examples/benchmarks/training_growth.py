@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the memory of a long training on a processor grows, with and without giving free memory back, as a table.
+"""Measures memory growth in a long CPU training, with and without releasing free memory; prints a table.
 
     python examples/benchmarks/training_growth.py                          # two trainings of 2,000 steps
     python examples/benchmarks/training_growth.py --bundled --steps 40     # the bundled model, in batches of 16
 
-By default a tiny model learns from batches of all lengths, of texts and poses made once. Each training has a process
-of its own. Of every tenth of the steps the table has the most memory that was resident (the kernel's high-water mark,
-set back each time), and of the end of its last step what was resident then, what the allocator had handed out
-(`in use`) and what it held besides (`holes`). Linux with glibc only.
+By default, trains a tiny model on batches of varying length, with texts and poses built once. Each training runs in a
+separate process. For every tenth of the steps, the table shows the peak resident memory (the kernel's high-water mark,
+reset each time) and, after the last step, the resident memory, the memory allocated (`in use`) and the free memory
+held by the allocator (`holes`). Linux with glibc only.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import torch
-from captions import header  # beside this file
+from captions import header  # next to this file
 from datasets import Dataset
 from transformers import TrainerCallback
 
@@ -51,7 +51,7 @@ class Mallinfo(ctypes.Structure):
 
 
 class Watch(TrainerCallback):
-    """Prints step, peak, resident, in use and holes in MB, and seconds, every so many steps."""
+    """Periodically prints step, peak, resident, in use and holes in MB, and seconds."""
 
     def __init__(self, every):
         self.every, self.began = every, time.process_time()
@@ -86,7 +86,7 @@ def tiny_model() -> tuple[UniPoseForConditionalGeneration, UniPoseProcessor]:
 
 
 def train(steps: int, bundled: bool, give_back: bool) -> None:
-    """One training, which prints its lines."""
+    """Runs one training and prints its rows."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     if bundled:
@@ -129,8 +129,10 @@ def train(steps: int, bundled: bool, give_back: bool) -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--bundled", action="store_true", help="the bundled model, on texts and poses made as it goes")
-    parser.add_argument("--only", choices=["kept", "given back"], help="this training alone, without a table")
+    parser.add_argument(
+        "--bundled", action="store_true", help="use the bundled model, with texts and poses built on the fly"
+    )
+    parser.add_argument("--only", choices=["kept", "given back"], help="run only this training, without a table")
     options = parser.parse_args()
     if options.only:
         return train(options.steps, options.bundled, options.only == "given back")

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that training takes on a GPU, worked out without one, as a markdown table.
+"""Estimates the GPU memory of training, without a GPU; prints a markdown table.
 
     python examples/benchmarks/training_memory.py
 
-Counted: the weights of every part, from the configuration; what is trained, with gradients and states of AdamW.
-Measured, on this processor: what one decoder layer of the true size keeps of each token for the backward pass.
-Worked out from these: the rest. All weights are in float32 but those that QLoRA has in 4 bits; the model computes in
-bfloat16.
+Counted: the weights of each part, from the configuration; trained weights with gradients and AdamW states.
+Measured on this CPU: the activations per token that one full-size decoder layer keeps for the backward pass.
+Derived: the rest. All weights are float32 except QLoRA's 4-bit weights; the model computes in bfloat16.
 """
 
 import re
@@ -24,17 +23,13 @@ from unipose_hf.training.trainer import LINEAR_LAYERS
 
 PUBLISHED_SIZE = Path(__file__).parents[2] / "hub_cards" / "unipose-7b"
 NEW_ROWS = 2048 + 5  # codes and marks
-WEIGHT, STATES, STATES_8_BIT = (
-    4,
-    8,
-    2,
-)  # bytes of a trained value, of both its states in AdamW; the gradient is as large
-ROW_COLUMNS = 1400  # of a row with two pictures of 576 tokens, the longest there are
+WEIGHT, STATES, STATES_8_BIT = 4, 8, 2  # bytes per trained value (and gradient), and of both its AdamW states
+ROW_COLUMNS = 1400  # tokens of a row with two pictures of 576 tokens, the longest case
 LABELLED = 100
 
 
 def middle() -> UniPoseConfig:
-    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B: what examples/new_model.py makes."""
+    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B, as created by examples/new_model.py."""
     sizes = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9)
     clip = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16)
     return UniPoseConfig(
@@ -45,7 +40,7 @@ def middle() -> UniPoseConfig:
 
 
 def kept_by_a_layer(config, columns=64) -> float:
-    """Bytes that a decoder layer in bfloat16 keeps of each token until the backward pass."""
+    """Bytes per token that a bfloat16 decoder layer keeps for the backward pass."""
     one = type(config).from_dict(config.to_dict() | {"num_hidden_layers": 1, "vocab_size": 8, "pad_token_id": 0})
     model = AutoModel.from_config(one, dtype=torch.bfloat16)
     weights = {parameter.data_ptr() for parameter in model.parameters()}
@@ -65,13 +60,13 @@ def kept_by_a_layer(config, columns=64) -> float:
 
 
 def adapter_values(model, r) -> int:
-    """Values of LoRA on the language model."""
+    """Number of LoRA parameters of the language model."""
     found = [m for name, m in model.named_modules() if re.fullmatch(LINEAR_LAYERS, name) and isinstance(m, nn.Linear)]
     return sum(r * (m.in_features + m.out_features) for m in found)
 
 
 def gigabytes(config, rows, *, lora_r=64, four_bits=False, processes=1, kept=0.0) -> list[float]:
-    """For each GPU: weights; gradients, states of AdamW and PEFT's copies; activations; all of them."""
+    """Per GPU: weights; gradients, AdamW states and PEFT's copies; activations; total."""
     text, plan = config.text_config, plan_memory(config)
     parts = {part.name: part for part in plan.parts}
     with torch.device("meta"):
@@ -81,15 +76,15 @@ def gigabytes(config, rows, *, lora_r=64, four_bits=False, processes=1, kept=0.0
     trained = sum(parts[name].values for name in ("lm head", "multi modal projector", "pose query embeddings"))
     if lora_r:
         trained += adapter_values(model, lora_r) + NEW_ROWS * text.hidden_size
-        copies = 4 * trained  # the adapters themselves, and copies of what is trained in full beside the originals
+        copies = 4 * trained  # the adapters, and copies of fully trained modules in addition to the originals
     else:
         trained, copies = trained + parts["language model"].values, 0
     states = trained * (4 + (STATES_8_BIT if four_bits else STATES)) + copies
     columns = rows * ROW_COLUMNS
     checkpoints = text.num_hidden_layers * columns * text.hidden_size * 2
-    logits = 3 * rows * LABELLED * text.vocab_size * 4  # themselves, their softmax, their gradient
-    layers_in_bfloat16 = 2 * parts["language model"].size["bfloat16"] / text.num_hidden_layers  # in use, and the next
-    activations = checkpoints + 2 * kept * columns + logits + layers_in_bfloat16  # one layer's, and their gradients
+    logits = 3 * rows * LABELLED * text.vocab_size * 4  # logits, softmax, gradient
+    layers_in_bfloat16 = 2 * parts["language model"].size["bfloat16"] / text.num_hidden_layers  # current and next
+    activations = checkpoints + 2 * kept * columns + logits + layers_in_bfloat16  # one layer's, and gradients
     sizes = [whole + split / processes, states / processes, activations]
     return [size / 1e9 for size in (*sizes, sum(sizes))]
 

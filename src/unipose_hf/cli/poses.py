@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that answer with poses and renderings: estimate, text-to-pose, edit, render."""
+"""Commands that produce poses and renderings: estimate, text-to-pose, edit, render."""
 
 import warnings
 from pathlib import Path
@@ -20,18 +20,18 @@ Render = Annotated[bool, typer.Option("--render", help="Also write a picture nex
 def estimate(
     images: Annotated[list[str], typer.Argument(help="Pictures of people.", show_default=False)],
     box: Annotated[
-        str | None, typer.Option(help="Where the person is: x0,y0,x1,y1 in pixels.", show_default=False)
+        str | None, typer.Option(help="Box around the person: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
     max_people: Annotated[
         int | None,
-        typer.Option(min=1, help="Keep at most this many people per picture, the largest.", show_default="all"),
+        typer.Option(min=1, help="Maximum number of people per picture, largest first.", show_default="all"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum score of a person.", show_default="0.2")] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
-    """Estimate the poses of the people in each picture. Leaves NAME.npz, NAME.glb and NAME.png of the largest,
-    NAME-person2.npz and so on of the others, and NAME-overlay.jpg, their bodies drawn on the picture."""
+    """Estimate the poses of the people in each picture. Writes NAME.npz, NAME.glb and NAME.png for the largest person,
+    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture."""
     corners = None if box is None else parse_box(box)
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
@@ -63,7 +63,7 @@ def estimate(
 
 @app.command()
 def text_to_pose(
-    text: Annotated[str, typer.Argument(help="What the body does.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="Description of the pose.", show_default=False)],
     output: Annotated[Path, typer.Option(help="Result: .glb, .bvh, .obj, .npz or .json.")] = Path("pose.glb"),
     render: Render = False,
     model: Model = None,
@@ -134,7 +134,7 @@ def _check_pose_target(output: Path) -> None:
 
 
 def _save(answer: dict, output: Path, shown) -> None:
-    """Saves a pipeline's answer, and a picture of `shown`: title, text and possibly the source pose."""
+    """Saves a pipeline's result, and a picture of `shown`: title, text and optionally the source pose."""
     answer["pose"].save(output)
     written = str(output)
     if shown:

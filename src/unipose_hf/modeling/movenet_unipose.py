@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MoveNet MultiPose: finds people in a picture, each with a box and 17 keypoints, in one look.
+"""MoveNet MultiPose: detects people in a picture, each with a box and 17 keypoints, in a single pass.
 
-Network: a MobileNetV2 of 1.5 times the usual width (https://arxiv.org/abs/1801.04381), a feature pyramid down to a
-quarter of the picture's size, and CenterNet's heads (Zhou et al., "Objects as Points",
-https://arxiv.org/abs/1904.07850). `examples/convert_movenet.py` fills it with the Apache-2.0 weights of "MoveNet
-MultiPose Lightning". It reads pictures of any size whose sides divide by 32; it was trained at 256 pixels.
+Architecture: a MobileNetV2 with width multiplier 1.5 (https://arxiv.org/abs/1801.04381), a feature pyramid down to
+stride 4, and CenterNet heads (Zhou et al., "Objects as Points", https://arxiv.org/abs/1904.07850).
+`examples/convert_movenet.py` converts the Apache-2.0 weights of "MoveNet MultiPose Lightning". Both sides of the input
+must be multiples of 32; the model was trained at 256 pixels.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-STRIDE = 4  # of the maps that the heads make
+STRIDE = 4  # of the heads' output maps
 NUM_KEYPOINTS = 17  # COCO's: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, left before right
-LEAST_KEYPOINT_SCORE = 0.127  # keypoints below it do not count in the score of their person (the published value)
-REACH = 0.3  # of the shorter side of the map: what the squared distance of a keypoint from its guess is divided by
+LEAST_KEYPOINT_SCORE = 0.127  # keypoints with a lower score are left out of the person's score (the published value)
+REACH = 0.3  # of the map's shorter side: divides the squared distance of a keypoint from its regressed position
 
 
 @strict
 class MoveNetConfig(PreTrainedConfig):
-    r"""Sizes of a [`MoveNetMultiPose`]; the defaults are those published.
+    r"""Configuration of a [`MoveNetMultiPose`]; the defaults are the published sizes.
 
     stem_channels (`int`): channels after the first, stride-2 convolution.
     stage_channels, stage_depths, stage_strides (`list[int]`): width, number of inverted residual blocks and stride of
-        each stage; the pyramid reads the stages before each halving, and the last convolution.
-    expansion (`int`): how many times wider a block is inside (the first block is not widened).
+        each stage; the pyramid takes the last stage at each resolution, and the last convolution.
+    expansion (`int`): expansion ratio of the blocks (the first block is not expanded).
     last_channels (`int`): width of the backbone's last convolution.
     pyramid_channels (`list[int]`): width of the pyramid at 1/32, 1/16, 1/8 and 1/4 of the picture's size.
     head_channels (`int`): width of the layer inside each head.
@@ -49,10 +49,10 @@ class MoveNetConfig(PreTrainedConfig):
 
 @dataclass
 class MoveNetOutput(ModelOutput):
-    """What a [`MoveNetMultiPose`] returns, one row a person found, of all pictures; pixels of `pixel_values`, y down.
+    """Output of a [`MoveNetMultiPose`], one row per person over all pictures; pixels of `pixel_values`, y down.
 
-    picture (`(n,)`): the number of the picture that the person is in.
-    scores (`(n,)`): probability of a person's middle, times the mean score of the keypoints seen, in [0, 1].
+    picture (`(n,)`): index of the picture in the batch.
+    scores (`(n,)`): probability of a person's centre times the mean score of the detected keypoints, in [0, 1].
     boxes (`(n, 4)`): x0, y0, x1, y1.
     keypoints (`(n, 17, 3)`): x, y and a score in [0, 1].
     """
@@ -64,7 +64,7 @@ class MoveNetOutput(ModelOutput):
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow pads it: with stride 2 on the right and below only."""
+    """A convolution with TensorFlow's padding: with stride 2, only on the right and bottom."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = True
@@ -77,7 +77,7 @@ class SameConv(nn.Conv2d):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, depthwise, narrow; a shortcut where sizes allow. An expansion of 1 has no widening layer."""
+    """Inverted residual block; with an expansion of 1 it has no expansion layer."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int):
         super().__init__()
@@ -100,9 +100,9 @@ class SeparableConv(nn.Sequential):
 
 
 class MoveNetMultiPose(PreTrainedModel):
-    """Pictures -> the people in them.
+    """Detects the people in a batch of pictures.
 
-    `pixel_values` `(n, 3, H, W)` in [0, 1] (RGB, not normalised); H and W divide by 32.
+    `pixel_values` `(n, 3, H, W)` in [0, 1] (RGB, not normalised); H and W must be multiples of 32.
     """
 
     config: MoveNetConfig
@@ -124,7 +124,7 @@ class MoveNetMultiPose(PreTrainedModel):
             self.stages.append(nn.Sequential(*blocks))
             inputs = channels
         self.last = nn.Sequential(SameConv(inputs, config.last_channels), nn.ReLU6())
-        self.lateral_stages = (3, 2, 1)  # the last stages of 1/16, 1/8 and 1/4 of the picture's size that it reads
+        self.lateral_stages = (3, 2, 1)  # the last stages at strides 16, 8 and 4
         wide = config.pyramid_channels
         laterals = [config.last_channels, *(config.stage_channels[stage] for stage in self.lateral_stages)]
         into = [wide[0], *wide[:-1]]
@@ -142,7 +142,7 @@ class MoveNetMultiPose(PreTrainedModel):
         self.post_init()
 
     def features(self, pixel_values: Tensor) -> Tensor:
-        """`(n, 3, H, W)` in [0, 1] -> the map `(n, C, H / 4, W / 4)` that the heads read."""
+        """`(n, 3, H, W)` in [0, 1] -> the feature map `(n, C, H / 4, W / 4)` for the heads."""
         x, seen = self.stem(pixel_values * 2 - 1), []
         for stage in self.stages:
             x = stage(x)
@@ -154,12 +154,12 @@ class MoveNetMultiPose(PreTrainedModel):
         return x
 
     def forward(self, pixel_values: Tensor, threshold: float = 0.1, most: int = 60, **kwargs) -> MoveNetOutput:
-        """Find people.
+        """Detect people.
 
         Args:
             pixel_values: `(n, 3, H, W)`.
-            threshold: the least probability of a person's middle.
-            most: people in a picture.
+            threshold: minimum probability of a person's centre.
+            most: maximum number of people per picture.
 
         Raises `ValueError` for a wrong shape.
         """
@@ -176,7 +176,7 @@ class MoveNetMultiPose(PreTrainedModel):
         return self._read(maps, picture, cells[picture, place], scores[picture, place])
 
     def _read(self, maps: Tensor, picture: Tensor, cell: Tensor, center: Tensor) -> MoveNetOutput:
-        """The people whose middles lie in the cells `(m,)` of the pictures `(m,)`."""
+        """The people whose centres lie in the cells `(m,)` of the pictures `(m,)`."""
         height, width = maps.shape[-2:]
 
         def at_cell(of):  # (n, C, h, w) -> (m, C)

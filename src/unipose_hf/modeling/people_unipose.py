@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the people in a picture are: a detector's boxes, looks of several sizes merged."""
+"""Person detection: runs a detector at several scales and merges the boxes."""
 
 import io
 from pathlib import Path
@@ -12,20 +12,20 @@ from transformers import pipeline
 from .movenet_unipose import MoveNetMultiPose
 from .pose_unipose import _import_from_package
 
-DETECTOR = "movenet-multipose"  # its folder in the package's checkpoints
-LOOK_SIZES = (256, 512, 1024)  # the longer side of what the detector sees in each look; it was trained at the first
-SMALL = 96  # pixels of a look: where people are smaller there may be others, too small to be seen
-SAME = 0.6  # boxes of one person overlap by this much (intersection over union), and by chance those of two people
+DETECTOR = "movenet-multipose"  # folder under the package's checkpoints
+LOOK_SIZES = (256, 512, 1024)  # longer side of the input in each pass; the detector was trained at the first size
+SMALL = 96  # pixels in a pass: if people are smaller than this, others may be too small to detect
+SAME = 0.6  # IoU from which two boxes count as the same person (boxes of two people rarely overlap this much)
 LEAST_SCORE = 0.2
 
 
 class PeopleFinder:
-    """Finds people in one picture after another.
+    """Finds the people in a picture.
 
     Args:
-        detector: the folder or Hub name of a detector, or a `MoveNetMultiPose`. One that is not a MoveNet is run by
-            `pipeline("object-detection")`, which must know a label "person".
-        device: where it runs.
+        detector: folder or Hub name of a detector, or a `MoveNetMultiPose`. Any other model is run with
+            `pipeline("object-detection")` and must have a label "person".
+        device: device of the detector.
     """
 
     def __init__(self, detector, device="cpu", **options):
@@ -42,7 +42,7 @@ class PeopleFinder:
             )
 
     def __call__(self, picture: Image.Image, threshold: float | None = None) -> list[tuple[tuple, float]]:
-        """An upright RGB picture -> boxes (x0, y0, x1, y1) in its pixels and their scores, largest box first."""
+        """Upright RGB picture -> boxes (x0, y0, x1, y1) in pixels with their scores, largest box first."""
         if self.objects is not None:
             found = self.objects(picture, threshold=0.5 if threshold is None else threshold)
             people = [
@@ -57,7 +57,7 @@ class PeopleFinder:
         return sorted(people, key=lambda person: -_area(person[0]))
 
     def _look_closer(self, picture, threshold):
-        """In looks of twice the size each, as long as there is nobody, or somebody small."""
+        """Doubles the input size as long as nobody, or only somebody small, is found."""
         people, longer = [], max(picture.size)
         for size in LOOK_SIZES:
             people = merge(people + self._look(picture, size / longer, threshold))
@@ -68,7 +68,7 @@ class PeopleFinder:
 
     @torch.inference_mode()
     def _look(self, picture, scale, threshold):
-        """The people in a picture that was shrunk, or grown, by `scale`."""
+        """Detects people in the picture resized by `scale`."""
         size = [max(1, round(side * scale)) for side in picture.size]
         view = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
         pixels = torch.zeros(1, 3, *(-(-side // 32) * 32 for side in reversed(size)))
@@ -79,7 +79,7 @@ class PeopleFinder:
 
 
 def merge(people):
-    """The surest of all boxes that mean the same person."""
+    """Non-maximum suppression: keeps the highest-scoring box of each person."""
     kept = []
     for box, score in sorted(people, key=lambda person: -person[1]):
         if all(_overlap(box, other) < SAME for other, _ in kept):
@@ -111,7 +111,7 @@ def _inside(box, size):
 
 
 def bundled_folder(name: str) -> Path | None:
-    """A folder of the package's checkpoints; None where this code runs without the package."""
+    """A folder under the package's checkpoints; None if the package is not installed."""
     try:
         import unipose_hf
     except ImportError:
@@ -120,21 +120,21 @@ def bundled_folder(name: str) -> Path | None:
 
 
 class People(list):
-    """The people found in a picture, each a dict; a list that knows its `picture`, an upright RGB PIL image."""
+    """List of the people found in a picture, each a dict; `picture` is the upright RGB PIL image."""
 
     def __init__(self, people=(), picture=None):
         super().__init__(people)
         self.picture = picture
 
     def overlay(self, path=None) -> Image.Image:
-        """Their bodies drawn on the picture, and saved if `path` is given; needs the package."""
+        """Draws the bodies on the picture, and saves it if `path` is given. Requires the package."""
         image = _import_from_package("visualization.overlay").draw_overlay(self.picture, self)
         if path is not None:
             image.save(path)
         return image
 
     def _repr_png_(self) -> bytes | None:
-        """How a notebook shows them."""
+        """PNG preview for notebooks."""
         if not self or "camera" not in self[0]:
             return None
         buffer = io.BytesIO()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pipeline for each task of UniPose (section 3.1): plain inputs -> chat -> model -> plain dicts."""
+"""One pipeline per UniPose task (section 3.1): plain inputs -> chat -> model -> plain dicts."""
 
 import inspect
 import itertools
@@ -31,29 +31,29 @@ from .seen_unipose import (
 )
 
 _INPUT_KEYS = ("image", "images", "box", "boxes", "pose", "poses", "text", "style")
-_OF_RESULTS = ("score", "box", "keypoints", "visibility", "camera")  # what stands in them beside the pose
+_OF_RESULTS = ("score", "box", "keypoints", "visibility", "camera")  # keys of results other than the pose
 _POSE_OPTIONS = ("decoding", "num_return_sequences", "steps", "temperature", "do_sample")
 
 
-# What `generate` takes beside what stands in a generation configuration.
+# Arguments of `generate` that are not in a generation configuration.
 _TEXT_OPTIONS = {*inspect.signature(GenerationMixin.generate).parameters} - {"self", "inputs", "kwargs"}
 
 
 class UniPosePipeline(Pipeline):
     """
-    Base of the task pipelines.
+    Base class of the task pipelines.
 
-    An input is a dict with the keys that the task takes (`image` or `images`, `box` or `boxes`, `pose` or `poses`,
-    `text`, `style`), or the bare value where one is enough; a list is a batch. The same keys may be given as arguments
-    of the call for all inputs. `style` is the voice of a text, `"short"`, `"full"` or `"measured"`, for models that
-    were trained on several (`processor.text_style` is set). `batch_size` inputs go through the model at once. Every
-    other argument of a call goes to `generate_pose` or `generate`. With `num_return_sequences` above 1 every result
-    becomes a list.
+    An input is a dict with the keys of the task (`image` or `images`, `box` or `boxes`, `pose` or `poses`, `text`,
+    `style`), or the bare value if the task needs only one; a list is a batch. The same keys can be passed as arguments
+    of the call to apply to all inputs. `style` is the style of the generated text, `"short"`, `"full"` or
+    `"measured"`, for models trained on several styles (`processor.text_style` is set). `batch_size` inputs are
+    processed at once. All other arguments are passed to `generate_pose` or `generate`. With `num_return_sequences`
+    above 1, each result is a list.
 
     Raises:
-        ValueError: an empty or too long text, a missing or unknown key, a wrong number of images or poses, a pose of a
-            wrong shape or with NaN, an unreadable picture, a box that is empty or outside the picture.
-        FileNotFoundError: there is no such picture.
+        ValueError: an empty or too long text, a missing or unknown key, a wrong number of images or poses, a pose with
+            a wrong shape or NaN, an unreadable picture, a box that is empty or outside the picture.
+        FileNotFoundError: the picture does not exist.
     """
 
     _load_processor = True
@@ -62,7 +62,7 @@ class UniPosePipeline(Pipeline):
     _default_generation_config = GenerationConfig(max_new_tokens=256)
 
     unipose_task = None  # a key of TASKS
-    more_options = ()  # of a task alone
+    more_options = ()  # options of this task only
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -81,7 +81,7 @@ class UniPosePipeline(Pipeline):
         return shared, kwargs, {}
 
     def _check_options(self, given):
-        """Raises for arguments that neither the task nor its kind of answer takes."""
+        """Raises an error for unsupported arguments."""
         inputs = [key for key in _INPUT_KEYS if self._takes(key)]
         if TASKS[self.unipose_task].answer == "pose":
             options, names = _POSE_OPTIONS, ", ".join((*_POSE_OPTIONS, *self.more_options))
@@ -107,7 +107,7 @@ class UniPosePipeline(Pipeline):
         return next(self.get_iterator([inputs], 0, 1, preprocess_params, forward_params, postprocess_params))
 
     def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
-        # The processor pads and stacks chats of different shapes; the library's collator would not know how.
+        # The processor pads and stacks chats of different shapes, which the default collator cannot do.
         inputs = iter(inputs)
         while batch := list(itertools.islice(inputs, batch_size)):
             samples = [self.preprocess(item, **preprocess_params) for item in batch]
@@ -119,7 +119,7 @@ class UniPosePipeline(Pipeline):
     # -- one input --------------------------------------------------------------------------------------------------
 
     def preprocess(self, item, **shared):
-        """One input -> its chat `messages`, `images` with boxes, `turns` taken from its poses, and `text`."""
+        """One input -> chat `messages`, `images` with boxes, `turns` removed from the poses, and `text`."""
         given = {**shared, **self._as_dict(item)}
         images = self._values(given, "image", TASKS[self.unipose_task].images)
         boxes = self._values(given, "box", TASKS[self.unipose_task].images, optional=True)
@@ -153,7 +153,7 @@ class UniPosePipeline(Pipeline):
             )
 
     def _face_viewer(self, pose):
-        """A pose -> the same facing the viewer, as text tasks are trained, and the turn `(3, 3)` taken from it."""
+        """A pose -> the pose facing the viewer, as in training of text tasks, and the removed turn `(3, 3)`."""
         entries = self.processor.read_poses(pose)
         if len(entries) != 1:
             raise ValueError(f"{self.unipose_task} takes one pose in each place, but {len(entries)} were given.")
@@ -174,7 +174,7 @@ class UniPosePipeline(Pipeline):
         }
         if isinstance(item, dict):
             allowed = [key for key in _INPUT_KEYS if self._takes(key)]
-            # the result of one pipeline may go into the next as it is
+            # the result of one pipeline can be passed to the next unchanged
             item = {key: value for key, value in item.items() if key in allowed or key not in _OF_RESULTS}
             unknown = [str(key) for key in item if key not in allowed]
             if unknown:
@@ -184,7 +184,7 @@ class UniPosePipeline(Pipeline):
             return item
         key = next((key for key, is_bare in bare.items() if is_bare), None)
         if key is None:
-            # a pose may stand alone where the text is an argument of the call
+            # a bare pose is allowed if the text is an argument of the call
             key = "pose" if rule.poses == 1 and rule.text else None
         if key is None:
             raise ValueError(
@@ -246,7 +246,7 @@ class UniPosePipeline(Pipeline):
         return dict(inputs)
 
     def _forward(self, inputs, **kwargs):
-        """A batch -> for each input a list of results, poses `(22, 3, 3)` with scores or texts."""
+        """A batch -> a list of results for each input: poses `(22, 3, 3)` with scores, or texts."""
         batch_size = len(inputs["input_ids"])
         if TASKS[self.unipose_task].answer == "pose":
             rows = self._answer_poses(inputs, {**self._generate_kwargs, **kwargs})
@@ -263,7 +263,7 @@ class UniPosePipeline(Pipeline):
         return [{"rotations": rotations, "score": score} for rotations, score in pairs]
 
     def _answer_texts(self, inputs, kwargs):
-        # Tasks that answer in words never begin a pose.
+        # Tasks with a text answer never start a pose.
         kwargs.setdefault("suppress_tokens", [self.model.config.pose_start_token_id])
         prompt = inputs["input_ids"].shape[1]
         context = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
@@ -274,18 +274,18 @@ class UniPosePipeline(Pipeline):
         return [{"text": text.strip()} for text in texts]
 
     def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One result of the model -> the dict that the user gets."""
+        """One result of the model -> the dict returned to the user."""
         if "text" in output:
             return output
         rotations = output["rotations"].numpy().copy()
-        if sample is not None and sample["turns"]:  # an edited pose faces where the pose it was made of did
+        if sample is not None and sample["turns"]:  # an edited pose keeps the direction of its source
             rotations[0] = sample["turns"][0] @ rotations[0]
         return {"pose": Pose.from_matrix(rotations), "score": output["score"]}
 
 
 def _turn_about_vertical(orientation):
-    """The `Ry(c)` of a global orientation `Ry(c) Rz(b) Rx(a)`, `(3, 3)`; the identity for a body lying on its side."""
-    left_x, left_z = orientation[0, 0], orientation[2, 0]  # where the body's left side points
+    """`Ry(c)` of a global orientation `Ry(c) Rz(b) Rx(a)`, `(3, 3)`; the identity for a body lying on its side."""
+    left_x, left_z = orientation[0, 0], orientation[2, 0]  # direction of the body's left side
     length = np.hypot(left_x, left_z)
     cos, sin = (left_x / length, -left_z / length) if length > 1e-6 else (1.0, 0.0)
     return np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]], dtype=np.float32)
@@ -293,30 +293,30 @@ def _turn_about_vertical(orientation):
 
 class ImageToPosePipeline(UniPosePipeline):
     """
-    `pipeline("image-to-pose")`: an image, or `{"image", "box"}`, -> a `People`, the list of those found in it, the
-    largest first and empty where nobody is. Each is
+    `pipeline("image-to-pose")`: an image, or `{"image", "box"}`, -> a `People` list of everyone in the picture,
+    largest first; empty if nobody is found. Each person is a dict with
 
     * `pose`: a `Pose`;
-    * `score`: how sure it is, in [0, 1]: it falls as fewer joints are seen and as they fit worse;
-    * `box`: (x0, y0, x1, y1) in pixels of the upright picture, found or given;
-    * `keypoints`: (17, 3) float32, x and y in pixels and how surely each is seen, in [0, 1]; COCO's, `KEYPOINT_NAMES`;
-    * `visibility`: (22,) float32, how surely each joint of the pose is seen; what is not seen is the model's guess;
-    * `camera`: (scale, x, y), a weak-perspective camera that puts the pose on the picture: a joint at (X, Y, Z) metres
-      from the pelvis falls on the pixel (x + scale * X, y - scale * Y).
+    * `score`: confidence in [0, 1]; lower if fewer joints are visible or the pose fits them less well;
+    * `box`: (x0, y0, x1, y1) in pixels of the upright picture, detected or given;
+    * `keypoints`: (17, 3) float32, x and y in pixels and visibility in [0, 1]; COCO order, see `KEYPOINT_NAMES`;
+    * `visibility`: (22,) float32, visibility of each joint of the pose; hidden joints are predicted by the model;
+    * `camera`: (scale, x, y), a weak-perspective camera: a joint at (X, Y, Z) metres from the pelvis projects to the
+      pixel (x + scale * X, y - scale * Y).
 
-    The model's answer is pulled to what is seen in the picture (`refine`); `refine=False` leaves it as it is.
+    Predictions are refined to fit the landmarks in the picture; `refine=False` turns this off.
 
-    A `box`, or `boxes` for several people, says where they are; nobody is searched then, and the list has one person
-    a box, in their order. `text` says who is meant, and the picture is seen as a whole: models of the published size
-    that were trained on such texts go by it; the bundled model was not and ignores it.
+    With `box`, or `boxes` for several people, detection is skipped and the list has one person per box, in the same
+    order. `text` describes which person is meant; the whole picture is used. It only works with models trained on such
+    texts (of the published size); the bundled model ignores it.
 
     Args:
-        detector: finds the people. By default the one that comes with the package; else the folder or Hub name of any
-            object detector of transformers that knows persons (`detector="PekingU/rtdetr_v2_r18vd"`), or `None`, which
-            takes each picture as one person.
+        detector: the person detector. Defaults to the bundled one; can be the folder or Hub name of any transformers
+            object detector with a person class (`detector="PekingU/rtdetr_v2_r18vd"`), or `None` to treat each picture
+            as a single person.
 
-    A call takes `threshold`, the least score of a found person (0.2 by default; 0.5 for another detector), and
-    `max_people` and `refine`, beside what `generate_pose` takes.
+    Besides the arguments of `generate_pose`, calls accept `threshold`, the minimum detection score (default 0.2; 0.5
+    for other detectors), `max_people` and `refine`.
     """
 
     unipose_task = "image-to-pose"
@@ -364,10 +364,10 @@ class ImageToPosePipeline(UniPosePipeline):
                 yield People(found, picture)
 
     def preprocess(self, item: dict[str, Any], **shared: Any) -> dict[str, Any]:
-        return item  # `_people_in` has made the samples
+        return item  # `_people_in` has already built the samples
 
     def _people_in(self, item, threshold=None, **shared):
-        """One input -> its picture and a sample for each person in it."""
+        """One input -> its picture and one sample per person."""
         given = {**shared, **self._as_dict(item)}
         boxes = given.pop("boxes", None)
         if boxes is not None and given.get("box") is not None:
@@ -398,7 +398,7 @@ class ImageToPosePipeline(UniPosePipeline):
             self._finder = PeopleFinder(detector, self.device)
         return self._finder
 
-    # -- what is seen of each person ----------------------------------------------------------------------------------
+    # -- landmarks ----------------------------------------------------------------------------------------------------
 
     def _collate(self, samples):
         inputs = super()._collate(samples)
@@ -412,14 +412,14 @@ class ImageToPosePipeline(UniPosePipeline):
         return inputs
 
     def _forward(self, inputs, refine=True, **kwargs):
-        """A batch -> for each input a list of results, poses with scores and what was seen of the person."""
+        """A batch -> a list of results for each input: poses with scores and landmarks."""
         inputs, tower = dict(inputs), self.model.model.pose_vision_tower
         pixels = inputs.pop("landmark_pixels", None)
         boxes, seen = inputs.pop("landmark_boxes"), None
         with torch.no_grad():
             if pixels is None:
                 seen = tower(inputs["pose_pixel_values"], boxes)
-                if self.model.model.vision_tower is None:  # it need not look again
+                if self.model.model.vision_tower is None:  # reuse the features
                     del inputs["pose_pixel_values"]
                     inputs["vision_features"] = seen.feature_maps[0].flatten(2).transpose(1, 2)
             elif (landmarker := self._bundled_landmarker()) is not None:
@@ -431,7 +431,7 @@ class ImageToPosePipeline(UniPosePipeline):
         return results
 
     def _add_what_is_seen(self, results, seen, size, steps):
-        """Adds landmarks, presence and the camera to results, and pulls their poses to the landmarks."""
+        """Adds landmarks, presence and camera to the results, and refines their poses to fit the landmarks."""
         owners = [row for row, result in enumerate(results) for _ in result]
         flat = [one for result in results for one in result]
         landmarks, world = (part.float().cpu()[owners] for part in (seen.landmarks, seen.world_landmarks))
@@ -478,10 +478,10 @@ class TextToPosePipeline(UniPosePipeline):
     """
     `pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`.
 
-    The score says how well the answer fits the words: the model reads its pose back, and the score is the geometric
-    mean of the probabilities that it gives to the words of the description. Scores rank answers; they are no
-    probabilities of being right. Models that were not trained on plain English (whose processor has no `known_words`)
-    give that of the codes they chose.
+    The score measures how well the pose matches the text: it is the geometric mean of the token probabilities that the
+    model assigns to the text as a description of the generated pose. Use scores to rank answers; they are not
+    probabilities of being correct. Models not trained on plain English (no `processor.known_words`) return the score
+    of the generated pose codes.
     """
 
     unipose_task = "text-to-pose"
@@ -513,7 +513,7 @@ class PoseEditingPipeline(UniPosePipeline):
     """
     `pipeline("pose-editing")`: `{"pose", "text": instruction}` -> `{"pose": Pose}`.
 
-    There is no score: neither the probabilities of the codes nor reading the change back tell right edits from wrong.
+    There is no score: neither code probabilities nor describing the change separate good edits from bad ones.
     """
 
     unipose_task = "pose-editing"

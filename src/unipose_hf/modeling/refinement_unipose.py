@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pulls an estimated pose to what is seen: damped least squares (Levenberg, Marquardt) on rotations and a camera.
+"""Refines an estimated pose to fit landmarks, with Levenberg-Marquardt on the rotations and a camera.
 
-The camera is a weak-perspective one, `(scale, x, y)`: a joint at `(X, Y, Z)` metres from the pelvis (y up) falls on
-the pixel `(x + scale * X, y - scale * Y)`. Four kinds of residuals, each in units of its usual size, are weighed
-against each other: landmarks in the picture, by how surely they are seen; directions of limbs as the landmark network
-tells them in space; the model's own answer; and no more. What is not seen keeps that answer.
+The camera is weak-perspective, `(scale, x, y)`: a joint at `(X, Y, Z)` metres from the pelvis (y up) projects to the
+pixel `(x + scale * X, y - scale * Y)`. There are three kinds of residuals, each in units of its typical size: 2D
+landmarks, weighted by visibility; limb directions from the landmark network's 3D landmarks; and deviation from the
+model's own prediction. Joints that are not visible keep the predicted rotation.
 """
 
 import torch
@@ -15,14 +15,14 @@ from .rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
 NUM_JOINTS = 22
 PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
 STEPS = 8
-# Usual sizes of residuals: metres in the picture, metres at a bone's end, radians from the answer. An answer that is
-# held less firmly follows photographs a little closer, but turns in depth: rendered people then get worse.
+# Typical sizes of residuals: metres in the picture, metres at a bone's end, radians from the prediction. A weaker
+# prior fits photographs slightly better, but lets the pose rotate in depth, which hurts on rendered people.
 PICTURE, SPACE = 0.06, 0.08
 ANSWER = {"root": 0.03, "trunk": 0.03, "limb": 0.05, "end": 0.05}
-ROBUST = 3.0  # landmarks farther off than so many usual sizes pull no harder (Huber)
-LEAST_SEEN = 0.1  # landmarks seen less surely than this pull at nothing
+ROBUST = 3.0  # Huber threshold, in typical sizes
+LEAST_SEEN = 0.1  # landmarks with a lower visibility are ignored
 
-# The average body's joints in the T-pose, metres from the pelvis (those of the bundled body).
+# Joints of the average bundled body in the T-pose, metres from the pelvis.
 REST_JOINTS = (
     (0.0, 0.0, 0.0),
     (0.1092, -0.0412, -0.0123),
@@ -47,7 +47,7 @@ REST_JOINTS = (
     (0.681, 0.4193, 0.0041),
     (-0.681, 0.4193, 0.0041),
 )
-# Landmarks of BlazePose on this body: the joint that each hangs on, and where in that joint's frame in the T-pose.
+# BlazePose landmarks on this body: the parent joint, and the offset in that joint's frame in the T-pose.
 MARKERS = {
     0: (15, (0.0, 0.054, 0.144)),
     7: (15, (0.086, 0.086, 0.013)),
@@ -67,7 +67,7 @@ MARKERS = {
     31: (10, (0.0, 0.0, 0.0)),
     32: (11, (0.0, 0.0, 0.0)),
 }
-# Limbs and trunk as (ends at one side, ends at the other); several are taken by their middle.
+# Limbs and trunk as (start, end); several landmarks stand for their mean.
 BONES = (
     ((11,), (13,)),
     ((13,), (15,)),
@@ -88,7 +88,7 @@ BONES = (
 
 
 def _stiffness() -> Tensor:
-    """(66,) one over the usual turn away from the answer, of each joint and axis."""
+    """(66,) inverse of the typical rotation away from the prediction, for each joint and axis."""
     kinds = ["root"] + ["limb"] * (NUM_JOINTS - 1)
     for joint in (3, 6, 9, 12, 13, 14, 15):
         kinds[joint] = "trunk"
@@ -98,7 +98,7 @@ def _stiffness() -> Tensor:
 
 
 def _kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Local rotations `(n, 22, 3, 3)` -> joints `(n, 22, 3)` from the pelvis, and their rotations in the world."""
+    """Local rotations `(n, 22, 3, 3)` -> joints `(n, 22, 3)` relative to the pelvis, and global rotations."""
     turned, placed = [rotations[:, 0]], [torch.zeros_like(rotations[:, 0, 0])]
     for joint in range(1, NUM_JOINTS):
         parent = PARENTS[joint]
@@ -139,34 +139,34 @@ class _Problem:
         self.stiffness = _stiffness().to(rest)
 
     def place(self, rotations):
-        """Markers `(n, K, 3)`, joints and their rotations in the world."""
+        """Markers `(n, K, 3)`, joints and their global rotations."""
         joints, turned = _kinematics(rotations, self.rest)
         markers = joints[:, self.joints] + (turned[:, self.joints] @ self.offsets[..., None])[..., 0]
         return markers, joints, turned
 
     def camera(self, rotations):
-        """The `(scale, x, y)` `(n, 3)` that brings the markers of poses nearest to the landmarks."""
+        """The `(scale, x, y)` `(n, 3)` that fits the markers to the landmarks best."""
         flat = self.place(rotations)[0][..., :2] * self.rest.new_tensor([1.0, -1.0])
-        weights = self.weights + 1e-3  # somewhere near even where nothing is seen
+        weights = self.weights + 1e-3  # well-defined even if nothing is visible
         weights = (weights / weights.sum(dim=1, keepdim=True))[..., None]
         middle, target = (weights * flat).sum(dim=1, keepdim=True), (weights * self.xy).sum(dim=1, keepdim=True)
         spread = (weights * (flat - middle).square()).sum(dim=(1, 2))
         common = (weights * (flat - middle) * (self.xy - target)).sum(dim=(1, 2))
         widths = (weights * (self.xy - target).square()).sum(dim=(1, 2))
-        # a pose that is no match at all, turned about, would have a scale of nothing or less
+        # a pose that does not match at all (facing backwards, for example) could have a scale of zero or less
         scale = torch.maximum(common / spread, 0.5 * (widths / spread).sqrt()).clamp(min=1e-3)
         return torch.cat((scale[:, None], target[:, 0] - scale[:, None] * middle[:, 0]), dim=1)
 
     def residuals(self, rotations, camera, unit, with_slopes=False):
-        """All residuals `(n, R)`, and their slopes `(n, R, 66 + 3)` if asked for: by turns of each joint in its own
-        frame, by the logarithm of the scale and by the place in pixels over `unit` `(n,)`."""
+        """All residuals `(n, R)`, and optionally their Jacobian `(n, R, 66 + 3)` with respect to the rotation of each
+        joint in its own frame, the log of the scale, and the translation in pixels over `unit` `(n,)`."""
         markers, joints, turned = self.place(rotations)
         n, count = markers.shape[:2]
         scale = (camera[:, 0] / unit)[:, None, None]
         sign = markers.new_tensor([1.0, -1.0])
         flat = markers[..., :2] * sign
         off = (scale * flat + (camera[:, None, 1:] - self.xy) / unit[:, None, None]) / PICTURE  # (n, K, 2)
-        # Huber: beyond ROBUST the residual grows as its root, so that its square grows evenly
+        # Huber: beyond ROBUST the residual grows as a square root, so its square grows linearly
         size = off.norm(dim=-1, keepdim=True)
         robust = torch.where(size > ROBUST, (2 * ROBUST * size - ROBUST**2).clamp(min=0).sqrt() / size, 1.0)
         pull = self.weights.sqrt()[..., None] * robust
@@ -177,7 +177,7 @@ class _Problem:
             return values
         arms = markers[:, :, None] - joints[:, None]  # (n, K, 22, 3)
         moves = torch.cross(turned.mT[:, None], arms[..., None, :].expand(-1, -1, -1, 3, -1), dim=-1)
-        moves = (moves * self.carries).flatten(2, 3)  # (n, K, 66, 3): of each marker by each turn
+        moves = (moves * self.carries).flatten(2, 3)  # (n, K, 66, 3): of each marker by each rotation
         in_picture = (moves[..., :2] * sign).transpose(2, 3) * scale[..., None]
         by_scale = (scale * flat)[..., None]
         by_place = torch.eye(2).to(flat).expand(n, count, 2, 2)
@@ -192,18 +192,18 @@ class _Problem:
 
 @torch.no_grad()
 def pull_to_landmarks(answer: Tensor, xy: Tensor, seen: Tensor, world: Tensor, steps: int = STEPS):
-    """Pull poses to landmarks.
+    """Refine poses to fit landmarks.
 
     Args:
-        answer: `(n, 22, 3, 3)` local rotations.
-        xy: `(n, 39, 2)` landmarks of BlazePose in the picture's pixels, y down.
-        seen: `(n, 39)` how surely each is seen, in [0, 1].
-        world: `(n, 39, 3)` its landmarks in space: metres, x right, y up, z to the viewer.
-        steps: how often the pose is improved; 0 fits the camera alone.
+        answer: `(n, 22, 3, 3)` local rotations, as predicted.
+        xy: `(n, 39, 2)` BlazePose landmarks in pixels of the picture, y down.
+        seen: `(n, 39)` visibility of the landmarks, in [0, 1].
+        world: `(n, 39, 3)` 3D landmarks: metres, x right, y up, z towards the viewer.
+        steps: number of optimisation steps; 0 fits only the camera.
 
     Returns:
-        rotations `(n, 22, 3, 3)`; cameras `(n, 3)`: pixels a metre, and where the pelvis lies in pixels; and how far
-        from the landmarks that are seen the pose lies `(n,)`, on average, in metres on the body.
+        rotations `(n, 22, 3, 3)`; cameras `(n, 3)`: pixels per metre, and the pelvis in pixels; and the mean distance
+        of each pose from the visible landmarks `(n,)`, in metres on the body.
     """
     answer, rest = answer.float(), torch.tensor(REST_JOINTS, device=answer.device)
     problem = _Problem(answer, xy.to(answer), seen.to(answer), world.to(answer), rest)

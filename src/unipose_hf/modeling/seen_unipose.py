@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the landmark network saw of a person, brought back to the picture: keypoints and how surely each is seen."""
+"""Maps the landmark network's output back to the picture: keypoints, visibility and scores."""
 
 import math
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from .blazepose_unipose import BlazePoseConfig
 from .image_processing_unipose import _normalize, _padded, _square_of_box
 
-CROP_VIEW = 512  # side of the view that the bundled landmark network takes
+CROP_VIEW = 512  # input size of the bundled landmark network
 KEYPOINT_NAMES = (
     "nose",
     "left_eye",
@@ -30,33 +30,33 @@ KEYPOINT_NAMES = (
     "left_ankle",
     "right_ankle",
 )
-# Of BlazePose's landmarks, those that are COCO's keypoints.
+# Indices of the COCO keypoints among BlazePose's landmarks.
 _KEYPOINTS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 _LIMBS = _KEYPOINTS[5:]
 _HIPS, _SHOULDERS, _HEAD = (23, 24), (11, 12), (0, 7, 8)
 _TRUNK = (*_HIPS, *_SHOULDERS)
-# of each joint of the pose, the landmarks nearest to it
+# the landmarks nearest to each joint of the pose
 _JOINTS = (
     *(_HIPS, (23,), (24,), _TRUNK, (25,), (26,), _TRUNK, (27,), (28,), _SHOULDERS, (31,), (32,)),
     *(_SHOULDERS, (11,), (12,), _HEAD, (11,), (12,), (13,), (14,), (15,), (16,)),
 )
 USUAL_MISFIT = 0.1
-# Who is taken for a person: a box that the detector is sure of, or one in which the landmark network sees somebody.
+# A detection counts as a person if its detector score or the landmark network's presence reaches these thresholds.
 SURE, SURE_PRESENCE = 0.4, 0.5
 
 
 def is_blazepose(tower) -> bool:
-    """Whether a pose encoder is a BlazePose, also one of a copy of this code that was loaded from the Hub."""
+    """Whether a pose encoder is a BlazePose, including the class of remote code loaded from the Hub."""
     return tower is not None and tower.config.model_type == BlazePoseConfig.model_type
 
 
 def is_somebody(score: float, presence: float) -> bool:
-    """Whether detector and landmark network together are sure enough of a person."""
+    """Whether the detector or the landmark network is confident that this is a person."""
     return score >= SURE or presence >= SURE_PRESENCE
 
 
 def square_of(picture: dict, margin: float) -> tuple[float, float, float]:
-    """Left, top and side of the square in which a person of `{"image", "box"}` is looked at, in pixels."""
+    """Left, top and side, in pixels, of the square crop around the person in `{"image", "box"}`."""
     width, height = picture["image"].size
     square = _square_of_box(picture["box"], (width, height), margin)
     if square is None:
@@ -66,12 +66,12 @@ def square_of(picture: dict, margin: float) -> tuple[float, float, float]:
 
 
 def landmark_view(picture: dict, margin: float) -> np.ndarray:
-    """That square as the landmark network takes it, (3, 512, 512) in [0, 1]."""
+    """The crop as input of the landmark network, (3, 512, 512) in [0, 1]."""
     return _normalize(_padded(picture["image"], square_of(picture, margin), CROP_VIEW), 1 / 255)
 
 
 def box_in_view(picture: dict, margin: float, size: int) -> list[float]:
-    """The box of a person in pixels of the view of its square; of somebody without a box, a point, which all fill."""
+    """The person's box in pixels of the crop; a single point (zeros) if there is no box."""
     if picture["box"] is None:
         return [0.0] * 4
     left, top, side = square_of(picture, margin)
@@ -81,12 +81,12 @@ def box_in_view(picture: dict, margin: float, size: int) -> list[float]:
 
 
 def in_picture(landmarks: Tensor, unit: float, corner: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Landmarks `(39, 5)` in a view -> x and y `(39, 2)` in the picture's pixels, and how surely each is seen `(39,)`.
+    """Landmarks `(39, 5)` in a crop -> x and y `(39, 2)` in pixels of the picture, and their visibility `(39,)`.
 
     Args:
-        unit: pixels of the picture in one of the view.
-        corner: (2,) the view's upper left corner in the picture.
-        size: the picture's width and height; what lies outside is not seen.
+        unit: picture pixels per pixel of the crop.
+        corner: (2,) upper left corner of the crop in the picture.
+        size: width and height of the picture; landmarks outside it have visibility 0.
     """
     xy = landmarks[:, :2] * unit + corner
     inside = ((xy >= 0) & (xy <= xy.new_tensor(size))).all(dim=1)
@@ -94,21 +94,21 @@ def in_picture(landmarks: Tensor, unit: float, corner: Tensor, size: tuple[int, 
 
 
 def keypoints(xy: Tensor, seen: Tensor) -> np.ndarray:
-    """COCO's 17 keypoints `(17, 3)` of landmarks in the picture: x, y, how surely seen."""
+    """The 17 COCO keypoints `(17, 3)`: x, y and visibility."""
     return torch.cat((xy, seen[:, None]), dim=1)[list(_KEYPOINTS)].numpy().astype(np.float32)
 
 
 def visibility_of_joints(seen: Tensor) -> np.ndarray:
-    """How surely each of the pose's joints is seen `(22,)`, of that of the landmarks `(39,)` nearest to it."""
+    """Visibility of each pose joint `(22,)`, the mean over its nearest landmarks `(39,)`."""
     return np.array([float(seen[list(near)].mean()) for near in _JOINTS], dtype=np.float32)
 
 
 def score_of(presence: float, seen: Tensor, misfit: float) -> float:
-    """How sure a pose is, in [0, 1].
+    """Confidence of a pose, in [0, 1].
 
     Args:
-        presence: of somebody in the square, as the landmark network says.
-        seen: `(39,)`.
-        misfit: how far the pose lies from the landmarks that are seen, in metres on the body.
+        presence: the landmark network's probability of a person in the crop.
+        seen: visibility of the landmarks, `(39,)`.
+        misfit: mean distance of the pose from the visible landmarks, in metres on the body.
     """
     return presence * float(seen[list(_LIMBS)].mean()) * math.exp(-misfit / USUAL_MISFIT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bodies of the people found in a picture, drawn on it."""
+"""Draws the bodies of the people in a picture on top of it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..modeling.pose_unipose import bundled_body
 from .camera import Camera
 from .renderer import Renderer
 
-FAR = 30.0  # metres from the eye: nearly without perspective, as the cameras that were fitted have none
+FAR = 30.0  # distance of the camera in metres: almost no perspective, like the fitted weak-perspective cameras
 LARGEST_SIDE = 1600
 COLORS = ((0.42, 0.68, 0.90), (0.95, 0.66, 0.36), (0.55, 0.80, 0.47), (0.88, 0.52, 0.62), (0.72, 0.62, 0.88))
 
 
 def draw_overlay(picture: Image.Image, people: Sequence[dict], opacity: float = 0.8) -> Image.Image:
-    """Draw bodies on the picture that they were seen in.
+    """Draw bodies on the picture they were estimated from.
 
     Args:
-        picture: an RGB picture; one whose longer side has more than 1600 pixels is made smaller.
-        people: dicts with `pose` and `camera`, (scale, x, y): pixels a metre, and the pixel of the pelvis. The first
-            is drawn last, over the others.
-        opacity: of the bodies, in [0, 1].
+        picture: an RGB picture; resized if its longer side exceeds 1600 pixels.
+        people: dicts with `pose` and `camera`, (scale, x, y): pixels per metre, and the pelvis in pixels. The first
+            person is drawn last, on top.
+        opacity: opacity of the bodies, in [0, 1].
 
     Returns:
         An RGB picture.

@@ -19,7 +19,7 @@ from unipose_hf.modeling.pose_unipose import Pose
 
 from .angles import STANDING, angles_to_axis_angle
 
-LOOSE = 5.0  # default tolerance of an angle in degrees: how much it may vary without making the texts false
+LOOSE = 5.0  # default tolerance in degrees: how far an angle may vary while the texts stay true
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def load_language_bank() -> LanguageBank:
 
 
 def read_rows(name: str) -> list[dict]:
-    """The rows of `named.jsonl` or `parts.jsonl`, as they were written."""
+    """The raw rows of `named.jsonl` or `parts.jsonl`."""
     text = (files(__package__) / name).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Endless samples from the language bank: descriptions and edits in plain English, with matching poses.
+"""Generates training samples from the language bank: descriptions and edits in plain English, with matching poses.
 
-A description is about a named pose, about one to four states that do not share joints, or about a captured pose with a
-written description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored,
-in words and pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time,
-a model would learn to answer with the mean of both hands.
+A description covers a named pose, one to four states that do not share joints, or a captured pose with a written
+description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored, text and
+pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time, a model would
+learn to answer with the mean of both hands.
 """
 
 import functools
@@ -36,7 +36,7 @@ from .edits import edited_angles, fits
 
 HELD_OUT = "cmu_01_"
 HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out from training
-UNMENTIONED_WEIGHT = 0.3  # weight of joints that a text does not mention; those that it mentions have weight 1
+UNMENTIONED_WEIGHT = 0.3  # weight of joints the text does not mention; mentioned joints have weight 1
 _JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
 _IMPERATIVE = re.compile(
@@ -121,7 +121,7 @@ def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) ->
 
 
 def swap_sides(text: str) -> str:
-    """Swaps left and right, which the bank only uses for sides."""
+    """Swaps left and right (the bank uses these words only for sides)."""
     return re.sub(
         r"(?<![A-Za-z])(left|right)",
         lambda found: _like({"left": "right", "right": "left"}[found[0].lower()], found[0]),
@@ -131,9 +131,9 @@ def swap_sides(text: str) -> str:
 
 
 def left_handed(poses: Tensor) -> Tensor:
-    """Which poses `(rows, 22, 3)` do with the left hand what most people do with the right, `(rows,)`.
+    """Whether poses `(rows, 22, 3)` are left-handed, `(rows,)` bool.
 
-    The busier hand is the one further from where it would hang. If both are about equal, a right leg ahead counts.
+    The active hand is the one further from where it would hang. If both are about equal, a right leg in front counts.
     """
     joints, turns = forward_kinematics(roma.rotvec_to_rotmat(poses), _rest_joints())
     arms = (joints[:, _WRISTS] - joints[:, _SHOULDERS]) @ turns[:, _CHEST]  # (rows, 2, 3), seen from the trunk

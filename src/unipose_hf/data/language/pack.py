@@ -3,8 +3,8 @@
 
     python -m unipose_hf.data.language.pack [MORE.jsonl ...]
 
-Rows of the given files are added to `named.jsonl`, `parts.jsonl` (those with `part`) and `edits.jsonl` (those with
-`kind`); a row that is known adds its texts to that one. Then `solved.safetensors` is rebuilt.
+Rows of the given files are added to `named.jsonl`, `parts.jsonl` (rows with `part`) and `edits.jsonl` (rows with
+`kind`); texts of an existing row are merged into it. Then `solved.safetensors` is rebuilt.
 """
 
 import json
@@ -21,7 +21,7 @@ from .bank import LOOSE, complete, read_rows
 from .reach import solve_reach
 
 FOLDER = Path(__file__).parent
-MAX_DISTANCE = 0.10  # metres: maximum distance of a hand from the place that it reaches for
+MAX_DISTANCE = 0.10  # maximum distance of a hand from its target, in metres
 
 
 def merge(files: list[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Solves for arms that reach for a place on the body or for the floor, by least squares on the angles."""
+"""Solves for arms that reach a place on the body or the floor, with least squares on the angles."""
 
 import functools
 
