@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short training on mixed batches, alone or in one of two processes on processors, for `test_distributed.py`."""
+"""A short CPU training on mixed batches, in one or two processes, for `test_distributed.py`."""
 
 import os
 from pathlib import Path

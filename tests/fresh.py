@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code in a fresh interpreter, as a user has it who starts anew."""
+"""Runs code in a fresh interpreter."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A language model's server, as good or bad as a test wants it."""
+"""A mock language model server with configurable faults."""
 
 import json
 import threading

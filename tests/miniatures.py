@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets of a few poses each, in the layout of the real ones: what tests of their readers write and check."""
+"""Tiny data sets in the layout of the real ones, for tests of the readers."""
 
 import io
 import itertools

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BlazePose in PyTorch: equal to the published file, and able to find a person anywhere in a picture."""
+"""BlazePose in PyTorch: matches the published model, and finds a person anywhere in a picture."""
 
 from pathlib import Path
 

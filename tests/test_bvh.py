@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BVH files of every kind of program: names, rest poses, axes, and how the text is written."""
+"""BVH files from different programs: joint names, rest poses, axes and syntax."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is free is given back in every training on a processor."""
+"""Free memory is released in every CPU training."""
 
 from pathlib import Path
 from types import SimpleNamespace

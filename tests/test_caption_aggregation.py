@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps from eligible codes to groups of facts, on small hand-made lists."""
+"""The steps from eligible posecodes to groups of facts, on small hand-made lists."""
 
 import itertools
 import random as random_module

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading texts back: what the writers state is found again, and nothing else."""
+"""Parsing captions recovers exactly the facts they state."""
 
 import itertools
 

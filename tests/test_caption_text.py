@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions from end to end: true, reproducible, and English."""
+"""Captions end to end: true, reproducible and grammatical."""
 
 import hashlib
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measuring posecodes, against the published rules written down a second time in another shape."""
+"""Posecode measurement, against an independent implementation of the published rules."""
 
 import itertools
 import math

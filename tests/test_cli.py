@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: every task from files to files, and every mistake one sentence and exit code 2."""
+"""The CLI: every task from files to files; user errors give one sentence and exit code 2."""
 
 import errno
 import json

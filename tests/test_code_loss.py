@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss on what a caption states is small where it is true and shows the way where it is not."""
+"""The caption loss is small for matching poses, and its gradient points the right way for others."""
 
 import torch
 

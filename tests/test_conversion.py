@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of a published checkpoint: a miniature one with random tensors, laid out as the published one is."""
+"""Conversion of a tiny random checkpoint with the layout of the published one."""
 
 import io
 import json

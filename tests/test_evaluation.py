@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics against figures worked out by hand or by search, the card, and a run on a few held-out poses."""
+"""Metrics against hand-computed or brute-force values, the model card, and a run on a few held-out poses."""
 
 import json
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flip of texts: sides change, adverbs stay, and two flips are none."""
+"""Flipping texts: sides are swapped, adverbs stay, and two flips restore the original."""
 
 import pytest
 

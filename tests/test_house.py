@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The house stays as CONTRIBUTING draws it: imports run one way, rooms stay small enough to know by heart."""
+"""The package structure of CONTRIBUTING.md: imports go one way, and modules stay small."""
 
 import ast
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exported folders: what they hold, that they work without the package and from a Hub, and what is refused."""
+"""Exported folders: contents, use without the package and from the Hub, and rejected inputs."""
 
 import hashlib
 import json

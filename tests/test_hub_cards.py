@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cards tell the truth: their Python runs, their figures are those that were measured, the page answers."""
+"""Model cards are correct: their code runs, their figures match the measurements, and the demo page works."""
 
 import re
 import runpy

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bank of picture features: the same whenever it is built, also in two goes, and nothing half-written."""
+"""The image bank: reproducible, resumable, and without partial files."""
 
 import copy
 import shutil

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sets of pictures, with poses or boxes or neither, on miniatures of their files."""
+"""Image data sets with poses, boxes or neither, on tiny copies of their files."""
 
 import io
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds that are killed outright, again and again at random moments, end with the same bytes as one left in peace."""
+"""Builds killed repeatedly at random moments produce the same bytes as an uninterrupted build."""
 
 import multiprocessing
 import random

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real people labels by a vision language model: a server on this machine, and a set in miniature."""
+"""Labels of real people by a vision language model, with a local mock server and a tiny data set."""
 
 import base64
 import io

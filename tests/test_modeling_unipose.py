@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One forward pass: attention, images, prompt poses, loss, precision, saving."""
+"""The forward pass: attention, images, prompt poses, loss, precision, saving."""
 
 import pytest
 import tiny

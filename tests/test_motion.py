@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Motion readers against the directions their own skeletons give, and the bundled open poses."""
+"""Motion readers against bone directions of the source skeletons, and the bundled open poses."""
 
 import json
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of several people: what singles one out is true of that one alone."""
+"""Pictures of several people: a description is true of exactly one of them."""
 
 import dataclasses
 

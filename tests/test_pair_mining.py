@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pair mining beside a twin that looks at every pair."""
+"""Pair mining against a brute-force implementation."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People found in pictures: the detector equals the published one, and the pipeline gives one answer a person."""
+"""Person detection: the detector matches the published one, and the pipeline returns one result per person."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Pose value: every way in and out gives the same pose, and every mistake gets one clear sentence."""
+"""The Pose class: all conversions round-trip, and errors have clear messages."""
 
 import copy
 import json

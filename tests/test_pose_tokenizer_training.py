@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pose tokenizer's trainer: its losses and noises are what is published, and no kill changes where a run ends."""
+"""The pose tokenizer trainer: losses and noise as published, and exact resumption after a kill."""
 
 import json
 import os

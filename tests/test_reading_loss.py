@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where joints are, as the language model has read them: nothing off where it is written down, and learnt."""
+"""The reading loss: zero if the joint positions can be read off exactly, and learnable."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README and docs/ tell the truth: their Python runs, their commands exist, figures are the measured ones."""
+"""README and docs are correct: code runs, commands exist, figures match the measurements."""
 
 import json
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refined texts: answers are held to the rules, and no server, however bad, costs an answer that was paid for."""
+"""Refined texts: answers are validated, and server faults never lose an answer already received."""
 
 import threading
 import time

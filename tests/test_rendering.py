@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training pictures: what is said of them is true of them."""
+"""Training pictures match their labels."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocols on a few open samples, the table of published figures, and the report that sets ours beside them."""
+"""Evaluation protocols on a few open samples, the published figures, and the report that compares ours to them."""
 
 import re
 from collections import Counter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run begins is the user's choice, also on two processes and on a machine without a GPU."""
+"""Resuming a run from a chosen checkpoint, also with two processes and without a GPU."""
 
 import json
 import os

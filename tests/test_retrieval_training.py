@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The retrieval models are trained on any rows of texts and poses, and no kill changes where a run ends."""
+"""Retrieval training on any texts and poses, with exact resumption after a kill."""
 
 import math
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pose sampler: repeatable, inside the joints' limits, symmetric, and not running through itself."""
+"""The pose sampler: reproducible, within joint limits, symmetric, and free of self-intersections."""
 
 import math
 

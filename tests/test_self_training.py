@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rewards for what is true in texts of the model's own: sentences by their worth, tokens by their sentences."""
+"""Self-training rewards for true statements in generated texts, per sentence and token."""
 
 import pytest
 import torch

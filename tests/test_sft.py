@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer of the language-model stages: whose loss it computes, what each stage trains, and what survives."""
+"""The trainer of the language model stages: loss, trained parameters of each stage, and checkpoints."""
 
 import errno
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shards: the same bytes however they came about, whole or absent, and published only where that is allowed."""
+"""Shards: deterministic, complete or absent, and published only if permitted."""
 
 import functools
 import os

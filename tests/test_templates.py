@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instruction templates: enough of them, no two alike, every place once, and the same choice everywhere."""
+"""Instruction templates: enough of them, no duplicates, each placeholder once, deterministic choice."""
 
 import collections
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BLEU, ROUGE-L and METEOR against second writings of their definitions, by hand, and as `evaluate` prints them."""
+"""BLEU, ROUGE-L and METEOR against independent implementations, hand-computed values and `evaluate`."""
 
 import math
 from collections import Counter

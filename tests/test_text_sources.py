@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PoseScript and PoseFix, on miniatures of their files."""
+"""PoseScript and PoseFix, on tiny copies of their files."""
 
 import pytest
 from miniatures import QUARTER_TURN, assert_upright, standing, write_amass, write_json, write_motion, write_texts

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configurations in examples/configs say what they should, in words that the libraries know."""
+"""The configurations in examples/configs have the expected values and valid option names."""
 
 import os
 import shlex

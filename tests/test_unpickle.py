@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of others are data: what they hold comes back as it was, and whatever they try to run is not run."""
+"""Safe unpickling: data is restored, and code in files is never executed."""
 
 import os
 import pickle

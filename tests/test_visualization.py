@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and files: both renderers agree, and files read back by other means hold the same body."""
+"""Renderings and exported files: both renderers agree, and other readers load the same body."""
 
 import concurrent.futures
 import os

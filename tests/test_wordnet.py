@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WordNet is found in each of its places, here as a dictionary of two words that has the layout of the real one."""
+"""WordNet is found in each of its locations, tested with a two-word dictionary."""
 
 from types import SimpleNamespace
 

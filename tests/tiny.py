@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny random models for tests of mechanics: 2 layers of 32 channels, 8 codes out of a codebook of 16."""
+"""Tiny random models: 2 layers with 32 channels, 8 codes from a codebook of 16."""
 
 import torch
 
