@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-# The package cannot be imported after this, though it is installed.
+# Makes the package unimportable although it is installed.
 WITHOUT_PACKAGE = "import sys; sys.modules['unipose_hf'] = None\n"
 
 

@@ -32,7 +32,7 @@ class Server:
     @staticmethod
     def play(handler, step):
         if step == "stall":
-            handler.server.stopped.wait(5)  # longer than the client waits, and no longer than the test
+            handler.server.stopped.wait(5)  # longer than the client's timeout, but not longer than the test
             return
         if step == "hang up":
             handler.connection.close()

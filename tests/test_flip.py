@@ -59,7 +59,7 @@ def test_right_may_mean_correct(word):
         "The hand is left of the hip.",  # would become "is right of", where right may mean correct
         "Lean left behind the chair.",
         "the left angle of the room",
-        "lEft",  # no word in this case could be told back
+        "lEft",  # no word in this case could be restored
     ],
 )
 def test_unsafe_texts_are_refused(text):

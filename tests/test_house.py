@@ -9,7 +9,7 @@ import pytest
 import unipose_hf
 
 ROOT = Path(unipose_hf.__file__).parent
-# Each room may import those before it, and `hub` the first two alone.
+# Each subpackage may import the ones before it; `hub` only the first two.
 ROOMS = ["modeling", "files", "body", "captions", "visualization", "data", "evaluation", "training", "hub", "cli"]
 MAY_IMPORT = {room: set(ROOMS[:number]) for number, room in enumerate(ROOMS)} | {"hub": {"modeling", "files"}}
 MAY_IMPORT |= {"files": set(), "assets": {"modeling"}}

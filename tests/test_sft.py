@@ -206,7 +206,7 @@ def test_a_run_killed_at_any_moment_goes_on(tmp_path):
     assert not (Path(folder) / "end.pt").exists()
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
-    # in a process of its own too: what other tests have set in this one may change the last bits
+    # in a separate process: settings of other tests may change the last bits
     unbroken = str(tmp_path / "whole")
     whole_command = [sys.executable, "-c", code.format(paths=paths, folder=unbroken)]
     subprocess.run(whole_command, env=environment, capture_output=True, check=True)

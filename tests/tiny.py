@@ -66,7 +66,7 @@ def tiny_config(
         num_key_value_heads=2,
         head_dim=8,
         max_position_embeddings=256,
-        initializer_range=0.4,  # large, so that what a column sees moves its logits
+        initializer_range=0.4,  # large, so that attention visibly affects the logits
         pad_token_id=PAD,
         bos_token_id=BOS,
         eos_token_id=EOS,
