@@ -58,7 +58,7 @@ def test_facts_of_one_level_are_skipped_below_15_percent_and_rare_ones_never():
     facts, levels = [ANGLE, FOLDED, *HIGH_HANDS], [1, 2, 1, 1]
     draws = iter([0.1499, 0.15, 0.149])
     assert skip_some(facts, levels, lambda: next(draws)) == [FOLDED, HIGH_HANDS[0]]
-    assert next(draws, None) is None  # rare codes are never dropped at random
+    assert next(draws, None) is None  # no draw for rare codes
     kept = sum(len(skip_some(facts, levels, random)) for random in [seeded()] for _ in range(4000)) - 4000
     assert abs(kept / 12000 - 0.85) < 0.015
 

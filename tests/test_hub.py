@@ -142,7 +142,7 @@ def test_a_newer_configuration_is_refused_with_a_sentence(parts, tmp_path, part)
     folder = hub.export(model, None, tmp_path / "hub")
     config = json.loads((folder / "config.json").read_text())
     this = config["config_format"]
-    # a setting this version does not know
+    # a setting unknown to this version
     changed = config | {"config_format": this + 1, "quantizer": "new", "bidirectional_poses": "new"}
     (folder / "config.json").write_text(json.dumps(changed))
     for load in (AutoConfig.from_pretrained, AutoModel.from_pretrained):

@@ -273,7 +273,7 @@ def test_human36m(tmp_path, layout):
     joints = records[0].joints
     assert joints.shape == (14, 3) and joints.dtype == np.float32
     right, left, (neck, head) = joints[[0, 1, 2, 11, 12, 13]], joints[[3, 4, 5, 8, 9, 10]], joints[[6, 7]]
-    np.testing.assert_allclose(left, right * (-1, 1, 1), atol=1e-6)  # left and right joints swapped
+    np.testing.assert_allclose(left, right * (-1, 1, 1), atol=1e-6)  # the left joints mirror the right ones
     assert left[0, 0] == pytest.approx(0.1) and left[3:, 0] == pytest.approx([0.2, 0.4, 0.6])
     assert left[:3, 1] == pytest.approx([0, -0.4, -0.8]) and (neck[1], head[1]) == pytest.approx((0.5, 0.7))
 
