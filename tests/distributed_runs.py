@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short training on mixed batches, alone or in one of two processes on processors, for `test_distributed.py`."""
+"""A short CPU training on mixed batches, in one or two processes, for `test_distributed.py`."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ from unipose_hf.training.stages import save_whole_model
 from unipose_hf.training.trainer import UniPoseTrainer
 
 PROCESSES = 2
-# One sample for each process: pictures, expected poses and statements are with one of them, with both or with none.
+# One sample per process: pictures, expected poses and statements are in one of them, in both or in none.
 TASKS = ("image-to-pose", "text-to-pose", "pose-to-text", "image-diff")
 TASKS += ("text-to-pose", "pose-editing", "pose-diff", "pose-to-text")
 KNEE, ELBOW = "angle/left_hip|left_knee|left_ankle", "angle/left_shoulder|left_elbow|left_wrist"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Code in a fresh interpreter, as a user has it who starts anew."""
+"""Runs code in a fresh interpreter."""
 
 import os
 import subprocess
 import sys
 
-# The package cannot be imported after this, though it is installed.
+# Makes the package unimportable although it is installed.
 WITHOUT_PACKAGE = "import sys; sys.modules['unipose_hf'] = None\n"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A language model's server, as good or bad as a test wants it."""
+"""A mock language model server with configurable faults."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ class Server:
     @staticmethod
     def play(handler, step):
         if step == "stall":
-            handler.server.stopped.wait(5)  # longer than the client waits, and no longer than the test
+            handler.server.stopped.wait(5)  # longer than the client's timeout, but not longer than the test
             return
         if step == "hang up":
             handler.connection.close()

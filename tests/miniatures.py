@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets of a few poses each, in the layout of the real ones: what tests of their readers write and check."""
+"""Tiny data sets in the layout of the real ones, for tests of the readers."""
 
 import io
 import itertools
@@ -15,8 +15,8 @@ from PIL import Image
 from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.data.builders.posest import build_posest_open
 
-# How someone who stands and faces the viewer turns in the world of each family of sets. SMPL's rest pose is y up,
-# facing +z: a z-up world has it a quarter turn about x, a camera of OpenCV (y down, z into the picture) half a turn.
+# Rotation of a standing person facing the viewer in the world frame of each family of sets. SMPL's rest pose is y up,
+# facing +z: a quarter turn about x for a z-up world, half a turn for an OpenCV camera (y down, z into the picture).
 QUARTER_TURN = (np.pi / 2, 0.0, 0.0)
 HALF_TURN = (np.pi, 0.0, 0.0)
 
@@ -115,7 +115,7 @@ def write_sequence(root, split="test", name="walk_00", protocol=2, **changes):
     frames = 3
     world_to_camera = np.tile(np.eye(4), (frames, 1, 1))
     world_to_camera[:, :3, :3] = roma.rotvec_to_rotmat(torch.tensor([0.0, 0.0, np.pi])).numpy()
-    # in the world this one stands as the camera, turned back, sees someone upright
+    # rotated back by the camera, this person is upright in the world
     root_turn = world_to_camera[0, :3, :3].T @ np.diag([1.0, -1.0, -1.0])
     root_vector = roma.rotmat_to_rotvec(torch.from_numpy(root_turn)).numpy()
     joints = np.zeros((frames, 3, 18))

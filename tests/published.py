@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints with random tensors, laid out as the published one is, of any size."""
+"""Random checkpoints of any size with the layout of the published one."""
 
 import io
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BVH files as other programs write them: one motion of ours on rigs with other names, rest poses and axes."""
+"""BVH files as written by other programs: the same motion on rigs with different names, rest poses and axes."""
 
 import numpy as np
 import roma

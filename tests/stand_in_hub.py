@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A web server that answers as the Hub does when models are uploaded and loaded. Files are kept in memory."""
+"""A mock Hub server for uploading and loading models. Files are kept in memory."""
 
 import base64
 import hashlib

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The package as a part of transformers."""
+"""Integration with transformers' Auto classes."""
 
 import logging
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BlazePose in PyTorch: equal to the published file, and able to find a person anywhere in a picture."""
+"""BlazePose in PyTorch: matches the published model, and finds a person anywhere in a picture."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ from unipose_hf.modeling.blazepose_unipose import (
 
 PACKAGE = Path(unipose_hf.__file__).parent
 GOLDEN = Path(__file__).parent / "golden"
-# wrists, knees and ankles (left, right) as one sees them in the bundled photograph, in its 730 x 820 pixels
+# wrists, knees and ankles (left, right), annotated by hand in the bundled 730 x 820 photograph
 PHOTO_POINTS = {15: (655, 528), 16: (355, 125), 25: (475, 617), 26: (336, 520), 27: (523, 745), 28: (299, 665)}
-PEOPLE = 14  # the first of the golden pictures show people, the others patterns
+PEOPLE = 14  # the first golden pictures show people, the others patterns
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_equals_the_published_network(backbone):
     people = slice(0, PEOPLE)
     assert (landmarks - golden["landmarks"])[people].abs().max() < 0.02  # pixels of 256
     assert (world - golden["world"])[people].abs().max() < 1e-4  # metres
-    # Noise and plain colours drive the values far out, rounding with them: 1e-3 of the largest.
+    # Noise and plain colours give extreme values with larger rounding errors: 1e-3 of the largest.
     for ours, theirs in ((landmarks, golden["landmarks"]), (world, golden["world"])):
         assert ((ours - theirs).abs().amax((1, 2)) < 1e-3 * theirs.abs().amax((1, 2)).clamp(min=1.0)).all()
 
@@ -89,7 +89,7 @@ def test_reads_the_photograph(backbone, photo):
         expected = torch.tensor([(x + 45) * scale, y * scale])  # 45: the bars left and right
         assert (output.landmarks[0, index, :2] - expected).norm() < 25, index
     world = output.world_landmarks[0]
-    # Our frame: he faces us, so his left is at +x and his nose is nearer than his ears; up is +y.
+    # Our frame: he faces the viewer, so his left is at +x, the nose is nearer than the ears, and up is +y.
     assert world[11, 0] > world[12, 0] and world[11, 1] > world[23, 1] > world[25, 1]
     assert world[0, 2] > world[7:9, 2].max()
     assert world[16, 1] > world[12, 1] > world[15, 1]  # right hand raised, left hand low

@@ -296,7 +296,7 @@ def test_body_gradients():
 
 
 def test_body_saves_nothing_in_a_state_dict(small):
-    assert not small.state_dict()  # the body ships with the package, not with every checkpoint
+    assert not small.state_dict()  # the body is part of the package, not of each checkpoint
 
 
 def test_wrong_body_inputs_are_refused(small):
@@ -314,7 +314,7 @@ def test_wrong_body_inputs_are_refused(small):
         load_body(size="tiny")
 
 
-# The bake's steps, on small made-up bodies
+# Steps of the bake, on small synthetic bodies
 
 
 def test_bake_folds_fingers_onto_the_wrist():
@@ -359,7 +359,7 @@ def test_bake_straightens_hanging_arms_and_skinning_bends_them_back():
     arm = torch.cat([arm, t_skin[0, :1]])
     assert (arm.diff(dim=0)[:, 0] > 0.05).all() and arm.diff(dim=0)[:, 1:].abs().max() < 1e-9
     torch.testing.assert_close(bone_lengths(t_joints), bone_lengths(joints))
-    # local rotations that undo the straightening give the hanging body back
+    # undoing the straightening restores the body with hanging arms
     back = turns.mT.clone()
     for child in range(1, 22):
         back[:, child] = turns[:, PARENTS[child]] @ turns[:, child].mT
@@ -388,7 +388,7 @@ def test_bake_without_anny_names_the_extra(monkeypatch, tmp_path):
         baking.bake(tmp_path)
 
 
-# A user's SMPL-family file: miniature files with the layout of the real ones and made-up numbers
+# SMPL-family files of the user: tiny files with the real layout and synthetic values
 
 
 def smpl_arrays(joints=24, vertices=40, betas=12, seed=0):
@@ -452,7 +452,7 @@ def foreign_object(monkeypatch, module, name, **state):
     stand_in = types.ModuleType(module)
     setattr(stand_in, name, cls)
     monkeypatch.setitem(sys.modules, module, stand_in)
-    package = module.split(".")[0]  # has to be there too when the class is pickled
+    package = module.split(".")[0]  # also needed to pickle the class
     monkeypatch.setitem(sys.modules, package, sys.modules.get(package, types.ModuleType(package)))
     instance = cls()
     vars(instance).update(state)

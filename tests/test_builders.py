@@ -107,7 +107,7 @@ def test_pool_gives_back_its_records_and_forgets_shape_and_orientation(tmp_path)
     turned = given[0].pose.copy()
     turned[0] = (0.3, 2.0, -0.4)
     assert np.array_equal(pool.joints[0], normalised_joints(turned[None])[0])
-    assert len(gather_pool(iter(()), tmp_path / "pool")) == len(pool)  # not read again
+    assert len(gather_pool(iter(()), tmp_path / "pool")) == len(pool)  # not read twice
     with pytest.raises(ValueError, match="no record with a pose"):
         gather_pool(iter(()), tmp_path / "empty")
 
@@ -122,7 +122,7 @@ def test_imagescript_selects_farthest_poses_and_describes_them(script):
     for row in table:
         assert row["image"].size == (64, 64) and np.array(row["pose"]).shape == (22, 3)
         assert len(row["texts"]) == 3 and all(row["texts"]) and len(row["box"]) == 4
-        # only the camera's pitch and roll stand between the pose in the pool and the one in the picture
+        # the poses in the pool and in the picture differ only by the camera's pitch and roll
         assert np.allclose(np.array(row["pose"])[1:], pool[row["frame"]].pose[1:], atol=1e-6)
 
 

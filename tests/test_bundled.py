@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a user sees: the bundled checkpoint, through the pipelines, does what it says on poses it never saw."""
+"""End-to-end quality of the bundled checkpoint, through the pipelines, on held-out poses."""
 
 import json
 

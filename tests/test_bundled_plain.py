@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bundled checkpoint for plain English does what people type, left and right included."""
+"""The bundled checkpoint follows plain-English prompts, including left and right."""
 
 import json
 from pathlib import Path

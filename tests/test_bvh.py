@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BVH files of every kind of program: names, rest poses, axes, and how the text is written."""
+"""BVH files from different programs: joint names, rest poses, axes and syntax."""
 
 import json
 
@@ -69,7 +69,7 @@ def test_a_motion_is_the_same_on_every_rig_in_every_world(tmp_path, walk, rig, w
     found = read_poses(path)
     assert (joints(found) - joints(plain)).norm(dim=-1).max() < 0.06
     apart = roma.rotmat_geodesic_distance(roma.rotvec_to_rotmat(found), roma.rotvec_to_rotmat(plain))
-    rest = [JOINT_NAMES.index(name) for name in ("left_ankle", "right_ankle")]  # how steep a foot rests is not told
+    rest = [JOINT_NAMES.index(name) for name in ("left_ankle", "right_ankle")]  # the rest angle of the foot is unknown
     assert apart[:, [j for j in range(22) if j not in rest]].max() < np.radians(15)
     assert apart.max() < np.radians(30)
 
@@ -114,7 +114,7 @@ def test_what_cannot_be_told_is_asked_for(tmp_path):
     assert "\n" not in str(caught.value)
     assert abs(joints(read_poses(path, up="y"))[0, 15, 1]) < 0.2
     assert joints(read_poses(path, up="z"))[0, 15, 1] > 0.5
-    # the viewer of a z-up world looks from -y; facing says another place
+    # the viewer of a z-up world is at -y; `facing` changes this
     front = roma.rotvec_to_rotmat(read_poses(path, up="z"))[0, 0, :, 2]
     other = roma.rotvec_to_rotmat(read_poses(path, up="z", facing="y"))[0, 0, :, 2]
     assert torch.allclose(front * torch.tensor([-1, 1, -1]), other, atol=1e-5)
@@ -228,7 +228,7 @@ def test_other_names_need_a_joint_map_and_the_message_says_so(tmp_path):
     (tmp_path / "map.json").write_text(json.dumps({"left_hip": "Coil", "right_hip": "RightCoil"}))
     given = read_joint_map(tmp_path / "map.json")
     expected = read_poses(write_rig(tmp_path / "plain.bvh", [STANDING]))
-    assert torch.allclose(read_poses(path, joint_map=given), expected, atol=1e-5)  # the others are found by name
+    assert torch.allclose(read_poses(path, joint_map=given), expected, atol=1e-5)  # the others are matched by name
     for wrong in ({"left_hip": "None"}, {"lefthip": "Coil"}):
         with pytest.raises(ValueError, match="unknown joints"):
             read_poses(path, joint_map=wrong)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is free is given back in every training on a processor."""
+"""Free memory is released in every CPU training."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ def resident() -> float:
 @pytest.mark.skipif(not STATUS.exists() or ReturnFreeMemory().trim is None, reason="this is about Linux's glibc")
 def test_holes_are_given_back_every_few_steps_on_a_processor():
     blocks = [torch.zeros(25_000) for _ in range(1600)]  # 100 kB each
-    kept = blocks[::2]  # what keeps the holes apart
+    kept = blocks[::2]  # keeps the holes apart
     del blocks
     full = resident()
     callback = ReturnFreeMemory(every=10)

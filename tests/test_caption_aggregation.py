@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The steps from eligible codes to groups of facts, on small hand-made lists."""
+"""The steps from eligible posecodes to groups of facts, on small hand-made lists."""
 
 import itertools
 import random as random_module
@@ -25,7 +25,7 @@ from unipose_hf.captions.writing.pruning_rules import PRUNING_RULES
 CODES = {code.name: code for code in POSECODES + SUPER_POSECODES}
 
 
-FACTS = {f.codes[0]: f for row in POSE_FACTS for f in reversed(row) if f}  # the plain sense of each
+FACTS = {f.codes[0]: f for row in POSE_FACTS for f in reversed(row) if f}  # the basic meaning of each
 
 
 def fact(name, category):
@@ -58,7 +58,7 @@ def test_facts_of_one_level_are_skipped_below_15_percent_and_rare_ones_never():
     facts, levels = [ANGLE, FOLDED, *HIGH_HANDS], [1, 2, 1, 1]
     draws = iter([0.1499, 0.15, 0.149])
     assert skip_some(facts, levels, lambda: next(draws)) == [FOLDED, HIGH_HANDS[0]]
-    assert next(draws, None) is None  # none is drawn for what is rare
+    assert next(draws, None) is None  # no draw for rare codes
     kept = sum(len(skip_some(facts, levels, random)) for random in [seeded()] for _ in range(4000)) - 4000
     assert abs(kept / 12000 - 0.85) < 0.015
 
@@ -105,7 +105,7 @@ def test_orders_along_other_axes_or_against_each_other_imply_nothing():
     assert prune_transitive(below) == below
 
 
-# The published rules of one side, once more: reasons, and what follows.
+# The published one-sided rules, reimplemented: conditions and consequences.
 L_SHOULDER, R_SHOULDER = "rel_y/left_hand|left_shoulder above", "rel_y/right_hand|right_shoulder above"
 L_NECK, R_NECK = "rel_y/left_wrist|neck above", "rel_y/right_wrist|neck above"
 L_LOW, R_LOW = "rel_y/left_hand|left_hip below", "rel_y/right_hand|right_hip below"
@@ -149,7 +149,7 @@ def code(words, mirrored=False):
     kind, points = name.split("/")
     if mirrored:
         points = re.sub("left|right", lambda side: "right" if side[0] == "left" else "left", points)
-        if f"{kind}/{points}" not in CODES:  # left against right of one part: the same code read backwards
+        if f"{kind}/{points}" not in CODES:  # left vs. right of the same part: the same code in reverse
             points, category = "|".join(reversed(points.split("|"))), OPPOSITES.get(category, category)
     return f"{kind}/{points}", category
 
@@ -169,7 +169,7 @@ def test_what_follows_from_the_rest_is_pruned(rule, mirrored):
     assert superfluous not in prune_statistically(facts, present)
     for reason in reasons:
         assert superfluous in prune_statistically(facts, present - {reason})
-    # what has been joined with something else says more, and stays
+    # merged facts carry more information and are kept
     merged = superfluous._replace(codes=(result, ("x", "y")))
     assert prune_statistically([merged], present) == [merged]
 
@@ -338,7 +338,7 @@ def test_the_walk_goes_through_one_limb_before_the_next():
     for seed in range(20):
         order = [group[0].subject for group in order_groups(groups, seeded(seed))]
         assert len(order) == 28 and order[:2] == [("", "body")] * 2
-        assert order[::2] == order[1::2]  # what is said of one part stands together
+        assert order[::2] == order[1::2]  # statements about the same part are adjacent
         for limb in ([(side, part) for part in parts] for side in (L, R) for parts in (arm, leg)):
             places = [i for i, subject in enumerate(order) if subject in limb]
             assert places == list(range(places[0], places[0] + 6))

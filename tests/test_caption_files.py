@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions of many pose files: every format, several processes, files that cannot be read, nothing half-written."""
+"""Captions of many pose files: all formats, several processes, unreadable files, no partial output."""
 
 import shutil
 

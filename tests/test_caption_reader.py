@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading texts back: what the writers state is found again, and nothing else."""
+"""Parsing captions recovers exactly the facts they state."""
 
 import itertools
 
@@ -68,7 +68,7 @@ def test_wild_poses_are_read_back():
     ):
         of_text = truth(texts, *(wild if truth is paircodes_true else wild[1:]))
         assert all(read(text).unread == 0 for text in texts) and torch.equal(of_text.true, of_text.codes)
-        # one word stands for two codes here: level in front of a thigh and beside it
+        # one word covers two codes here: level in front of a thigh and next to it
         assert 0.999 * sum(map(len, stated)) < of_text.codes.sum() <= sum(map(len, stated))
 
 
@@ -130,7 +130,7 @@ def test_what_states_nothing_says_so(read):
         assert read(text) == ([], 1, 1)
         assert read(f"{text}. {text}.").unread == 2
     assert read("") == read(" \n") == ([], 0, 0)
-    assert read("The left knee.").unread == 1  # of which nothing is said
+    assert read("The left knee.").unread == 1  # not mentioned in the text
     assert read("The head is kneeling, and they are below it.").statements == []
     with pytest.raises(ValueError, match="string"):
         read(None)

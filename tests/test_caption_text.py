@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions from end to end: true, reproducible, and English."""
+"""Captions end to end: true, reproducible and grammatical."""
 
 import hashlib
 import math
@@ -133,7 +133,7 @@ def test_a_mirrored_pose_is_said_in_mirrored_codes(poses):
     _, mirrored = caption_poses(mirror_pose(poses), version="F", return_codes=True)
     same = total = 0
     for codes, twins in zip(stated, mirrored, strict=True):
-        # kneeling on one knee leaves the heights of the knees to be said on one side only, as published
+        # when kneeling on one knee, the knee heights are stated for one side only, as published
         expected = {mirrored_code(*code) for code in codes if code[0] != "rel_y/left_knee|right_knee"}
         twins = {code for code in twins if code[0] != "rel_y/left_knee|right_knee"}
         same, total = same + len(expected & twins), total + len(expected | twins)
@@ -154,7 +154,7 @@ def test_words_change_sides_with_the_code():
     for code, fact in facts.items():
         twin = facts.get(mirrored_code(*code))
         if fact.object and fact.object[1] == fact.subject[1]:
-            continue  # left against right of one part: read the other way round, see below
+            continue  # left vs. right of the same part: reversed, see below
         for draw in (0.05, 0.35, 0.65, 0.95):
             assert swapped(words_of(fact, draw)) == words_of(twin, draw), code
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measuring posecodes, against the published rules written down a second time in another shape."""
+"""Posecode measurement, against an independent implementation of the published rules."""
 
 import itertools
 import math
@@ -54,7 +54,7 @@ def category(codes, name, row=0):
 
 # -- thresholds ------------------------------------------------------------------------------------------------------
 
-# category up to and with the value that follows it; the last one has no end. Then the tolerance.
+# category and its inclusive upper limit; the last one has none. Then the tolerance.
 OPERATORS = {
     "angle": "completely bent 45 bent more 75 right angle 105 bent less 135 slightly bent 160 straight ~ 5",
     "distance": "close 0.2 shoulder width 0.4 spread 0.8 wide ~ 0.05",
@@ -94,7 +94,7 @@ def test_a_value_on_a_threshold_goes_low_and_one_that_is_no_number_goes_last():
             assert sort_into_categories(value, [operator]).item() == k
             assert sort_into_categories(above, [operator]).item() == k + 1
         last = len(operator.categories) - 1
-        widest = POSE_OPERATORS["angle"]  # beside it, shorter lists of thresholds are filled up
+        widest = POSE_OPERATORS["angle"]  # shorter lists of thresholds are padded
         for value in (torch.nan, torch.inf):
             assert sort_into_categories(torch.full((1, 2), value), [operator, widest])[0, 0] == last
 
@@ -105,7 +105,7 @@ ALL_DISTANCES, REACH = "close, shoulder width, spread, wide", "close, shoulder w
 APART = "shoulder width, spread"
 BENT = "completely bent, bent more, right angle, bent less, slightly bent, straight"
 SAID_BENT = "completely bent, right angle, straight"
-# S either side, O the side opposite to it, P any side: points, subject ("" = the first point), ok, rare, strict
+# S: either side, O: the opposite side, P: any side; points, subject ("" = the first point), ok, rare, strict
 # supports, yielding supports, usable as absolute statements
 ANGLES = [
     ("S_hip S_knee S_ankle", "S_knee", BENT, "completely bent", "", "completely bent", SAID_BENT),
@@ -294,7 +294,7 @@ def test_super_codes_are_those_of_the_method():
 
 
 CATEGORIES = [POSE_OPERATORS[code.kind].categories for code in POSECODES]
-# categories no recipe asks for, where there is one
+# categories not used by any recipe, if there are any
 INERT = [{"angle": "straight", "distance": "wide"}.get(code.kind, "-") for code in POSECODES[:268]]
 
 
@@ -587,7 +587,7 @@ def test_a_mirrored_pose_has_mirrored_codes(poses):
     checked = 0
     for i, code in enumerate(POSECODES):
         twin = code.kind + "/" + swap_sides("|".join(code.points))
-        # left hand to right hand is its own mirror image, read backwards
+        # left hand to right hand is its own mirror image, reversed
         j = codes.names.index(twin) if twin in codes.names else i
         negated = code.kind in ("rel_x", "body_twist", "body_lean", "head_turn", "head_tilt")
         if twin not in codes.names and code.kind.startswith("rel"):
@@ -739,7 +739,7 @@ def test_people_who_stand_along_z_are_noticed():
     [message] = warned(z_up(joints))
     assert "y up" in message and "(x, z, -y)" in message
     assert len(warned(z_up(joints[:8]))) == 1
-    # facing the other way, they point the other way in our frame once their "yaw" is removed
+    # they face the other way, so they point the other way in our frame after their "yaw" is removed
     mixed = z_up(joints) * torch.tensor([[[1.0, 1, 1]], [[-1.0, 1, -1]]]).repeat(6, 1, 1)
     assert len(warned(mixed)) == 1
     some_sit = torch.cat((z_up(joints), joints[:3]))

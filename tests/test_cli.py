@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command: every task from files to files, and every mistake one sentence and exit code 2."""
+"""The CLI: every task from files to files; user errors give one sentence and exit code 2."""
 
 import errno
 import json
@@ -184,7 +184,7 @@ def test_bvh_with_names_of_other_programs(tmp_path, poses):
     assert len(ours) == 22 and all(name == other for name, other in ours.items())
     assert theirs["spine2"] == "mixamorig:Spine1" and theirs["left_collar"] == "mixamorig:LeftShoulder"
     np.testing.assert_allclose(read_poses(tmp_path / "ours.bvh")[0], poses[1], atol=1e-4)
-    # retargeted: bone directions are kept only as far as the rest poses agree
+    # retargeted: bone directions are preserved only if the rest poses agree
     found = Pose(read_poses(tmp_path / "theirs.bvh")[0])
     np.testing.assert_allclose(found.joints, Pose(poses[1]).joints, atol=0.06)
 
@@ -349,7 +349,7 @@ def test_samples_are_reached_by_name(run, tmp_path):
     assert Image.open(tmp_path / "photo.jpg").size == (730, 820)
     steps = read_poses(tmp_path / "walk.bvh")
     turned = roma.rotmat_geodesic_distance(*(roma.rotvec_to_rotmat(part) for part in (steps[1:], steps[:-1])))
-    assert len(steps) == 120 and 0.001 < turned.mean() < turned.max() < 0.35  # it moves, and without a jump
+    assert len(steps) == 120 and 0.001 < turned.mean() < turned.max() < 0.35  # it moves, without jumps
     for again in (("photo.jpg", "--output", "deep/er"), ("walk.bvh",)):
         assert run("sample", *again).exit_code == 0
     mistake(run("sample", "run.bvh"), "run.bvh", "walk.bvh")
@@ -408,7 +408,7 @@ def test_genuine_bugs_keep_their_traceback(run, tmp_path, poses, monkeypatch):
 def test_demo_leaves_everything(run, tmp_path, model_folder, monkeypatch):
     from unipose_hf.cli import demo
 
-    short = GenerationConfig(max_new_tokens=8)  # an untrained model babbles to the end
+    short = GenerationConfig(max_new_tokens=8)  # an untrained model generates until the limit
     monkeypatch.setattr("unipose_hf.modeling.pipeline_unipose.UniPosePipeline._default_generation_config", short)
     (tmp_path / "show").mkdir()
     (tmp_path / "show" / "overview.png").write_text("old")
@@ -485,7 +485,7 @@ def test_evaluate_into_a_report(run, tmp_path, model_folder, monkeypatch):
     assert given["title"] == f"Evaluation of {model_folder.name}" and given["data"] == {"open held-out clips"}
     kept = given["key"]
     assert run("evaluate", *options).exit_code == 0 and given["tasks"] == list(evaluation.MEASUREMENTS)
-    assert given["key"] == kept  # the same model, so finished tasks are kept
+    assert given["key"] == kept  # same model, so finished tasks are not repeated
     mistake(run("evaluate", *options, "--tasks", "dance"), "'dance'", "pose-to-text")
     mistake(run("evaluate", "--model", model_folder, "--tasks", "tokenizer"), "--output")
     mistake(run("evaluate", *options, "--retrieval", "none"), "none", "retrieval model")

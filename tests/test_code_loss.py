@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The loss on what a caption states is small where it is true and shows the way where it is not."""
+"""The caption loss is small for matching poses, and its gradient points the right way for others."""
 
 import torch
 
@@ -35,7 +35,7 @@ def test_the_loss_on_stated_codes_bends_a_knee_that_should_be_bent():
         return stated_code_loss(rotations, forward_kinematics(rotations, rest)[0], bounds)
 
     with torch.no_grad():
-        pose[0, JOINT_NAMES.index("left_knee"), 0] = 0.3  # away from straight, where no direction is the better one
+        pose[0, JOINT_NAMES.index("left_knee"), 0] = 0.3  # not straight, where no direction is preferred
     before = loss()
     for _ in range(60):
         optimizer.zero_grad()

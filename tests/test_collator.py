@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Samples become batches whose labels the model's own loss would use, and unreadable ones are named."""
+"""The collator builds batches with the correct labels, and names unreadable samples."""
 
 import logging
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A new model keeps the weights of its parts, and its new rows begin well."""
+"""A new model keeps the weights of its parts, and its new embeddings are well initialised."""
 
 import runpy
 import sys

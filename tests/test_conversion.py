@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of a published checkpoint: a miniature one with random tensors, laid out as the published one is."""
+"""Conversion of a tiny random checkpoint with the layout of the published one."""
 
 import io
 import json
@@ -319,7 +319,7 @@ def test_all_that_does_not_fit_is_named_at_once(published):
     change(published / "vqvae.ckpt", "state_dict", **codebook)
     vit = {"backbone.pos_embed": torch.ones(1, 10, VIT), "backbone.blocks.1.attn.qkv.bias": None}
     change(published / "vit.ckpt", "state_dict", **vit | {"backbone.cls_token": torch.ones(1)})
-    # without its codebook the pose tokenizer is taken to have the published number of codes
+    # without a codebook, the pose tokenizer is assumed to have the published number of codes
     added = json.loads((published / "unipose" / "added_tokens.json").read_text())
     tokens = added_tokens(min(added.values()), 2048)
     (published / "unipose" / "added_tokens.json").write_text(json.dumps(tokens))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every trainer's loss is its own: a step in several batches is one large batch, and options of others are refused."""
+"""Custom losses: gradient accumulation equals one large batch, and conflicting options are rejected."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two processes learn what one learns from the same batches, with all of the model on each or with shards of it."""
+"""Two processes give the same result as one on the same batches, replicated or sharded."""
 
 import socket
 

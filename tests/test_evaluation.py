@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics against figures worked out by hand or by search, the card, and a run on a few held-out poses."""
+"""Metrics against hand-computed or brute-force values, the model card, and a run on a few held-out poses."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def test_mpjpe_by_hand():
     assert mpjpe(predicted, target).item() == pytest.approx((0 + 0.5 + 1) / 3)
     assert mpjpe(predicted + torch.tensor([5.0, -2, 1]), target).item() == pytest.approx(0.5, abs=1e-5)
     moved_root = target.clone()
-    moved_root[0, 0] = 0.3  # the pelvis is put at the origin, so the others are off
+    moved_root[0, 0] = 0.3  # the pelvis is moved to the origin, so the others are off
     assert mpjpe(moved_root, target).item() == pytest.approx(0.2)
 
 
@@ -45,7 +45,7 @@ def test_pa_mpjpe_forgives_a_similarity_but_no_reflection():
     points = torch.randn(2, 5, 22, 3, generator=generator())
     assert pa_mpjpe(similar(points), points).max() < 1e-5
     assert pa_mpjpe(similar(points, reflected=True), points).min() > 0.1
-    flat = points * torch.tensor([1.0, 1, 0])  # a reflection of a flat thing is also a turn
+    flat = points * torch.tensor([1.0, 1, 0])  # the reflection of a flat shape is also a rotation
     assert pa_mpjpe(similar(flat, reflected=True), flat).max() < 1e-5
 
 
@@ -61,7 +61,7 @@ def test_pa_mpjpe_is_the_least_squares_optimum():
         errors = (scales * (centred @ start.mT) - goal).square().sum((-1, -2))  # (60, 4000)
         squares.append(errors.min())
         best = start[errors.min(0).values.argmin()]
-    # the mean distance belongs to the optimum in squares: at that very place both agree
+    # the mean distance is taken at the least-squares optimum, where both agree
     scale = scales.flatten()[((scales[:, 0] * (centred @ best.T) - goal).square().sum((-1, -2))).argmin()]
     searched = (scale * centred @ best.T - goal).norm(dim=-1).mean()
     assert pa_mpjpe(predicted, target).item() == pytest.approx(searched.item(), rel=0.02)

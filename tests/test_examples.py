@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripts of examples/everyday and the notebooks run, on small inputs."""
+"""The scripts in examples/everyday and the notebooks run on small inputs."""
 
 import io
 import json

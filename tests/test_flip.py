@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flip of texts: sides change, adverbs stay, and two flips are none."""
+"""Flipping texts: sides are swapped, adverbs stay, and two flips restore the original."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_right_may_mean_correct(word):
         "The hand is left of the hip.",  # would become "is right of", where right may mean correct
         "Lean left behind the chair.",
         "the left angle of the room",
-        "lEft",  # no word in this case could be told back
+        "lEft",  # no word in this case could be restored
     ],
 )
 def test_unsafe_texts_are_refused(text):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Poses within `generate`: every way of decoding gives what a plain loop without cache over one row gives.
+"""Pose generation in `generate`: every decoding method matches a simple loop over one row without cache.
 
-The plain loop, `Reference`, feeds a whole row at every step. A pose that the row has written or is about to write
-stands in it as queries.
+The loop, `Reference`, runs the whole row at every step. Poses that are generated or about to be generated are
+represented by queries.
 """
 
 import pytest
@@ -183,7 +183,7 @@ def test_prompt_that_ends_with_pose_start():
     for row, prompt in enumerate(rows):
         if prompt[-1] != POSE_START:
             expected = Reference(model, prompt, processor, row).greedy(20)
-        else:  # the schedule counts from the mark
+        else:  # the schedule counts from <pose_start>
             reference = Reference(model, prompt[:-1], StartPoses(0, {}), row)
             expected = reference.greedy(21, [POSE_START])[1:]
         assert sequences[row, -20:].tolist() == expected
@@ -332,7 +332,7 @@ def test_a_pose_costs_one_forward_pass():
     # fed: the prompt, the words, <pose_start> with the queries, <pose_end>, the first word after it
     assert count.columns == [WIDTH, 1, 1, 1, 1 + NUM_CODES, 1, 1]
     count.columns.clear()
-    greedy(model, rows, StartPoses(WIDTH, {0: [3]}), steps=steps)  # the other row writes on
+    greedy(model, rows, StartPoses(WIDTH, {0: [3]}), steps=steps)  # the other row continues
     assert count.columns.count(1 + NUM_CODES) == 1
     assert len(count.columns) == steps
     count.columns.clear()
@@ -514,7 +514,7 @@ def test_what_generate_refuses():
         greedy(model, rows, start, steps=4, past_key_values=short)
     cache = DynamicCache(config=model.config)
     with torch.no_grad():
-        model(torch.tensor(rows), past_key_values=cache)  # its window has begun to slide
+        model(torch.tensor(rows), past_key_values=cache)  # its window has started to slide
     with pytest.raises(ValueError, match="DynamicSlidingWindowLayer"):
         greedy(model, [rows[0] + [5]], start, past_key_values=cache)
     with pytest.raises(ValueError, match="cannot end with <pose_start>"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compiled, exported and as ONNX the models compute what they compute eagerly."""
+"""Compiled, exported and ONNX models match eager execution."""
 
 import numpy as np
 import pytest

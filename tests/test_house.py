@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The house stays as CONTRIBUTING draws it: imports run one way, rooms stay small enough to know by heart."""
+"""The package structure of CONTRIBUTING.md: imports go one way, and modules stay small."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 import unipose_hf
 
 ROOT = Path(unipose_hf.__file__).parent
-# Each room may import those before it, and `hub` the first two alone.
+# Each subpackage may import the ones before it; `hub` only the first two.
 ROOMS = ["modeling", "files", "body", "captions", "visualization", "data", "evaluation", "training", "hub", "cli"]
 MAY_IMPORT = {room: set(ROOMS[:number]) for number, room in enumerate(ROOMS)} | {"hub": {"modeling", "files"}}
 MAY_IMPORT |= {"files": set(), "assets": {"modeling"}}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exported folders: what they hold, that they work without the package and from a Hub, and what is refused."""
+"""Exported folders: contents, use without the package and from the Hub, and rejected inputs."""
 
 import hashlib
 import json
@@ -51,7 +51,7 @@ def test_export_is_complete(exported, parts):
     assert {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"} <= set(files)
     assert {"modeling_unipose.py", "pipeline_unipose.py", "pose_unipose.py"} <= set(files)
     assert not any(name.endswith((".bin", ".pt", ".tmp")) for name in files) and "__init__.py" not in files
-    assert [path.name for path in exported.parent.iterdir()] == ["tiny"]  # nothing half made beside it
+    assert [path.name for path in exported.parent.iterdir()] == ["tiny"]  # no partial files next to it
     config = json.loads(files["config.json"].read_text())
     assert set(config["custom_pipelines"]) == set(TASKS)
     assert "auto_map" not in parts[0].config.to_dict() and not hasattr(parts[0].config, "custom_pipelines")
@@ -142,7 +142,7 @@ def test_a_newer_configuration_is_refused_with_a_sentence(parts, tmp_path, part)
     folder = hub.export(model, None, tmp_path / "hub")
     config = json.loads((folder / "config.json").read_text())
     this = config["config_format"]
-    # a setting of which this version cannot make sense
+    # a setting unknown to this version
     changed = config | {"config_format": this + 1, "quantizer": "new", "bidirectional_poses": "new"}
     (folder / "config.json").write_text(json.dumps(changed))
     for load in (AutoConfig.from_pretrained, AutoModel.from_pretrained):
@@ -150,7 +150,7 @@ def test_a_newer_configuration_is_refused_with_a_sentence(parts, tmp_path, part)
             ValueError, match=f"has format {this + 1}, but .* reads format {this}: .* upgrade unipose-hf"
         ):
             load(folder)
-    del config["config_format"]  # as the folders of older versions are
+    del config["config_format"]  # like folders of older versions
     (folder / "config.json").write_text(json.dumps(config))
     assert AutoModel.from_pretrained(folder).config.config_format == this
 
@@ -220,10 +220,10 @@ def test_uploaded_and_used_without_the_package(exported, parts, stand_in, tmp_pa
     output, _ = run_fresh(WITHOUT_PACKAGE + EVERYTHING, tmp_path / "cache", *given, **online)
     (estimated, *_), codes = json.loads(output)
     pipe = pipeline("image-to-pose", model=model, processor=processor, device="cpu", detector=None)
-    here = pipe(PICTURE, refine=False)[0]  # the folder has no landmarks to pull poses to
+    here = pipe(PICTURE, refine=False)[0]  # the folder has no landmark network for refinement
     np.testing.assert_allclose(estimated, here["pose"].matrix, atol=1e-5)
     assert codes == tokenizer.encode(rotations).codes.tolist()
-    # what a user saved from remote code is ours again where the package is
+    # a model saved from remote code uses the package's classes if it is installed
     saved = tmp_path / "saved-tokenizer-2"
     assert json.loads((saved / "config.json").read_text())["auto_map"] == hub._AUTO_MAPS["PoseTokenizerModel"]
     assert type(AutoModel.from_pretrained(saved)) is unipose_hf.PoseTokenizerModel

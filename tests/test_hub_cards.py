@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cards tell the truth: their Python runs, their figures are those that were measured, the page answers."""
+"""Model cards are correct: their code runs, their figures match the measurements, and the demo page works."""
 
 import re
 import runpy
@@ -61,7 +61,7 @@ def test_cards_hold_what_is_measured(fill):
     for (card, mark), measure in fill.MEASURED.items():
         text = (ROOT / "hub_cards" / card).read_text(encoding="utf-8")
         [found] = re.findall(f"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.S)
-        if mark == "tokenizer":  # another processor rounds differently
+        if mark == "tokenizer":  # rounding differs between CPUs
             figures = [[float(x) for x in re.findall(r"\d+\.\d", block)] for block in (found, measure())]
             assert len(figures[0]) == 8 and figures[0] == pytest.approx(figures[1], abs=0.2)
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`unipose convert` and `unipose export`, and model folders that something is wrong with."""
+"""`unipose convert`, `unipose export` and invalid model folders."""
 
 import json
 import shutil

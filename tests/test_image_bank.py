@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bank of picture features: the same whenever it is built, also in two goes, and nothing half-written."""
+"""The image bank: reproducible, resumable, and without partial files."""
 
 import copy
 import shutil
@@ -58,7 +58,7 @@ def test_the_features_are_those_of_the_backbone_with_its_pose_head(backbone, tmp
     (kept,) = (tmp_path / "pose_heads").iterdir()
     written = kept.stat().st_mtime_ns
     assert torch.equal(load_image_bank(tmp_path, with_head)["features"], bank["features"])
-    assert kept.stat().st_mtime_ns == written  # not worked out again
+    assert kept.stat().st_mtime_ns == written  # not recomputed
     assert torch.equal(
         bank["features"][:, : backbone.config.hidden_size], load_image_bank(tmp_path, backbone)["features"]
     )
@@ -160,7 +160,7 @@ def test_the_head_alone_leaves_the_stages_as_published(backbone, tmp_path, monke
 @torch.no_grad()
 def test_channels_without_weights_are_normalised_too(backbone):
     head = with_pose_head(backbone).pose_head.eval()
-    head.blocks[0].pointwise.weight[0] = 0.5  # the others stay as they begin, at zero
+    head.blocks[0].pointwise.weight[0] = 0.5  # the others keep their initial value, zero
     rows = 0.1 * torch.randn(4, BLAZEPOSE["stage_channels"][3], 16, 16), torch.rand(4, 4)
     before = head(*rows)
     normalise(head, *rows)

@@ -277,7 +277,7 @@ def test_a_redirect_is_looked_at_as_the_first_address_was(server, monkeypatch):
 
 
 def test_a_name_that_is_answered_otherwise_the_second_time(server, monkeypatch):
-    monkeypatch.setattr(fetching, "_check_address", lambda url: True)  # as if the name had been a public address
+    monkeypatch.setattr(fetching, "_check_address", lambda url: True)  # as if it resolved to a public address
     with pytest.raises(ValueError, match="127.0.0.1 is not a public internet address"):
         load_picture(f"{server}/a.png")
 
@@ -354,7 +354,7 @@ def test_shared_options_are_obeyed():
     torch.testing.assert_close(view(image, do_rescale=False), values)
     torch.testing.assert_close(view(image, rescale_factor=1 / 127.5), values / 127.5)
     torch.testing.assert_close(view(image, pose_view="crop", do_normalize=False), values / 255)
-    for do_normalize in (True, False):  # chosen once or at each call
+    for do_normalize in (True, False):  # set once or per call
         made = UniPoseImageProcessor(pose_size=32, general_size=28, pose_view="crop", do_normalize=do_normalize)
         called = UniPoseImageProcessor(pose_size=32, general_size=28, pose_view="crop")
         for name, pixels in called(image, do_normalize=do_normalize).items():

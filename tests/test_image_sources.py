@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sets of pictures, with poses or boxes or neither, on miniatures of their files."""
+"""Image data sets with poses, boxes or neither, on tiny copies of their files."""
 
 import io
 from pathlib import Path
@@ -33,7 +33,7 @@ from unipose_hf.data.sources import emdb, human36m, keypoints, lsp, moyo, posest
 @pytest.mark.parametrize("name", smpl_npz.SETS)
 def test_fits(tmp_path, name):
     write_fits(tmp_path)
-    np.savez(tmp_path / "x_train_mean_stats.npz", pose=np.zeros(72))  # lies beside them and is none
+    np.savez(tmp_path / "x_train_mean_stats.npz", pose=np.zeros(72))  # in the same folder, but not a label file
     records = list(smpl_npz.read_smpl_npz(tmp_path, "train", name))
     assert [(r.sequence, r.frame) for r in records] == [("a.jpg", 0), ("a.jpg", 1), ("deep/b.jpg", 2)]
     for record in records:
@@ -119,8 +119,8 @@ def test_annotations_in_the_manner_of_coco(tmp_path):
     whole = {"image_id": 7, "bbox": [10, 20, 30, 40], "keypoints": [1, 2, 2, 3, 4, 0]}
     annotations = [
         whole,
-        {"image_id": 7, "bbox": [11, 20, 30, 40]},  # without a word on keypoints
-        whole | {"keypoints": [1, 2, 0, 3, 4, 0]},  # none is seen: nobody to be skipped
+        {"image_id": 7, "bbox": [11, 20, 30, 40]},  # without keypoint annotations
+        whole | {"keypoints": [1, 2, 0, 3, 4, 0]},  # none is visible: nobody to skip
         {"image_id": 7, "keypoints": [1, 2, 2]},
         whole | {"bbox": None},
         whole | {"bbox": [1, 2, float("nan"), 4]},
@@ -273,7 +273,7 @@ def test_human36m(tmp_path, layout):
     joints = records[0].joints
     assert joints.shape == (14, 3) and joints.dtype == np.float32
     right, left, (neck, head) = joints[[0, 1, 2, 11, 12, 13]], joints[[3, 4, 5, 8, 9, 10]], joints[[6, 7]]
-    np.testing.assert_allclose(left, right * (-1, 1, 1), atol=1e-6)  # each joint beside its other side's
+    np.testing.assert_allclose(left, right * (-1, 1, 1), atol=1e-6)  # the left joints mirror the right ones
     assert left[0, 0] == pytest.approx(0.1) and left[3:, 0] == pytest.approx([0.2, 0.4, 0.6])
     assert left[:3, 1] == pytest.approx([0, -0.4, -0.8]) and (neck[1], head[1]) == pytest.approx((0.5, 0.7))
 

@@ -238,7 +238,7 @@ def test_what_a_super_paircode_says_is_not_said_twice():
     for name, i in PAIRCODE_INDEX.items():
         changed = codes.categories[:, i] != codes.category_names[i].index("-")
         if name.startswith("pair_distance/"):
-            changed[:] = False  # said by super-codes only
+            changed[:] = False  # only expressed by super-codes
         limb = name.split("|")[-1].replace("ankle", "leg").replace("wrist", "arm")
         if name.startswith("pair_angle/"):
             changed &= ~codes.supers[:, codes.super_names.index(f"straighten/{limb}")]
@@ -290,7 +290,7 @@ def test_goals_that_a_change_tells_of_are_left_out():
     kinds = ("closer", "slightly_closer")
     told = sum(codes.supers[:, codes.super_names.index(f"{kind}_each_other/left_foot|right_foot")] for kind in kinds)
     assert torch.equal(silent[:, close], (told > 0) & (free[:, close] > 0)) and silent[:, close].any()
-    # the published program forgets which pair told of it
+    # the published code loses track of the source pair
     row = int(silent[:, straight].nonzero()[0])
     targets = rows_of(b, [row, row])
     changes = rows_of(codes, [row, row])
@@ -311,7 +311,7 @@ def test_what_parted_silences_its_closeness_in_pose_a_only():
     changes.supers[:] = False
     changes.supers[0, codes.super_names.index("farther_each_other/left_hand|right_hand")] = True
     assert (target_eligibility(targets, changes)[:, close] > 0).all()
-    leaking = torch.tensor([[5, 6], [7, 5]])  # the second pair ends in the pose the first one starts from
+    leaking = torch.tensor([[5, 6], [7, 5]])  # the second pair ends with the start pose of the first
     assert (target_eligibility(targets, changes, pairs=leaking)[:, close] > 0).tolist() == [True, False]
 
 
@@ -354,7 +354,7 @@ def test_only_goals_of_what_moves_are_kept():
     assert kept(change("pair_lean/body", "left more")) == goals
     assert kept(change("pair_head_turn/head|pelvis", "turn left more")) == []
     assert kept(change("straighten/right_leg")) == [shin, reach]
-    # both sides of a plural, and both ends of what has two
+    # both sides of a plural, and both ends of two-ended facts
     assert kept(change("closer_each_other/left_knee|right_knee")) == [shin, reach]
     assert kept(change("pair_distance/left_foot|right_foot", "closer")) == []
     hands = goal("shoulder_width/left_hand|right_hand")
@@ -373,7 +373,7 @@ def test_parts_of_a_limb_that_go_the_same_way_merge_into_the_limb():
     assert len(merged(elbow, change("pair_y/left_hand", "slightly lower"))) == 2  # another direction
     assert len(merged(elbow, change("pair_z/left_hand", "slightly more front"))) == 2  # of another nature
     assert len(merged(elbow, change("pair_y/right_hand", "slightly higher"))) == 2  # of the other side
-    assert len(merge_entities([elbow, hand], fixed(0.0))) == 2  # captions want the same relation
+    assert len(merge_entities([elbow, hand], fixed(0.0))) == 2  # captions require the same relation
     assert len(merge_entities([elbow, hand], fixed(0.95), same_direction=True)) == 2
 
 
@@ -452,7 +452,7 @@ def test_a_part_is_named_once_and_then_is_it():
     assert said([hand], 0.0) == "Raise your left hand and move it far to the left."
     both = [fact._replace(subject=("both", "hand")) for fact in hand]
     assert said([both], 0.0, "the") == "Raise both hands and move them far to the left."
-    # the next clause of the sentence goes on about the same part, unless simplified
+    # the next clause is about the same part, unless simplified
     assert said([[fact] for fact in hand], 0.3) == "Lift your left hand up and bring it over to the left."
     text = said([[fact] for fact in hand], 0.3, simplify=True)
     assert text == "Lift your left hand up and bring your left hand over to the left."
@@ -504,14 +504,14 @@ def test_goals_oblige_and_agree_with_their_number():
         *(f"The left knee {verb} be straight." for verb in ("should", "needs to", "must", "has to")),
         *(f"The knees {verb} be straight." for verb in ("should", "need to", "must", "have to")),
     ]
-    # what was just moved is "it"; after "while" the goal is simply there
+    # "it" refers to the part just moved; after "while" the goal is a state
     bend = change("pair_angle/left_hip|left_knee|left_ankle", "bent less")
     assert said([[knee, bend]], 0.0) == "Unbend your left knee so that it is straight."
     assert said([[knee, bend]], [0.0, 0.9, 0.0, 0.0]) == "Unbend your left knee. It should be straight."
     shins = goal("vertical_axis/left_knee|left_ankle", "horizontal")._replace(subject=("both", "shin"))
     text = said([[change("pair_y/left_hand", "higher")], [shins]], [0.5, 0.0, 0.9, 0.0])
     assert text == "Raise your left hand while your shins are horizontal."
-    # a command never runs on into a statement
+    # a command is never joined with a statement
     assert said([[bend], [shins]], [0.1, 0.0, 0.9, 0.0, 0.0]).startswith("Unbend your left knee. Your shins should")
 
 
@@ -616,7 +616,7 @@ def test_versions_say_what_they_should(pairs):
     changes = [{code for code in stated if code in _PAIR_CODES} for stated in whole]
     every = [{code for code in stated if code in _PAIR_CODES} for stated in published]
     assert list(map(len, every)) == counts
-    # all is said but a few joints that merely follow
+    # everything is mentioned except a few joints that merely follow
     assert all(some <= all_ for some, all_ in zip(changes, every, strict=True))
     assert 0.9 < sum(map(len, changes)) / sum(counts) < 1
     assert 0.7 < sum(map(len, codes("PoseFix-A/2")[1])) / sum(map(len, whole)) < 0.95

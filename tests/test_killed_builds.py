@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds that are killed outright, again and again at random moments, end with the same bytes as one left in peace."""
+"""Builds killed repeatedly at random moments produce the same bytes as an uninterrupted build."""
 
 import multiprocessing
 import random
@@ -47,7 +47,7 @@ def contents(out):
 
 
 def test_kills_at_random_moments_lose_nothing(tmp_path):
-    # a server that has imported everything makes new processes in no time, and they have no threads yet
+    # a fork server that has imported everything starts processes quickly, and without threads
     fresh = multiprocessing.get_context("forkserver")
     fresh.set_forkserver_preload(["unipose_hf.data.builders.build", "datasets", "unipose_hf.data.synthesis.rendering"])
 
@@ -69,7 +69,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path):
     out, moments = tmp_path / "killed", random.Random()
     killed = sum(run(out, 1, moments.uniform(0.1, 0.5) * lasted) != 0 for _ in range(KILLS))
     assert killed and contents(out).items() <= whole.items()  # whole files only
-    assert run(out, 2) == 0  # and by two processes in the end
+    assert run(out, 2) == 0  # and finally with two processes
     assert contents(out) == whole and not list(out.rglob(".*.part"))
-    # an answer is lost only where a kill came between it and its note in the journal
+    # an answer is lost only if the kill came before it was written to the journal
     assert len((tmp_path / "killed.calls").read_text().split()) <= requests + 4 * killed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What surrounds the package agrees with it: version, workflows, forms, pinned tools, the citation."""
+"""Repository files match the package: version, workflows, issue forms, pinned tools, citation."""
 
 import re
 import tomllib

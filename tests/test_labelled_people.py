@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real people labels by a vision language model: a server on this machine, and a set in miniature."""
+"""Labels of real people by a vision language model, with a local mock server and a tiny data set."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ from unipose_hf.data.llm.language_models import Endpoint
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.data.records import PoseRecord
 
-BOXES = [(40.0, 5.0, 60.0, 50.0), (0.0, 5.0, 20.0, 50.0)]  # the second stands at the left
+BOXES = [(40.0, 5.0, 60.0, 50.0), (0.0, 5.0, 20.0, 50.0)]  # the second one is on the left
 LEFT = {
     "place": "The person at the far left.",
     "clothes": "They wear red.",

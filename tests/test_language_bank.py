@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language bank: angles and poses, words and sides, arms that reach, edits and samples composed from it."""
+"""The language bank: angles, poses, sides, reaching arms, edits and composed samples."""
 
 import json
 import random

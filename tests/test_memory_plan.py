@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory planner against models that are really in memory, to the byte."""
+"""The memory planner matches real models to the byte."""
 
 import json
 from pathlib import Path

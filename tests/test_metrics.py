@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors, recall, R-precision and FID against independent references, and what must hold for any input."""
+"""Pose errors, recall, R-precision and FID against independent references, and general properties."""
 
 import functools
 import math

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One forward pass: attention, images, prompt poses, loss, precision, saving."""
+"""The forward pass: attention, images, prompt poses, loss, precision, saving."""
 
 import pytest
 import tiny
@@ -76,7 +76,7 @@ def test_attention_is_that_of_a_hand_made_mask(text, window, bidirectional, atte
     ids = torch.tensor([row, [PAD] * 11 + row[:2] + row[13:]])
     by_model = model(ids, attention_mask=(ids != PAD).long()).logits
     allowed = torch.stack([hand_made_mask(row, bidirectional, window) for row in ids.tolist()])
-    allowed[:, range(len(row)), range(len(row))] = True  # padding sees itself, or its softmax is empty
+    allowed[:, range(len(row)), range(len(row))] = True  # padding attends to itself, otherwise its softmax is empty
     by_hand = model(ids, attention_mask=torch.where(allowed, 0.0, torch.finfo(torch.float32).min)[:, None]).logits
     real = ids != PAD
     torch.testing.assert_close(by_model[real], by_hand[real], atol=1e-5, rtol=1e-5)
@@ -192,7 +192,7 @@ def test_pose_map_is_padded_on_both_sides_and_resampled_with_aligned_corners():
     padded = torch.zeros(1, 24, 4, 4)
     padded[..., 1:3] = pose.unflatten(1, (4, 2)).permute(0, 3, 1, 2)
     cells = model.get_image_features(**pictures).last_hidden_state.unflatten(1, (7, 7))
-    for row in range(7):  # bilinear by hand: the corners of both grids fall together
+    for row in range(7):  # bilinear by hand, with aligned corners
         for column in range(7):
             y, x = row * 3 / 6, column * 3 / 6
             y0, x0 = min(int(y), 2), min(int(x), 2)

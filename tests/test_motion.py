@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Motion readers against the directions their own skeletons give, and the bundled open poses."""
+"""Motion readers against bone directions of the source skeletons, and the bundled open poses."""
 
 import json
 import math
@@ -154,7 +154,7 @@ def test_t_pose_rig_gives_identity(tmp_path):
     turned[3] = 90.0  # Yrotation of the hips: the body faces +x
     _write_bvh(tmp_path / "t.bvh", rig, [[0.0] * width, turned])
     poses = read_bvh(tmp_path / "t.bvh", _MAP)
-    # The feet were level where the shins are upright, so with legs apart they lean with them.
+    # The feet are level when the shins are vertical, so with legs apart they tilt with the shins.
     expected = torch.zeros(2, 22, 3)
     expected[:, JOINT_NAMES.index("left_ankle"), 2] = math.radians(5.3)
     expected[:, JOINT_NAMES.index("right_ankle"), 2] = -math.radians(5.3)

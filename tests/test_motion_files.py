@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotations in files of other programs: npz of every layout, results of estimators, and what holds none."""
+"""Rotations in files of other programs: npz layouts, pose estimator results, and files without rotations."""
 
 import json
 import pickle

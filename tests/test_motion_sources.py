@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AMASS, MOYO and folders of BVH, on miniatures of their files: frames, what is damaged, how much is read."""
+"""AMASS, MOYO and BVH folders, on tiny copies of their files: frames, damaged files, amount of data read."""
 
 import itertools
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of several people: what singles one out is true of that one alone."""
+"""Pictures of several people: a description is true of exactly one of them."""
 
 import dataclasses
 
@@ -53,7 +53,7 @@ def test_hints_hold_for_one_person_only():
         by_clothes = "red" in told and chosen == 0
         assert hints and "middle" not in told
         assert by_place or by_clothes or len(hints[-1]) > 20
-        if not by_place and not by_clothes:  # then the pose must tell
+        if not by_place and not by_clothes:  # then the pose must distinguish them
             wordings = (caption_poses(POSES[[chosen]], seed=s, max_clauses=3, return_codes=True) for s in rng.drawn)
             codes = next(codes[0] for texts, codes in wordings if texts[0] == hints[-1])
             assert (codes_satisfied([codes] * 4, *geometry) == 1).tolist() == [i == chosen for i in range(4)]

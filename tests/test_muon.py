@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One optimiser in two parts: the steps of its parts by themselves, exact after loading, ruled by one schedule."""
+"""Muon with AdamW: same steps as the separate optimizers, exact after loading, one schedule."""
 
 import copy
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pair mining beside a twin that looks at every pair."""
+"""Pair mining against a brute-force implementation."""
 
 import os
 import subprocess
@@ -213,7 +213,7 @@ def test_each_b_is_served_once(corpus):
 def test_faiss_finds_the_same():
     pytest.importorskip("faiss")
     features = torch.nn.functional.normalize(torch.randn(300, 8, generator=torch.Generator().manual_seed(0)), dim=1)
-    features[:30] = features[0]  # more copies than neighbours: they are neighbours, the pose itself is not
+    features[:30] = features[0]  # more copies than neighbours: copies count as neighbours, the pose itself does not
     by_faiss, by_torch = (list(cosine_neighbours(features, torch.arange(300), 20, s)) for s in ("faiss", "torch"))
     for (targets, cosines, indices), (_, exact, _) in zip(by_faiss, by_torch, strict=True):
         torch.testing.assert_close(cosines, exact)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People found in pictures: the detector equals the published one, and the pipeline gives one answer a person."""
+"""Person detection: the detector matches the published one, and the pipeline returns one result per person."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from unipose_hf.modeling.movenet_unipose import MoveNetConfig, MoveNetMultiPose
 from unipose_hf.modeling.people_unipose import PeopleFinder, bundled_folder, merge
 
 GOLDEN = Path(__file__).parent / "golden"
-# wrists, knees and ankles (left, right) as one sees them in the bundled photograph, in its 730 x 820 pixels
+# wrists, knees and ankles (left, right), annotated by hand in the bundled 730 x 820 photograph
 PHOTO_POINTS = {9: (655, 528), 10: (355, 125), 13: (475, 617), 14: (336, 520), 15: (523, 745), 16: (299, 665)}
 PHOTO_BOX = (265, 100, 700, 790)
 
@@ -62,7 +62,7 @@ def test_equals_the_published_network(network):
             assert scores[row] < theirs[55] + 1e-3
             clear = seen > 0.1
             assert (keypoints[row, clear, :2] - torch.stack((x, y), 1)[clear] * 256).abs().max() < 0.1
-            # theirs is the best that any of six people has at that place, ours the person's own
+            # the published file takes the best score of six people at that location, ours is the person's own
             assert (keypoints[row, :, 2] < seen + 1e-3).all()
             assert (keypoints[row, :, 2] - seen).abs().median() < 1e-3
             compared += 1

@@ -23,7 +23,7 @@ def parts():
 def pipes(parts):
     model, processor = parts
     options = {task: {} if TASKS[task].answer == "pose" else {"max_new_tokens": 6} for task in TASKS}
-    options["image-to-pose"] = {"detector": None}  # nobody is to be found in noise
+    options["image-to-pose"] = {"detector": None}  # noise contains no people
     return {task: pipeline(task, model=model, processor=processor, device="cpu", **options[task]) for task in TASKS}
 
 
@@ -243,12 +243,12 @@ def test_arguments_of_generate_are_known(pipes):
 def test_pipelines_load_without_a_bar(parts, tmp_path, capfd):
     for part in parts:
         part.save_pretrained(tmp_path)
-    enable_progress_bar()  # commands of other tests have turned it off
+    enable_progress_bar()  # turned off by commands in other tests
     capfd.readouterr()
     pipeline("text-to-pose", model=str(tmp_path), device="cpu")
     assert "Loading" not in capfd.readouterr().err
     type(parts[0]).from_pretrained(tmp_path)
-    assert "Loading" in capfd.readouterr().err  # elsewhere the library's own habit stays
+    assert "Loading" in capfd.readouterr().err  # elsewhere the library's default is unchanged
 
 
 def test_processor_must_fit_the_model(parts):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain English in and out: voices of texts, words that were not taught, poses decoded in steps and read back."""
+"""Plain English: text styles, unknown words, stepwise decoding, and scores."""
 
 import json
 import warnings

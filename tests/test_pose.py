@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Pose value: every way in and out gives the same pose, and every mistake gets one clear sentence."""
+"""The Pose class: all conversions round-trip, and errors have clear messages."""
 
 import copy
 import json
@@ -174,7 +174,7 @@ def test_body_and_picture(pose, tmp_path):
     image = pose.render(tmp_path / "pose.png", size=64)
     assert image.size == (64, 64) == Image.open(tmp_path / "pose.png").size
     assert pose._repr_png_().startswith(b"\x89PNG")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pose.png"]  # nothing half-written is left
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pose.png"]  # no partial file is left
 
 
 def test_degrees_and_positions_are_not_taken_for_rotations():

@@ -130,7 +130,7 @@ def test_padding_changes_no_text():
     for i, text in enumerate(texts):
         torch.testing.assert_close(model.get_text_features(**words([text])).pooler_output[0], right[i])
     padded = words(texts)
-    padded["input_ids"][padded["attention_mask"] == 0] = 7  # whatever stands there
+    padded["input_ids"][padded["attention_mask"] == 0] = 7  # regardless of the content
     torch.testing.assert_close(model.get_text_features(**padded).pooler_output, right)
     without_mask = model.get_text_features(words(texts)["input_ids"])  # which the pad id gives
     torch.testing.assert_close(without_mask.pooler_output, right)
@@ -196,7 +196,7 @@ def test_every_joint_counts(sizes):
     for joint in range(22):
         rotations[joint, joint] = random_rotations(1)[0, 0]
     features = model.get_pose_features(rotations).pooler_output
-    assert torch.pdist(features).min() > 1e-5  # no joint is overlooked, and none is taken for another
+    assert torch.pdist(features).min() > 1e-5  # every joint matters, and joints are not interchangeable
 
 
 def test_mistakes_in_inputs_are_told():
@@ -387,7 +387,7 @@ def test_pipeline_takes_what_users_have(learnt):
     both = search(learnt[1], _Table(pose=poses.tolist(), text=TEXTS, other=[0] * 4))
     assert both(TEXTS[2])[0] == {**both(TEXTS[2])[0], "index": 2, "text": TEXTS[2]}
     assert both(Pose(poses[3]))[0]["text"] == TEXTS[3]
-    nearest = search(learnt[1], poses)(poses[2])[0]  # a pose searches poses where there is nothing else
+    nearest = search(learnt[1], poses)(poses[2])[0]  # a pose query searches poses if there is nothing else
     assert nearest["index"] == 2 and nearest["score"] == pytest.approx(1, abs=1e-5)
     [a, b] = search(learnt[2], TEXTS)([tuple(pair) for pair in known_poses(2)[:2]], top_k=1)
     assert (a[0]["index"], b[0]["index"]) == (0, 1)

@@ -125,7 +125,7 @@ def test_scalar_codes_are_the_nearest_levels():
 
 @pytest.mark.parametrize("sizes", [CONVOLUTIONAL, JOINT_WISE])
 def test_a_few_steps_of_training_lower_the_loss(sizes, rotations):
-    rotations = rotations[:1, :1].expand(2, 8, 22, 3, 3)  # one pose, learnt by heart
+    rotations = rotations[:1, :1].expand(2, 8, 22, 3, 3)  # overfit to one pose
     model = make(sizes).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     torch.manual_seed(0)
@@ -146,7 +146,7 @@ def test_averaged_codebook_is_seeded_from_data_and_dead_codes_come_back(rotation
     model(rotations)
     assert model.quantizer.initialized
     quantizer = model.quantizer
-    quantizer.codebook[3] = quantizer.running_sum[3] = 1e6  # nothing is ever near it
+    quantizer.codebook[3] = quantizer.running_sum[3] = 1e6  # never the nearest code
     quantizer.running_count[3] = 1.0
     model(rotations)
     assert quantizer.codebook[3].abs().max() < 1e3 and quantizer.running_count[3] == 1
@@ -233,7 +233,7 @@ def test_a_search_of_neighbouring_levels_only_ever_brings_joints_nearer(rotation
     for before, after in itertools.pairwise(errors):
         assert (after <= before + 1e-6).all()
     assert errors[1].mean() < 0.95 * errors[0].mean()
-    assert torch.equal(errors[3], errors[4])  # no level that is one step away is better
+    assert torch.equal(errors[3], errors[4])  # no adjacent level is better
     assert model.encode(rotations[:0]).codes.shape == (0, 5, 44)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pose tokenizer's trainer: its losses and noises are what is published, and no kill changes where a run ends."""
+"""The pose tokenizer trainer: losses and noise as published, and exact resumption after a kill."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-# A run with every noise, an averaged codebook, evaluations and checkpoints, of which the noise grows on the way.
+# A run with all kinds of noise (increasing over time), an EMA codebook, evaluations and checkpoints.
 RUN = dict(save_strategy="steps", save_steps=3, eval_strategy="epoch", joint_noise=[0.01, 0.1], joint_noise_every=7)
 
 
@@ -84,7 +84,7 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(tmp_path):
     )
     code += f"t.killed_run({str(tmp_path / 'killed')!r}, {step})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
-    half = tmp_path / "killed" / "checkpoint-1000"  # as if another kill had come in the middle of a checkpoint
+    half = tmp_path / "killed" / "checkpoint-1000"  # as if killed again while writing a checkpoint
     half.mkdir(parents=True)
     (half / "model.safetensors").write_bytes(b"half")
     resumed = make_trainer(tmp_path / "killed", **RUN)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An answer is pulled to landmarks: nearer to the truth where they are seen, left alone where they are not."""
+"""Refinement moves visible joints closer to the truth and leaves hidden joints unchanged."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where joints are, as the language model has read them: nothing off where it is written down, and learnt."""
+"""The reading loss: zero if the joint positions can be read off exactly, and learnable."""
 
 import pytest
 import torch
@@ -96,7 +96,7 @@ def test_the_trainer_teaches_it(tmp_path):
         use_muon=True,
         reading_loss_weight=10.0,
         save_steps=100,
-        train_sampling_strategy="sequential",  # so that a step has one task, and its figures the name of that
+        train_sampling_strategy="sequential",  # so that each step has one task, and logs under its name
     )
     trainer = UniPoseTrainer(model.train(), args, samples, processor)
     trainer.train()

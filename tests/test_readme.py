@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""README and docs/ tell the truth: their Python runs, their commands exist, figures are the measured ones."""
+"""README and docs are correct: code runs, commands exist, figures match the measurements."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_first_snippet_prints_what_the_readme_says(tmp_path, monkeypatch, capsys
     assert (tmp_path / "pose.glb").stat().st_size > 100_000
     printed = capsys.readouterr().out.strip().splitlines()[-1]
     [quoted] = re.findall(r"it prints\n\n> (.*?)\n", README)
-    # another processor may round one code or word differently, and the words after it follow
+    # rounding on another CPU may change one code or word, and thus the following ones
     assert SequenceMatcher(None, printed.split(), quoted.split()).ratio() > 0.8
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refined texts: answers are held to the rules, and no server, however bad, costs an answer that was paid for."""
+"""Refined texts: answers are validated, and server faults never lose an answer already received."""
 
 import threading
 import time
@@ -144,11 +144,11 @@ def test_a_killed_run_goes_on_without_asking_twice(serve, tmp_path):
     with pytest.raises(ValueError, match="refuses requests for 'writer' .status 401"):
         refine(broken, requests, journal, concurrency=1)
     assert len(journal.read_text().splitlines()) == 3
-    with journal.open("a") as file:  # killed while it wrote
+    with journal.open("a") as file:  # killed while writing
         file.write('{"key": "1", "ans')
     server = serve(GOOD)
     assert refine(server, requests, journal, concurrency=1) == [GOOD] * 6
-    # the first text stood there, the second with a fault and its mending; four were still to be asked
+    # the first text was done, the second invalid and then repaired; four were still missing
     assert len(server.calls) == 4
     assert refine(server, requests, journal) == [GOOD] * 6 and len(server.calls) == 4
     again = Endpoint(server.url, "another writer")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training pictures: what is said of them is true of them."""
+"""Training pictures match their labels."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_label_is_the_pose_in_the_camera_frame(batch, body):
     posed = posed.numpy()
     np.testing.assert_allclose(
         posed - posed[:, :1], batch.joints - batch.joints[:, :1], atol=1e-5
-    )  # turned by the label alone, the body is as the camera sees it
+    )  # rotated by the label alone, the body appears as the camera sees it
     assert np.array_equal(batch.axis_angle[:, 1:], POSES[:, 1:].numpy())
     turned = roma.rotmat_geodesic_distance(
         roma.rotvec_to_rotmat(torch.from_numpy(batch.axis_angle[:, 0])), roma.rotvec_to_rotmat(POSES[:, 0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocols on a few open samples, the table of published figures, and the report that sets ours beside them."""
+"""Evaluation protocols on a few open samples, the published figures, and the report that compares ours to them."""
 
 import re
 from collections import Counter
@@ -236,7 +236,7 @@ def test_text_tasks_of_a_perfect_model(tiny, open_set, monkeypatch):
     expected = 1 - (vectors(len(samples), 0) * vectors(len(samples), 1)).sum(1)
     torch.testing.assert_close(result.errors, expected)
     Parrot(monkeypatch, samples)
-    assert pose_to_text(samples, setting(tiny, retrieval=None)).errors.max() < 1e-4  # by words alone
+    assert pose_to_text(samples, setting(tiny, retrieval=None)).errors.max() < 1e-4  # from text only
 
 
 def test_what_is_missing_is_named(tiny, open_set, monkeypatch):
@@ -376,7 +376,7 @@ def test_true_bodies_have_their_own_shape_and_gender(tiny, tmp_path, monkeypatch
     assert list(result.figures) == ["root-aligned, 22 body joints"] and not result.missing
     torch.testing.assert_close(result.errors, 1000 * mpjpe(joints, theirs))
 
-    result = image_to_pose(samples, setting(tiny, body=body))  # not under the name of the published figures
+    result = image_to_pose(samples, setting(tiny, body=body))  # not reported as the published metric
     assert list(result.figures) == ["root-aligned, 22 body joints, true poses on a neutral body"]
     assert "SMPL_FEMALE" in result.missing["Bodies of women and men"]
     theirs = torch.cat([body.joints(poses[:3], torch.arange(10.0).expand(3, 10)), joints[3:]])
@@ -394,7 +394,7 @@ def test_measured_joints_need_no_pose(tiny, tmp_path, monkeypatch):
     result = one.protocol(samples, setting(tiny))
     [(protocol, figures)] = means(result).items()
     assert protocol == "root-aligned, 14 of the body joints" and not {"pve_mm", "rotation_deg"} & figures.keys()
-    # someone upright with level arms is what joints without rotations are, so each joint found its own
+    # joints without rotations form an upright body with level arms, so each joint is mapped correctly
     upright = fourteen_body_joints().joints(setting(tiny).body, torch.eye(3).expand(2, 22, 3, 3))
     found = mpjpe(upright, torch.stack([sample["joints"] for sample in samples]), root=None)
     torch.testing.assert_close(result.errors, 1000 * found)
@@ -451,7 +451,7 @@ def test_published_figures_are_whole():
     }
     assert found["image-to-pose", "3DPW test", "pa_mpjpe_mm"] == 59.1
     assert found["pose-diff", "PoseFix-H test", "top3"] == 88.6
-    for (task, name), (mean, _) in UNIPOSE_SPREAD.items():  # the same figure, of other runs
+    for (task, name), (mean, _) in UNIPOSE_SPREAD.items():  # the same metric from other runs
         printed = [value for (of, _, figure), value in found.items() if (of, figure) == (task, name)]
         assert min(abs(value - mean) for value in printed) <= max(0.01 * mean, 1.5)
     for row in PUBLISHED:
@@ -466,7 +466,7 @@ def test_published_protocols_are_those_of_ours(tmp_path):
     joints = fourteen_mesh_joints(tmp_path / "regressor.npy").name
     ours = {TEXT_PROTOCOL, pool_protocol(32), ONE_ANSWER, FULL_SET, "reconstruction", f"root-aligned, {joints}"}
     assert ours < {row.protocol for row in PUBLISHED}
-    assert random_sampling(32) not in {row.protocol for row in PUBLISHED}  # nobody states the size
+    assert random_sampling(32) not in {row.protocol for row in PUBLISHED}  # the size is not stated anywhere
 
 
 def result_on(data, body, protocol="one answer"):
@@ -496,7 +496,7 @@ def test_report_names_everything():
     assert f"![best, median and worst answer, {OPEN_DATA}](pictures/p.jpg)" in text
     assert "* PoseFix-H test: human instructions: https://" in text and "smpl.is.tue.mpg.de" in text
     assert "mpjpe_mm 271.1 (0.61)" in text
-    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):  # every row as wide as its head
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.M):  # every row has as many columns as the header
         assert len({line.count("|") for line in block.splitlines()}) == 1
     assert "Data that is not here" not in report_text([result_on("PoseFix-H test", "SMPL")])
     reasons = {"EMDB 1": "There is no folder.", "my set": "It is damaged."}
@@ -678,7 +678,7 @@ def test_pairs_of_one_motion_keep_the_turn_between_them():
         first, second = _pair(PairRecord("s", "l", *sides, ("t",), in_sequence))
         torch.testing.assert_close(first, remove_yaw(poses[0]))
         before, after = ((b[0].T @ a[0]) for a, b in (roots(poses), roots(torch.stack([first, second]))))
-        # relative to the viewer's vertical the turn between the two is kept, or taken away
+        # the relative turn about the viewer's vertical axis is kept or removed
         assert torch.allclose(before, after, atol=1e-5) == in_sequence
         assert torch.allclose(second, remove_yaw(poses[1]), atol=1e-5) != in_sequence
 

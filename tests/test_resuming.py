@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a run begins is the user's choice, also on two processes and on a machine without a GPU."""
+"""Resuming a run from a chosen checkpoint, also with two processes and without a GPU."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_a_run_goes_on_where_the_user_wants(tmp_path):
 
 def test_without_a_gpu_the_processor_is_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-    args = UniPoseSFTConfig(str(tmp_path))  # bfloat16, as the library has it, is refused without `use_cpu`
+    args = UniPoseSFTConfig(str(tmp_path))  # bfloat16, the library's default, is rejected without `use_cpu`
     assert args.use_cpu and args.device.type == "cpu"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The retrieval models are trained on any rows of texts and poses, and no kill changes where a run ends."""
+"""Retrieval training on any texts and poses, with exact resumption after a kill."""
 
 import math
 
@@ -103,7 +103,7 @@ def test_a_batch_has_each_text_with_its_poses_facing_the_viewer(num_poses):
         for text, pose in zip(texts, poses, strict=True)
     ]
     batch = collate_rows(rows, keys)
-    assert batch["texts"] == [[TEXTS[0]], [TEXTS[1], "other"]]  # of the others nothing is said
+    assert batch["texts"] == [[TEXTS[0]], [TEXTS[1], "other"]]  # the others are not mentioned
     torch.testing.assert_close(batch["poses"], remove_yaw(poses[:2]))
     lists = [row | {key: row[key].tolist() for key in keys} for row in rows]
     torch.testing.assert_close(collate_rows(lists, keys)["poses"], batch["poses"])

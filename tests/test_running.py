@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running a model that is too large for one device or one number format: device maps, quantisation, types of parts."""
+"""Running large models: device maps, quantisation, per-part dtypes."""
 
 import pytest
 import torch

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the samples of training come from and in which order: the open poses, built sets, those of like length."""
+"""Training samples and their order: the open poses, built data sets, length grouping."""
 
 import io
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pose sampler: repeatable, inside the joints' limits, symmetric, and not running through itself."""
+"""The pose sampler: reproducible, within joint limits, symmetric, and free of self-intersections."""
 
 import math
 
@@ -50,7 +50,7 @@ def test_a_share_stays_real_and_the_rest_is_new_inside_limits(sampler):
     values = swing_twist(roma.rotvec_to_rotmat(made))
     slack = math.radians(0.2)
     assert (values >= sampler.limits[0] - slack).all() and (values <= sampler.limits[1] + slack).all()
-    assert sampler.contact.clear(roma.rotvec_to_rotmat(made)).float().mean() > 0.99  # float32 at the very edge
+    assert sampler.contact.clear(roma.rotvec_to_rotmat(made)).float().mean() > 0.99  # float32 rounding at the limit
 
 
 def test_new_poses_are_more_diverse_than_the_frames(sampler, poses):
@@ -111,7 +111,7 @@ def test_segment_distance_against_brute_force():
     steps = torch.linspace(0, 1, 201, dtype=torch.float64)[:, None, None]
     one, other = ends[0].lerp(ends[1], steps), ends[2].lerp(ends[3], steps)
     brute = (one[:, None] - other[None]).norm(dim=-1).amin(dim=(0, 1))
-    # The last clamping of one end is not followed by the other: a little too far at times, never too near.
+    # Clamping one end last does not update the other: slightly too far at times, never too near.
     found = _segment_distance(*ends)
     assert (found >= brute - 0.02).all() and (found - brute).median() < 0.01
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Farthest point sampling: that of the book, whatever is skipped, interrupted or read from disk."""
+"""Farthest point sampling: matches the textbook algorithm, also when skipping, resuming or reading from disk."""
 
 import numpy as np
 import pytest

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rewards for what is true in texts of the model's own: sentences by their worth, tokens by their sentences."""
+"""Self-training rewards for true statements in generated texts, per sentence and token."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def test_true_sentences_are_worth_more_than_those_of_other_poses(task):
     own, true, codes = sentence_rewards(sentences_of(texts), poses)
     assert true == codes > 20
     assert [len(row) for row in own] == [len(row) for row in sentences_of(texts)]
-    # what others do too is worth little, and a turn, which is not measured, nothing
+    # common facts are worth little, and turns, which are not measured, nothing
     assert all(-FALSE_PENALTY <= value for row in own for value in row) and sum(map(sum, own)) > 0.4 * codes
     others, true, codes = sentence_rewards(sentences_of(texts), poses.roll(4, 0))
     assert true < 0.5 * codes and sum(map(sum, others)) < 0

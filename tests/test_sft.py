@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainer of the language-model stages: whose loss it computes, what each stage trains, and what survives."""
+"""The trainer of the language model stages: loss, trained parameters of each stage, and checkpoints."""
 
 import errno
 import math
@@ -206,7 +206,7 @@ def test_a_run_killed_at_any_moment_goes_on(tmp_path):
     assert not (Path(folder) / "end.pt").exists()
     result = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
-    # in a process of its own too: what other tests have set in this one may change the last bits
+    # in a separate process: settings of other tests may change the last bits
     unbroken = str(tmp_path / "whole")
     whole_command = [sys.executable, "-c", code.format(paths=paths, folder=unbroken)]
     subprocess.run(whole_command, env=environment, capture_output=True, check=True)

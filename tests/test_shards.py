@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shards: the same bytes however they came about, whole or absent, and published only where that is allowed."""
+"""Shards: deterministic, complete or absent, and published only if permitted."""
 
 import functools
 import os
@@ -88,7 +88,7 @@ def test_interruption_anywhere_changes_no_byte(tmp_path, monkeypatch):
             patch.setattr(os, "replace", lambda a, b, step=step, replace=replace: (step(), replace(a, b)))
             write(folder, stopping)
         left = {path.name: path.read_bytes() for path in (folder / "A").iterdir()}
-        assert left.items() <= whole.items()  # whole shards only, and nothing beside them
+        assert left.items() <= whole.items()  # only complete shards, and no other files
         (folder / "A" / ".train.1.part").write_bytes(b"left by a process that was killed outright")
         assert write(folder) == whole
 
@@ -107,7 +107,7 @@ def test_ray_changes_no_byte(tmp_path):
     here = {"env_vars": {"PYTHONPATH": str(Path(__file__).parent)}}  # where the workers find `rows_and_worker`
     try:
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=here)
-    except Exception as error:  # some places forbid the sockets and the shared memory that it needs
+    except Exception as error:  # some environments forbid the sockets and shared memory it needs
         pytest.skip(f"Ray does not start here ({error})")
     try:
         assert write(tmp_path / "ray", functools.partial(rows_and_worker, tmp_path), on_ray=True) == whole

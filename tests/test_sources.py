@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all data sources share: terms, one warning, the inventory."""
+"""Common behaviour of data sources: terms, a single warning, the inventory."""
 
 import warnings
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stages from the command line: each begins with the whole model that the one before has left."""
+"""Stages from the command line: each starts from the full model of the previous one."""
 
 import json
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Instruction templates: enough of them, no two alike, every place once, and the same choice everywhere."""
+"""Instruction templates: enough of them, no duplicates, each placeholder once, deterministic choice."""
 
 import collections
 import re
@@ -33,12 +33,12 @@ def faults(lines, places):
             found.append(f"places: {line}")
         if line != line.strip() or "  " in line or re.search(r"<\w+>|\s[.,?!]", line):
             found.append(f"spacing: {line}")
-        # a text is one or more whole sentences: it may follow a full stop or a colon, but not stand in a clause
+        # a text is one or more full sentences: it may follow a full stop or a colon, but not be part of a clause
         if not re.search(r'(^|[.:?!] |(?<= )"|(?<=\} )|^")\{text\}("$|$|"? (?=[A-Z"]))', line) and "text" in places:
             found.append(f"text inside a sentence: {line}")
         if not re.match(r'["{A-Z]', line):
             found.append(f"small letter: {line}")
-    # the same words around the same places make one template, wherever a comma stands
+    # templates that differ only in commas count as the same
     found += [f"twice: {plain}" for plain, count in collections.Counter(words).items() if count > 1 and plain]
     return found
 
@@ -87,7 +87,7 @@ def test_choice_depends_on_seed_and_sample_alone():
     assert chosen != [choose_template("pose-diff", str(i), seed=4) for i in range(2000)]
     counts = collections.Counter(chosen)
     assert len(counts) > 190 and max(counts.values()) < 40  # uniform: 10 of each
-    # written down, so that another process or release chooses no other
+    # fixed values, so that other processes and releases choose the same
     assert draw(1000, "template", "7", 3) == 148
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""BLEU, ROUGE-L and METEOR against second writings of their definitions, by hand, and as `evaluate` prints them."""
+"""BLEU, ROUGE-L and METEOR against independent implementations, hand-computed values and `evaluate`."""
 
 import math
 from collections import Counter
@@ -167,6 +167,6 @@ def test_posecode_truth():
     stated = caption_poses(poses, return_codes=True)[1]
     assert posecode_truth(stated, poses) == pytest.approx(100)
     assert posecode_truth(stated, poses.roll(1, 0)) < 80
-    assert posecode_truth([[], *stated[1:]], poses) == pytest.approx(100)  # nothing said, nothing wrong
+    assert posecode_truth([[], *stated[1:]], poses) == pytest.approx(100)  # empty text, no errors
     with pytest.raises(ValueError, match="stated code"):
         posecode_truth([[]], poses[:1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PoseScript and PoseFix, on miniatures of their files."""
+"""PoseScript and PoseFix, on tiny copies of their files."""
 
 import pytest
 from miniatures import QUARTER_TURN, assert_upright, standing, write_amass, write_json, write_motion, write_texts
@@ -19,7 +19,7 @@ def text_root(tmp_path):
 
 def test_posescript(text_root, amass_root):
     records = list(posescript.read_posescript(text_root, amass_root, "train"))
-    # pose 3 has no text by people; the rest come in the order of files, to open each once
+    # pose 3 has no human text; the rest are ordered by file, so that each is opened once
     assert [(r.sequence[-15:], r.frame, r.texts) for r in records] == [
         ("01_01_poses.npz", 5, ("Arm up.", "An arm.")),
         ("01_02_poses.npz", 3, ("One stands.",)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configurations in examples/configs say what they should, in words that the libraries know."""
+"""The configurations in examples/configs have the expected values and valid option names."""
 
 import os
 import shlex
@@ -70,7 +70,7 @@ def test_all_stages_run_one_after_the_other(tmp_path):
         (programs / name).chmod(0o755)
     command = ["bash", str(EXAMPLES / "run_all_stages.sh"), str(tmp_path / "run")]
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "GPUS": "4", "LAUNCH": "eight_gpus_zero2"}
-    for _ in range(2):  # finished steps are passed over
+    for _ in range(2):  # finished steps are skipped
         subprocess.run(command, env=environment, check=True)
     calls = [shlex.split(line) for line in log.read_text().splitlines()]
     trained = [call for call in calls if call[0] == "accelerate"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter and return that users meet is annotated; mypy, run by `make lint`, then holds them to be right."""
+"""Public parameters and return values are annotated; mypy (`make lint`) checks the types."""
 
 import importlib
 import inspect

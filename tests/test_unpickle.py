@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of others are data: what they hold comes back as it was, and whatever they try to run is not run."""
+"""Safe unpickling: data is restored, and code in files is never executed."""
 
 import os
 import pickle
@@ -23,7 +23,7 @@ def _named(module, name):
     return f"c{module}\n{name}\n".encode()
 
 
-# What runs a shell command when an ordinary unpickler reads it.
+# Runs a shell command when loaded with a regular unpickler.
 ATTACKS = (
     _named("os", "system") + b"(V%s\ntR.",
     _named("posix", "system") + b"(V%s\ntR.",
@@ -42,7 +42,7 @@ def test_a_pickle_cannot_run_code(tmp_path, attack):
         assert list(threedpw.read_threedpw(tmp_path, "test")) == []
     assert not evidence.exists()
     pickle.loads(path.read_bytes())
-    assert evidence.exists()  # so this was an attack indeed
+    assert evidence.exists()  # confirms that the attack works
 
 
 class Evil:
@@ -190,7 +190,7 @@ def test_a_compressed_bomb_is_not_unpacked(tmp_path, monkeypatch):
         read_pickle(tmp_path / "x.pkl")
 
 
-# `b` sets the attributes of what stands before it from a pair of dicts
+# `b` sets the attributes of the preceding object from a pair of dicts
 CHANGES = (
     b"cnumpy\ndtype\n(N(dVtype\nI1\nstb.",
     b"cnumpy.core.multiarray\n_reconstruct\n(N(dV__doc__\nI1\nstb.",

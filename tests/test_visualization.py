@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures and files: both renderers agree, and files read back by other means hold the same body."""
+"""Renderings and exported files: both renderers agree, and other readers load the same body."""
 
 import concurrent.futures
 import os
@@ -258,7 +258,7 @@ def read_bvh_joints(text: str) -> tuple[dict[str, np.ndarray], int]:
 @pytest.mark.parametrize("locked", [False, True])
 def test_bvh_stands_in_the_pose(body, pose, posed, tmp_path, locked):
     joints = posed[0]
-    if locked:  # x at exactly 90 degrees, where the other two angles turn about one axis
+    if locked:  # x at exactly 90 degrees, where the other two angles share one axis (gimbal lock)
         axis_angle = pose.axis_angle.copy()
         axis_angle[0], axis_angle[16] = (np.pi / 2, 0, 0), (-np.pi / 2, 0, 0)
         pose = Pose(axis_angle, pose.betas)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WordNet is found in each of its places, here as a dictionary of two words that has the layout of the real one."""
+"""WordNet is found in each of its locations, tested with a two-word dictionary."""
 
 from types import SimpleNamespace
 
@@ -44,8 +44,8 @@ def test_found_without_nltks_downloader(nowhere, place):
     found = find_wordnet()
     [synset] = found.synsets("armen")
     assert [lemma.name() for lemma in synset.lemmas()] == ["arm", "limb"] and not found.synsets("leg")
-    assert find_wordnet() is found  # seconds are spent once
-    # all four words in one chunk, for a limb is an arm; a leg is none, so three in two chunks
+    assert find_wordnet() is found  # loaded only once, as it takes seconds
+    # all four words in one chunk, because a limb is an arm; a leg is not, so three words in two chunks
     assert meteor(["raise your arm up"], [["raise your limb up"]]) == pytest.approx(100 * (1 - 0.5 / 64))
     assert meteor(["raise your leg up"], [["raise your limb up"]]) == pytest.approx(100 * 0.75 * (1 - 0.5 * 8 / 27))
 

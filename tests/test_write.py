@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that the package writes: whole or not at all, readable by whom the user's umask lets, nothing left beside."""
+"""Written files are atomic, respect the umask, and leave no temporary files."""
 
 import contextlib
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tiny random models for tests of mechanics: 2 layers of 32 channels, 8 codes out of a codebook of 16."""
+"""Tiny random models: 2 layers with 32 channels, 8 codes from a codebook of 16."""
 
 import torch
 
@@ -66,7 +66,7 @@ def tiny_config(
         num_key_value_heads=2,
         head_dim=8,
         max_position_embeddings=256,
-        initializer_range=0.4,  # large, so that what a column sees moves its logits
+        initializer_range=0.4,  # large, so that attention visibly affects the logits
         pad_token_id=PAD,
         bos_token_id=BOS,
         eos_token_id=EOS,

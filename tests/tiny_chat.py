@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tiny random model with a tokenizer and processor that fit it, for tests of chats and pipelines."""
+"""A tiny random model with matching tokenizer and processor, for tests of chats and pipelines."""
 
 import functools
 

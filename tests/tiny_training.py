@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of training share: samples of all tasks, and arguments for a few steps on a processor."""
+"""Shared helpers of training tests: samples of all tasks, and arguments for a few CPU steps."""
 
 import numpy as np
 import torch
