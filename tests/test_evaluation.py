@@ -4,15 +4,18 @@
 import json
 import math
 
+import numpy as np
 import pytest
 import roma
 import torch
 from tiny_chat import tiny_model_and_processor
 
+from unipose_hf.data.language.composer import load_described
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
+from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import choose_poses, evaluate_held_out, other_of_clip
-from unipose_hf.evaluation.reporting.card import ROWS, figures_table, write_card
+from unipose_hf.evaluation.reporting.card import ROWS, described_table, figures_table, write_card
 
 
 def generator(seed=0):
@@ -183,3 +186,19 @@ def test_a_few_poses_give_every_figure():
     assert figures["pose-editing"]["mpjpe_of_copied_source_mm"] > 0
     again = evaluate_held_out(model, processor, count=4, batch_size=3)
     assert {**again, "seconds": 0} == {**figures, "seconds": 0}
+
+
+def test_described_poses_that_were_held_out_are_measured_in_both_styles(tmp_path):
+    poses = load_open_poses("test").axis_angle[200:240]
+    rows = [
+        {"id": n, "licence": "CC0", "clip": "walk", "short": "a person", "full": "A person stands."} for n in range(40)
+    ]
+    (tmp_path / "described_poses.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    np.savez(tmp_path / "described_poses.npz", axis_angle=poses.numpy())
+    held_out = len(load_described(tmp_path, "poses", kept_back=True).texts)
+    assert 0 < held_out < 40
+    figures = evaluate_described_prompts(*tiny_model_and_processor(), tmp_path)
+    assert {voice: row["rows"] for voice, row in figures.items()} == {"short": held_out, "full": held_out}
+    # an untrained model knows nothing, the mean pose something
+    assert 0 < figures["short"]["mpjpe_of_mean_pose_mm"] < figures["short"]["mpjpe_mm"]
+    assert described_table(figures).count("\n") == 3

@@ -330,7 +330,7 @@ class ImageToPosePipeline(UniPosePipeline):
         shared, forward, after = super()._sanitize_parameters(**kwargs)
         forward |= {"refine": refine} if refine is not None else {}
         if threshold is not None and not 0 < threshold < 1:
-            raise ValueError(f"threshold is {threshold}; it is the least score of a person, between 0 and 1.")
+            raise ValueError(f"threshold is {threshold}; give a minimum score between 0 and 1.")
         if max_people is not None and max_people < 1:
             raise ValueError(f"max_people is {max_people}; it must be at least 1, or None for all.")
         shared |= {"threshold": threshold} if threshold is not None else {}
@@ -357,7 +357,7 @@ class ImageToPosePipeline(UniPosePipeline):
                 found = [person for person in people if person and person != [None] * len(person)][:most]
                 if not found:
                     warnings.warn(
-                        "Nobody was found in the picture; give box=(x0, y0, x1, y1) where a person is, or a lower "
+                        "Nobody was found in the picture; give box=(x0, y0, x1, y1) around a person, or a lower "
                         "threshold.",
                         stacklevel=2,
                     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text-to-pose on captured poses that people described and that no model was trained on."""
+"""Text-to-pose on captured poses with descriptions that were held out of all training."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +14,14 @@ from .answers import answer_poses
 
 
 def evaluate_described_prompts(model, processor, folder: str | Path) -> dict[str, dict[str, float]]:
-    """Errors of the poses made from the `short` and from the `full` texts of the poses that were kept back.
+    """Errors of poses generated from the `short` and the `full` texts of the held-out poses.
 
-    Each voice has as many `rows`, the `mpjpe_mm` of the answers, both poses facing the viewer, and
-    `mpjpe_of_mean_pose_mm`, what the mean of the poses that were trained on would have.
+    Each style has its number of `rows`, the `mpjpe_mm` of the answers, with both poses facing the viewer, and
+    `mpjpe_of_mean_pose_mm`, the error of the mean training pose.
 
     Args:
         model, processor: a [`UniPoseForConditionalGeneration`] and its processor.
-        folder: with the described poses, as `load_described` takes it.
+        folder: the folder with the described poses, see `load_described`.
 
     Raises:
         FileNotFoundError: the folder has no such files.
