@@ -59,6 +59,14 @@ class By(StrEnum):
     measure = "measure"
 
 
+class Style(StrEnum):
+    """The style of texts: plain English, short or full, or statements of measured relations."""
+
+    short = "short"
+    full = "full"
+    measured = "measured"
+
+
 Model = Annotated[
     str | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .app import By, Model, app
+from .app import By, Model, Style, app
 from .checks import check_target
 from .loading import open_pipeline
 from .reading import FILES, Facing, JointMap, Person, PoseFile, Up, reading
@@ -20,6 +20,12 @@ def describe(
     files: Annotated[list[Path], typer.Argument(help=f"Files, {FILES}, or folders of them.", show_default=False)],
     every: Annotated[int, typer.Option(min=1, help="Take every N-th frame.")] = 1,
     by: Annotated[By, typer.Option(help="Source of the text: the model, or measurements of the poses.")] = By.measure,
+    style: Annotated[
+        Style | None,
+        typer.Option(
+            help="Plain English, short or full, or statements of measured relations.", show_default="measured"
+        ),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="With --by measure: random seed of the wording.")] = None,
     version: Annotated[
         str | None,
@@ -51,17 +57,21 @@ def describe(
         raise ValueError(f"--{next(iter(given))} belongs to --by measure; the model does not use it.")
     if by is By.measure and model is not None:
         raise ValueError("--model requires --by model.")
+    if version is not None and style not in (None, Style.measured):
+        raise ValueError(f"--version belongs to --style measured; --style {style.value} has no versions.")
     from unipose_hf.data.formats.caption_files import caption_file, caption_files, find_pose_files, write_captions
 
     found = find_pose_files(files)
     reading_options = reading(up, facing, joint_map, person)
     if by is By.measure:
+        given |= {} if style is None else {"style": style.value}
         described = caption_files(found, every=every, reading=reading_options, **given)
     else:
         run = open_pipeline("pose-to-text", model)
 
         def in_words(poses):
-            return [answer["text"] for answer in run(list(poses), batch_size=_BATCH)]
+            voice = {} if style is None else {"style": style.value}
+            return [answer["text"] for answer in run(list(poses), batch_size=_BATCH, **voice)]
 
         described = (caption_file(file, every=every, describe=in_words, reading=reading_options) for file in found)
     if output is not None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from unipose_hf.captions import caption_poses
+from unipose_hf.data.language import describe_poses
 from unipose_hf.files.write import replacing
 
 from .pose_files import IN_FOLDERS, read_poses
@@ -81,17 +82,25 @@ def caption_files(
     every: int = 1,
     seed: int = 0,
     version: str = "default",
+    style: str = "measured",
     processes: int = 1,
     reading: dict | None = None,
 ) -> Iterator[FileCaptions]:
     """`caption_file` of each file, in order, with any number of processes.
 
+    Args:
+        style: `"measured"` for `caption_poses`, `"short"` or `"full"` for `describe_poses`.
+
     Raises:
-        ValueError: unknown version.
+        ValueError: unknown version or style.
         OSError: a process was killed.
     """
     caption_poses([], version=version)  # check the version before reading the first file
-    caption = functools.partial(caption_poses, seed=seed, version=version)
+    if style == "measured":
+        caption = functools.partial(caption_poses, seed=seed, version=version)
+    else:
+        describe_poses(torch.zeros(0, 22, 3), style=style)  # check the style
+        caption = functools.partial(describe_poses, style=style, seed=seed)
     describe = functools.partial(caption_file, every=every, describe=caption, reading=reading)
     if processes == 1:
         yield from map(describe, files)

@@ -3,6 +3,7 @@
 
 from .angles import ANGLES, STANDING, angles_to_axis_angle, axis_angle_to_angles, set_angles
 from .bank import LanguageBank, load_language_bank, named_pose, search_poses
+from .describe import describe_poses
 
 __all__ = [
     "ANGLES",
@@ -10,6 +11,7 @@ __all__ = [
     "LanguageBank",
     "angles_to_axis_angle",
     "axis_angle_to_angles",
+    "describe_poses",
     "load_language_bank",
     "named_pose",
     "search_poses",

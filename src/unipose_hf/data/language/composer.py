@@ -32,7 +32,9 @@ from .angles import (
     set_angles,
 )
 from .bank import LanguageBank, load_language_bank, read_rows
+from .describe import describe_poses
 from .edits import edited_angles, fits
+from .wording import SAME, as_sentence, join_texts, swap_sides, typing_noise
 
 HELD_OUT = "cmu_01_"
 HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out from training
@@ -44,13 +46,6 @@ _IMPERATIVE = re.compile(
 )
 _LEGS = torch.tensor([name.split("_", 1)[1] in ("flex", "out", "turn", "knee", "point") for name in ANGLES])
 _TILT = ANGLES.index("root_forward"), ANGLES.index("root_left")
-SAME = (
-    "Nothing changes.",
-    "There is no difference.",
-    "Both poses are the same.",
-    "Stay exactly as you are.",
-    "No change: the poses are the same.",
-)
 
 
 @dataclass
@@ -120,16 +115,6 @@ def load_described(folder: str | Path, kind: str, *, kept_back: bool = False) ->
     return Described(poses[chosen], [{key: rows[number][key] for key in ("short", "full")} for number in chosen])
 
 
-def swap_sides(text: str) -> str:
-    """Swaps left and right (the bank uses these words only for sides)."""
-    return re.sub(
-        r"(?<![A-Za-z])(left|right)",
-        lambda found: _like({"left": "right", "right": "left"}[found[0].lower()], found[0]),
-        text,
-        flags=re.I,
-    )
-
-
 def left_handed(poses: Tensor) -> Tensor:
     """Whether poses `(rows, 22, 3)` are left-handed, `(rows,)` bool.
 
@@ -193,7 +178,7 @@ class Composer:
     def _gather(self, rows, seed, make, typed):
         rng = random.Random(seed)
         drafts = [make(rng) for _ in range(rows)]
-        texts = [typing_noise(d.text, rng) if typed else _sentence(d.text, d.style) for d in drafts]
+        texts = [typing_noise(d.text, rng) if typed else as_sentence(d.text, d.style) for d in drafts]
         poses = self._poses(drafts)
         mirrored = torch.tensor([rng.random() < 0.5 and "clock" not in text.lower() for text in texts])
         if typed:
@@ -227,9 +212,9 @@ class Composer:
         kind = rng.random()
         if kind < 0.58:
             return Draft(*self._named(rng))
-        if kind < 0.92 or self.described is None:
+        if kind < 0.82:
             return self._composed(rng)
-        return self._described(rng)
+        return self._captured(rng) if kind < 0.92 or self.described is None else self._described(rng)
 
     def _named(self, rng, row=None):
         """A text of a named pose, and the pose's angles."""
@@ -279,6 +264,12 @@ class Composer:
         pose = self.described.poses[row, 0]
         return Draft(self.described.texts[row][style], STANDING, captured=pose, style=style)
 
+    def _captured(self, rng):
+        """A captured pose with a description from measurements."""
+        pose, style = self.captured[rng.randrange(len(self.captured))], rng.choice(("short", "full"))
+        text = describe_poses(pose[None], style=style, seed=rng.randrange(2**31))[0]
+        return Draft(text, STANDING, captured=pose, style=style)
+
     def _described_pair(self, rng):
         row, style = rng.randrange(len(self.described_pairs.texts)), rng.choice(("short", "full"))
         pair = self.described_pairs.poses[row]
@@ -321,8 +312,10 @@ class Composer:
 
     def _description(self, rng):
         kind = rng.random()
-        if kind < 0.45 and self.described is not None:
+        if kind < 0.15 and self.described is not None:
             return self._described(rng)
+        if kind < 0.55:
+            return self._captured(rng)
         if kind > 0.75:
             return self._composed(rng, described=True)
         row = rng.randrange(len(self.bank.named))
@@ -377,47 +370,6 @@ class Composer:
         return low + (high - low) * torch.tensor([rng.random() for _ in ANGLES])
 
 
-def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
-    """Joins phrases or commands into one text: as sentences, or as people type them."""
-    if sentences:
-        return " ".join(_sentence(text, "full") for text in texts)
-    if len(texts) == 1:
-        text = texts[0]
-        if (
-            rng.random() < 0.25
-            and len(text.split()) <= 7
-            and re.match(r"(?:left|right|both|arms?|hands?|legs?|knees?|feet)\b", text)
-        ):
-            return rng.choice(("a person with ", "standing with ", "someone, ", "a figure with ", "pose with ")) + text
-        return text
-    parts = [text.rstrip(". ") for text in texts]
-    parts[1:] = [text if re.match(r"I\b|[A-Z]{2}|T-|A-", text) else text[:1].lower() + text[1:] for text in parts[1:]]
-    comma = rng.choice((", ", ", ", "; ", " with ", " and ", ". "))
-    last = rng.choice((comma, " and ", ", and "))
-    return comma.join(parts[:-1]) + last + parts[-1]
-
-
-def typing_noise(text: str, rng: random.Random) -> str:
-    """Imitates typing: often lower case and without a full stop, sometimes with a typo."""
-    if rng.random() < 0.5:
-        text = text.lower()
-    if rng.random() < 0.5:
-        text = text.rstrip(".")
-    if rng.random() < 0.08 and len(text) > 6:
-        at = rng.randrange(1, len(text) - 2)
-        if text[at : at + 2].isalpha() and not re.search(r"left|right", text[max(0, at - 5) : at + 6], re.I):
-            text = text[:at] + rng.choice((text[at + 1], text[at + 1] + text[at])) + text[at + 2 :]
-    return text
-
-
-def _sentence(text, style):
-    if style == "short":
-        return text.strip()
-    text = text.strip()
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."
-
-
 def _jittered(rng, angles, spread):
     return angles + torch.tensor([rng.gauss(0, 1) for _ in ANGLES]).clamp(-2, 2) * spread
 
@@ -430,10 +382,6 @@ def _weights(mentioned):
     """(29,) mask of mentioned angles -> (22,) joint weights"""
     moved = (mentioned.float() @ MOVES.float()) > 0
     return torch.where(moved, 1.0, UNMENTIONED_WEIGHT)
-
-
-def _like(word, model):
-    return word.upper() if model.isupper() else word.capitalize() if model[0].isupper() else word
 
 
 @functools.cache

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The wording of plain English: sides, sentences, joined phrases, typing."""
+
+import random
+import re
+
+SAME = (
+    "Nothing changes.",
+    "There is no difference.",
+    "Both poses are the same.",
+    "Stay exactly as you are.",
+    "No change: the poses are the same.",
+)
+
+
+def swap_sides(text: str) -> str:
+    """Swaps left and right (the bank uses these words only for sides)."""
+    return re.sub(
+        r"(?<![A-Za-z])(left|right)",
+        lambda found: _like({"left": "right", "right": "left"}[found[0].lower()], found[0]),
+        text,
+        flags=re.I,
+    )
+
+
+def as_sentence(text: str, style: str) -> str:
+    """A text of the style `"full"` with a capital and a full stop; of `"short"`, as it is."""
+    if style == "short":
+        return text.strip()
+    text = text.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
+    """Joins phrases or commands into one text: as sentences, or as people type them."""
+    if sentences:
+        return " ".join(as_sentence(text, "full") for text in texts)
+    if len(texts) == 1:
+        text = texts[0]
+        if (
+            rng.random() < 0.25
+            and len(text.split()) <= 7
+            and re.match(r"(?:left|right|both|arms?|hands?|legs?|knees?|feet)\b", text)
+        ):
+            return rng.choice(("a person with ", "standing with ", "someone, ", "a figure with ", "pose with ")) + text
+        return text
+    parts = [text.rstrip(". ") for text in texts]
+    parts[1:] = [text if re.match(r"I\b|[A-Z]{2}|T-|A-", text) else text[:1].lower() + text[1:] for text in parts[1:]]
+    comma = rng.choice((", ", ", ", "; ", " with ", " and ", ". "))
+    last = rng.choice((comma, " and ", ", and "))
+    return comma.join(parts[:-1]) + last + parts[-1]
+
+
+def typing_noise(text: str, rng: random.Random) -> str:
+    """Imitates typing: often lower case and without a full stop, sometimes with a typo."""
+    if rng.random() < 0.5:
+        text = text.lower()
+    if rng.random() < 0.5:
+        text = text.rstrip(".")
+    if rng.random() < 0.08 and len(text) > 6:
+        at = rng.randrange(1, len(text) - 2)
+        if text[at : at + 2].isalpha() and not re.search(r"left|right", text[max(0, at - 5) : at + 6], re.I):
+            text = text[:at] + rng.choice((text[at + 1], text[at + 1] + text[at])) + text[at + 2 :]
+    return text
+
+
+def _like(word, model):
+    return word.upper() if model.isupper() else word.capitalize() if model[0].isupper() else word
