@@ -27,7 +27,8 @@ from tiny import (
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from unipose_hf.modeling.configuration_unipose import UniPoseConfig
-from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration, image_grid, make_shift_labels
+from unipose_hf.modeling.encoders_unipose import image_grid
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration, make_shift_labels
 
 CODES = list(range(CODE_OFFSET, CODE_OFFSET + NUM_CODES))
 PROMPT_POSE = [POSE_START, *CODES, POSE_END]

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoBackbone, AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin
 from transformers.modeling_outputs import BackboneOutput
 from transformers.utils import is_tracing
@@ -90,6 +90,11 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
     hidden_size: int | None = None
     _out_features: list[str] | None = None
     _out_indices: list[int] | None = None
+
+    @property
+    def feature_grid(self) -> tuple[int, int]:
+        """Rows and columns of the feature map: one vector for the person."""
+        return 1, 1
 
     def __post_init__(self, **kwargs):
         self.stage_names = ["landmarks"]
@@ -524,5 +529,9 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
                     "nor NaN: divide 8-bit pictures by 255 and nothing else."
                 )
 
+
+# transformers finds the encoder of a UniPose by `model_type`, even when this file runs as remote code.
+AutoConfig.register(BlazePoseConfig.model_type, BlazePoseConfig, exist_ok=True)
+AutoBackbone.register(BlazePoseConfig, BlazePoseBackbone, exist_ok=True)
 
 __all__ = ["BlazePoseBackbone", "BlazePoseConfig", "BlazePoseOutput"]

@@ -9,10 +9,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from .blazepose_unipose import BlazePoseConfig
-
-# transformers finds sub-configurations by `model_type`, even when this file runs as remote code without the package.
-AutoConfig.register(BlazePoseConfig.model_type, BlazePoseConfig, exist_ok=True)
+from .blazepose_unipose import BlazePoseConfig  # noqa: F401  registers itself
 
 # Version of `config.json`. Increase it with every new setting that changes what the same weights compute.
 CONFIG_FORMAT = 2

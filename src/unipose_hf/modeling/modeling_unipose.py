@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoBackbone, AutoModel, Cache, PreTrainedModel
-from transformers.activations import ACT2FN
-from transformers.backbone_utils import BackboneMixin
+from transformers import AutoModel, Cache, PreTrainedModel
 from transformers.masking_utils import create_masks_for_generate
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, CausalLMOutputWithPast
 from transformers.modeling_utils import slice_logits_to_keep
@@ -24,15 +22,18 @@ from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import TransformersKwargs, is_tracing, torch_compilable_check
 from transformers.utils.generic import can_return_tuple, is_flash_attention_requested
 
-from .blazepose_unipose import BlazePoseBackbone, BlazePoseConfig
 from .configuration_unipose import UniPoseConfig
+from .encoders_unipose import (
+    NO_ENCODER,
+    UniPoseMultiModalProjector,
+    build_encoder,
+    feature_map,
+    image_grid,
+    resample,
+    supports_attention,
+)
 from .generation_unipose import CACHE_KEY, NO_PLACEHOLDERS, PoseDecodingState, UniPoseGenerationMixin
 from .modeling_pose_tokenizer import PoseTokenizerModel
-
-NO_ENCODER = (
-    "Images were given, but this model has no vision encoder; load a model whose configuration has a vision_config or "
-    "a pose_vision_config."
-)
 
 
 @dataclass
@@ -95,88 +96,6 @@ def pose_block_ids(input_ids: torch.LongTensor, config: UniPoseConfig) -> torch.
     return marks.long().cumsum(1).masked_fill(~inside, -1)
 
 
-def _height_width(size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def _native_grid(config) -> tuple[int, int]:
-    """Rows and columns of an encoder's feature map for an image of its configured size."""
-    if config.model_type == BlazePoseConfig.model_type:
-        return 1, 1  # one vector for the person
-    if not hasattr(config, "patch_size"):
-        raise ValueError(
-            f"The configuration of a {config.model_type} encoder does not tell the size of its feature map; set "
-            "vision_feature_size."
-        )
-    sides = zip(_height_width(config.image_size), _height_width(config.patch_size), strict=True)
-    rows, columns = (side // patch for side, patch in sides)
-    return rows, columns
-
-
-def image_grid(config: UniPoseConfig) -> tuple[int, int]:
-    """Rows and columns of the grid that both encoders' features are resampled to; (0, 0) without an encoder."""
-    if config.vision_config is None and config.pose_vision_config is None:
-        return 0, 0
-    if config.vision_feature_size is not None:
-        return config.vision_feature_size, config.vision_feature_size
-    return _native_grid(config.vision_config or config.pose_vision_config)
-
-
-def _tokens_to_map(tokens, picture: torch.Size, patch_size) -> torch.Tensor:
-    """Patch tokens (n, extra + rows * columns, C) -> map (n, C, rows, columns), without class and register tokens."""
-    rows, columns = (side // patch for side, patch in zip(picture[-2:], _height_width(patch_size), strict=True))
-    return tokens[:, tokens.shape[1] - rows * columns :].transpose(1, 2).unflatten(2, (rows, columns))
-
-
-def _pad_to_square(feature_map):
-    """Pads with zeros on both sides, so that an upright crop covers the same square as the general view."""
-    missing = feature_map.shape[-2] - feature_map.shape[-1]  # rows - columns
-    wide, tall = max(missing, 0), max(-missing, 0)
-    return F.pad(feature_map, (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2))
-
-
-def _takes(model_class: type[PreTrainedModel], attention: str) -> bool:
-    """Whether a model class supports an attention implementation; all support `"eager"`."""
-    if "flash" in attention:
-        return model_class._supports_flash_attn
-    known = {"sdpa": model_class._supports_sdpa, "flex_attention": model_class._supports_flex_attn}
-    return known.get(attention, True)
-
-
-def _build_tower(config) -> PreTrainedModel | None:
-    if config is None:
-        return None
-    if config.model_type == BlazePoseConfig.model_type:
-        return BlazePoseBackbone(config)
-    auto_class = AutoModel if type(config) in AutoModel._model_mapping else AutoBackbone
-    attention = config._attn_implementation
-    if attention is not None and not _takes(auto_class._model_mapping[type(config)], attention):
-        config._attn_implementation = None  # it was chosen for the language model; the encoder uses its default
-    return auto_class.from_config(config)
-
-
-class UniPoseMultiModalProjector(nn.Module):
-    """Two linear layers with a GELU between them: one grid cell -> `image_tokens_per_cell` tokens.
-
-    Args:
-        config (`UniPoseConfig`): the input channels are those of its vision encoders, concatenated.
-    """
-
-    def __init__(self, config: UniPoseConfig):
-        super().__init__()
-        towers = [tower for tower in (config.vision_config, config.pose_vision_config) if tower is not None]
-        hidden_size = config.text_config.hidden_size
-        self.linear_1 = nn.Linear(sum(tower.hidden_size for tower in towers), hidden_size)
-        self.act = ACT2FN[config.projector_hidden_act]
-        self.linear_2 = nn.Linear(hidden_size, hidden_size * config.image_tokens_per_cell)
-        self.hidden_size = hidden_size
-
-    def forward(self, cells: torch.Tensor) -> torch.Tensor:
-        """(images, cells, channels) -> (images, cells * image_tokens_per_cell, hidden_size)"""
-        rows = self.linear_2(self.act(self.linear_1(cells)))
-        return rows.unflatten(2, (-1, self.hidden_size)).flatten(1, 2)
-
-
 # Patterns of module names. An error of one percent in the encoder or in a code's logits moves joints by centimetres.
 _NOT_QUANTISED = ["lm_head", ".*vision_tower", ".*multi_modal_projector", ".*pose_tokenizer"]
 
@@ -220,7 +139,7 @@ class UniPosePreTrainedModel(PreTrainedModel):
         """As in transformers, but an encoder that does not support the implementation keeps its own."""
         if isinstance(attn_implementation, str):
             models = [module for module in self.modules() if isinstance(module, PreTrainedModel)]
-            unable = {id(model.config) for model in models if not _takes(type(model), attn_implementation)}
+            unable = {id(model.config) for model in models if not supports_attention(type(model), attn_implementation)}
             unable.discard(id(self.config.text_config))
             parts = [name for name in self.config.sub_configs if id(getattr(self.config, name)) not in unable]
             attn_implementation = dict.fromkeys(["", *parts], attn_implementation)
@@ -250,8 +169,8 @@ class UniPoseModel(UniPosePreTrainedModel):
                 f"image_seq_length is {config.image_seq_length}, but the vision encoders of this configuration "
                 f"produce {image_seq_length} image tokens; leave image_seq_length out to have it computed."
             )
-        self.vision_tower = _build_tower(config.vision_config)
-        self.pose_vision_tower = _build_tower(config.pose_vision_config)
+        self.vision_tower = build_encoder(config.vision_config)
+        self.pose_vision_tower = build_encoder(config.pose_vision_config)
         self.multi_modal_projector = UniPoseMultiModalProjector(config) if image_seq_length else None
         self.pose_tokenizer = PoseTokenizerModel(config.pose_config)
         self.language_model = AutoModel.from_config(config.text_config)
@@ -322,9 +241,12 @@ class UniPoseModel(UniPosePreTrainedModel):
         first_outputs, cells = None, []
         for tower, pixels in views.values():
             if tower is not None:
-                feature_map, outputs = self._encode(tower, pixels, **kwargs)  # (images, C, rows, columns)
+                layer = self.config.vision_feature_layer if tower is self.vision_tower else -1
+                features, outputs = feature_map(tower, pixels, layer, **kwargs)  # (images, C, rows, columns)
                 first_outputs = first_outputs or outputs
-                cells.append(self._to_grid(feature_map).flatten(2).transpose(1, 2))  # (images, cells, C)
+                cells.append(
+                    resample(features, image_grid(self.config)).flatten(2).transpose(1, 2)
+                )  # (images, cells, C)
         outputs = self._project(torch.cat([part.to(cells[0].device) for part in cells], -1))
         if kwargs.get(
             "output_hidden_states", self.config.output_hidden_states
@@ -339,33 +261,6 @@ class UniPoseModel(UniPosePreTrainedModel):
             raise ValueError(NO_ENCODER)
         cells = cells.to(self.multi_modal_projector.linear_1.weight.dtype)
         return BaseModelOutputWithPooling(last_hidden_state=cells, pooler_output=self.multi_modal_projector(cells))
-
-    def _encode(self, tower, pixels, **kwargs):
-        if not isinstance(tower, BlazePoseBackbone):  # which stays in float32 and takes float32
-            pixels = pixels.to(tower.dtype)
-        if (
-            getattr(tower.config, "num_experts", 1) > 1
-        ):  # ViTPose+ has an expert for each data set; the first is COCO's
-            kwargs["dataset_index"] = torch.zeros(len(pixels), dtype=torch.long, device=pixels.device)
-        kwargs["return_dict"] = True
-        if isinstance(tower, BackboneMixin):
-            outputs = tower(pixels, **kwargs)
-            features = outputs.feature_maps[-1]
-        else:
-            outputs = tower(pixels, **(kwargs | {"output_hidden_states": True}))
-            layer = self.config.vision_feature_layer if tower is self.vision_tower else -1
-            features = outputs.hidden_states[layer]
-        if features.ndim == 3:
-            features = _tokens_to_map(features, pixels.shape, tower.config.patch_size)
-        return features, outputs
-
-    def _to_grid(self, feature_map):
-        grid = image_grid(self.config)
-        if feature_map.shape[-2:] == grid:
-            return feature_map
-        if grid[0] == grid[1]:
-            feature_map = _pad_to_square(feature_map)
-        return F.interpolate(feature_map, size=grid, mode="bilinear", align_corners=True)
 
     def get_placeholder_mask(
         self, input_ids: torch.LongTensor | None, inputs_embeds: torch.FloatTensor, image_features: torch.FloatTensor

@@ -354,7 +354,7 @@ class ImageToPosePipeline(UniPosePipeline):
             results = iter(super().get_iterator(everybody, 0, batch_size, {}, forward_params, postprocess_params))
             for picture, samples in pictures:
                 people = [next(results) for _ in samples]
-                found = [person for person in people if person and person != [None] * len(person)][:most]
+                found = [person for person in people if person and None not in person][:most]
                 if not found:
                     warnings.warn(
                         "Nobody was found in the picture; give box=(x0, y0, x1, y1) around a person, or a lower "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rotation conversions for the files that are copied to a Hub repository, where only torch may be imported.
+"""Rotation conversions, and rotations between the frames of programs. A Hub repository has only torch for these.
 
 Names are `from_to`; every function takes any number of leading batch dimensions. The 6D representation (Zhou et al.,
 CVPR 2019) here is the first two *rows* of the matrix, as in the published UniPose tokenizer.
@@ -7,6 +7,12 @@ CVPR 2019) here is the first two *rows* of the matrix, as in the published UniPo
 
 import torch
 import torch.nn.functional as F
+
+# Coordinate axes of other programs, by name.
+AXES = ("x", "y", "z", "-x", "-y", "-z")
+# The usual axis towards the viewer for each axis that points up: a y-up world like ours, a z-up one like Blender's or
+# AMASS's, an OpenCV camera (y down).
+_FACING = {"y": "z", "z": "-y", "-y": "-z", "-z": "y"}
 
 
 def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:
@@ -64,3 +70,38 @@ def rotation_6d_to_matrix(rotation_6d: torch.Tensor) -> torch.Tensor:
     row0 = F.normalize(first, dim=-1)
     row1 = F.normalize(second - (row0 * second).sum(-1, keepdim=True) * row0, dim=-1)
     return torch.stack([row0, row1, torch.linalg.cross(row0, row1)], -2)
+
+
+def axis_vector(axis: str) -> torch.Tensor:
+    """The (3,) float64 direction of an axis."""
+    vector = torch.zeros(3, dtype=torch.float64)
+    vector["xyz".index(axis[-1])] = -1.0 if axis.startswith("-") else 1.0
+    return vector
+
+
+def nearest_axis(direction: torch.Tensor) -> str:
+    """The axis nearest to a (3,) direction."""
+    k = int(direction.abs().argmax())
+    return ("-" if direction[k] < 0 else "") + "xyz"[k]
+
+
+def world_turn(up: str, facing: str | None = None) -> torch.Tensor:
+    """The (3, 3) float64 rotation from another world into our frame (y up, z towards the viewer).
+
+    Args:
+        up: the axis of that world that points up.
+        facing: the axis of that world that points towards the viewer; by default the usual one for `up`.
+
+    Raises:
+        ValueError: unknown axis, or the two axes are not perpendicular.
+    """
+    for name, axis in (("up", up), ("facing", facing)):
+        if axis is not None and axis not in AXES:
+            raise ValueError(f"{name} is {axis!r}; expected an axis: {', '.join(AXES)}.")
+    if facing is None and up not in _FACING:
+        raise ValueError(f"up is {up!r}, for which there is no usual front; set facing too.")
+    facing = facing or _FACING[up]
+    if facing[-1] == up[-1]:
+        raise ValueError(f"up is {up!r} and facing is {facing!r}; expected two perpendicular axes.")
+    y, z = axis_vector(up), axis_vector(facing)
+    return torch.stack([torch.linalg.cross(y, z), y, z])

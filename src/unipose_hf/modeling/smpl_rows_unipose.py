@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .rotation_unipose import axis_angle_to_matrix, matrix_to_axis_angle
-from .world_unipose import axis_vector, nearest_axis, world_turn
+from .rotation_unipose import axis_angle_to_matrix, axis_vector, matrix_to_axis_angle, nearest_axis, world_turn
 
 NUM_JOINTS = 22
 # Possible lengths of a row of rotation vectors: 22 body joints; SMPL's 24; SMPL-H's 52; SMPL-X's 55, or 53 without

@@ -7,9 +7,10 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from unipose_hf.modeling.configuration_unipose import UniPoseConfig
+from unipose_hf.modeling.encoders_unipose import image_grid
 from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
-from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration, image_grid
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import CHAT_TEMPLATE, UniPoseProcessor, add_pose_tokens
 
 

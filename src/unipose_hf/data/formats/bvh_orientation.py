@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unipose_hf.modeling.world_unipose import axis_vector, nearest_axis
+from unipose_hf.modeling.rotation_unipose import axis_vector, nearest_axis
 
 from .bvh import Bvh
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES
-from unipose_hf.modeling.world_unipose import world_turn
+from unipose_hf.modeling.rotation_unipose import world_turn
 
 from .bvh import Bvh, parse_bvh
 from .bvh_calibration import calibrate_arms, calibrate_legs, calibrate_trunk, feet_backwards, leaning_neck

@@ -13,8 +13,8 @@ from unipose_hf.files.foreign_tensors import load_tensors_only
 from unipose_hf.files.plain import read_json, read_npz_object
 from unipose_hf.files.unpickle import read_pickle
 from unipose_hf.modeling.pose_unipose import Pose
+from unipose_hf.modeling.rotation_unipose import axis_vector, world_turn
 from unipose_hf.modeling.smpl_rows_unipose import read_archive, to_our_frame
-from unipose_hf.modeling.world_unipose import axis_vector, world_turn
 
 from .bvh import Bvh, parse_bvh
 from .bvh_names import complete_joint_map, guess_joint_map
