@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The language bank: angles, poses, sides, reaching arms, edits and composed samples."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+import roma
+import torch
+from typer.testing import CliRunner
+
+from unipose_hf import named_pose, search_poses
+from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body, mirror_pose
+from unipose_hf.cli.app import app
+from unipose_hf.data.language import (
+    ANGLES,
+    STANDING,
+    angles_to_axis_angle,
+    axis_angle_to_angles,
+    load_language_bank,
+    pack,
+    set_angles,
+)
+from unipose_hf.data.language.angles import angle_vector, mirror_angles
+from unipose_hf.data.language.bank import read_rows
+from unipose_hf.data.language.composer import Composer, left_handed, swap_sides, typing_noise
+from unipose_hf.data.language.edits import edited_angles, fits
+from unipose_hf.data.language.reach import solve_reach
+from unipose_hf.data.open_poses import load_open_poses
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return load_language_bank()
+
+
+@pytest.fixture(scope="module")
+def composer():
+    return Composer(load_open_poses("train").axis_angle[:64])
+
+
+def some_angles(count=50):
+    draw = torch.Generator().manual_seed(0)
+    angles = STANDING + 40 * (2 * torch.rand(count, len(ANGLES), generator=draw) - 1)
+    for side in ("left", "right"):
+        angles[:, ANGLES.index(f"{side}_raise")] = 5 + 170 * torch.rand(count, generator=draw)
+        angles[:, ANGLES.index(f"{side}_elbow")] = 140 * torch.rand(count, generator=draw)
+    return angles
+
+
+def joints(axis_angle):
+    placed, _ = forward_kinematics(roma.rotvec_to_rotmat(axis_angle), load_body(size="small").rest_joints)
+    return {name: placed[..., row, :] for row, name in enumerate(JOINT_NAMES)}
+
+
+def test_angles_come_back_from_the_pose_they_made():
+    angles = some_angles()
+    torch.testing.assert_close(axis_angle_to_angles(angles_to_axis_angle(angles)), angles, atol=1e-2, rtol=0)
+
+
+def test_a_mirrored_pose_has_mirrored_angles():
+    angles = some_angles()
+    mirrored = roma.rotvec_to_rotmat(mirror_pose(angles_to_axis_angle(angles)))
+    torch.testing.assert_close(roma.rotvec_to_rotmat(angles_to_axis_angle(mirror_angles(angles))), mirrored)
+
+
+@pytest.mark.parametrize(
+    ("angle", "joint", "axis", "sign"),
+    [
+        ("left_raise", "left_wrist", 1, 1),
+        ("left_flex", "left_knee", 2, 1),
+        ("right_out", "right_ankle", 0, -1),
+        ("bend_forward", "head", 2, 1),
+        ("bend_left", "head", 0, 1),
+        ("root_left", "head", 0, 1),
+        ("left_knee", "left_ankle", 2, -1),
+    ],
+)
+def test_each_angle_goes_the_way_its_name_says(angle, joint, axis, sign):
+    more = STANDING.clone()
+    more[ANGLES.index(angle)] += 40
+    moved = joints(angles_to_axis_angle(more))[joint] - joints(angles_to_axis_angle(STANDING))[joint]
+    assert sign * moved[axis] > 0.1
+
+
+def test_setting_an_angle_moves_its_joint_alone():
+    poses = load_open_poses("test").axis_angle[:20]
+    changed = set_angles(poses, angle_vector({"left_knee": 90.0}))
+    moved = (changed - poses).abs().amax((0, 2)) > 1e-6
+    assert [JOINT_NAMES[row] for row in moved.nonzero()[:, 0]] == ["left_knee"]
+    torch.testing.assert_close(set_angles(poses, torch.full((len(ANGLES),), torch.nan)), poses)
+
+
+def test_an_unknown_angle_is_named():
+    with pytest.raises(ValueError, match="Unknown angle left_kne"):
+        angle_vector({"left_kne": 3})
+
+
+def test_hands_that_reach_get_there(monkeypatch):
+    monkeypatch.setattr("unipose_hf.data.language.reach._STEPS", 120)
+    angles = STANDING.expand(3, -1)
+    reaches = [{"left_hand": "right shoulder"}, {"right_hand": ["top of head"]}]
+    reaches.append({"left_hand": "the other hand", "right_hand": "chest"})
+    solved, distances = solve_reach(angles, reaches, torch.tensor([False, False, True]))
+    assert distances.max() < 0.08
+    left_leg = [ANGLES.index(f"left_{name}") for name in ("flex", "knee")]
+    assert torch.equal(solved[:, left_leg], angles[:, left_leg])
+    with pytest.raises(ValueError, match="no place"):
+        solve_reach(angles[:1], [{"left_hand": "moon"}], torch.tensor([False]))
+
+
+def test_the_bank_is_whole(bank):
+    assert len(bank.named) == len(bank.named_angles) >= 547 and len(bank.parts) == len(bank.part_low) >= 360
+    assert not bank.named_angles.isnan().any() and bool(
+        (bank.part_low <= bank.part_high + 1e-4)[~bank.part_low.isnan()].all()
+    )
+    assert len({pose.name for pose in bank.named}) == len(bank.named)
+    for row, part in enumerate(bank.parts):
+        assert part.phrases and part.commands and bool((~bank.part_low[row].isnan()).any())
+
+
+def test_a_pose_is_found_by_its_names(bank):
+    hands = joints(torch.tensor(named_pose("T pose").axis_angle))
+    assert abs(hands["left_wrist"][1] - hands["left_shoulder"][1]) < 0.1 and hands["left_wrist"][0] > 0.5
+    assert (named_pose("warrior two").axis_angle == named_pose("Warrior II").axis_angle).all()
+    assert "kneeling upright" in [pose.name for pose in search_poses("kneel")]
+    with pytest.raises(ValueError, match="no pose named 'warrior seventeen'"):
+        named_pose("warrior seventeen")
+
+
+def test_the_command_lists_and_writes_poses(tmp_path):
+    run = CliRunner().invoke(app, ["poses", "--search", "squat"])
+    assert run.exit_code == 0 and "sumo squat" in run.output and "T-pose" not in run.output
+    run = CliRunner().invoke(app, ["poses", "t-pose", "--output", str(tmp_path / "t.npz")])
+    assert run.exit_code == 0 and (tmp_path / "t.npz").exists()
+    assert CliRunner().invoke(app, ["poses", "--search", "qwertz"]).exit_code == 2
+
+
+def test_sides_are_swapped_and_nothing_else():
+    assert swap_sides("Left arm up, right-handed, upright, LEFT") == "Right arm up, left-handed, upright, RIGHT"
+    for row in read_rows("parts.jsonl"):
+        for text in row["phrases"] + row["commands"]:
+            assert swap_sides(swap_sides(text)) == text
+
+
+@pytest.mark.parametrize("kind", ["prompts", "instructions", "descriptions", "differences"])
+def test_composed_samples_are_whole_and_repeat(composer, kind):
+    first, again = (getattr(composer, kind)(24, 5) for _ in range(2))
+    assert first.texts == again.texts and torch.equal(first.poses, again.poses)
+    assert first.poses.shape == (24, 2 if kind in ("instructions", "differences") else 1, 22, 3)
+    assert bool(first.poses.isfinite().all()) and all(text.strip() for text in first.texts)
+    assert set(first.styles) <= {"short", "full"} and first.weights.shape == (24, 22)
+    assert getattr(composer, kind)(24, 6).texts != first.texts
+
+
+def one_sided(bank):
+    """Numbers of parts that set angles of the left arm or leg alone and whose words name no other side."""
+    right = torch.tensor([not name.startswith("left_") for name in ANGLES])
+    texts = [part.commands + part.phrases for part in bank.parts]
+    return [
+        row
+        for row, part in enumerate(bank.parts)
+        if part.part in ("left_arm", "left_leg")
+        and bool(bank.part_low[row][right].isnan().all())
+        and all(re.search(r"\bleft\b", text, re.I) and not re.search(r"\bright\b", text, re.I) for text in texts[row])
+    ]
+
+
+def test_left_and_right_are_never_confused(composer, bank, monkeypatch):
+    """Whatever is drawn, a text that speaks of one side alone moves a limb of that side."""
+    rows = one_sided(bank)
+    assert len(rows) > 20
+    monkeypatch.setattr(composer, "by_part", {"left_arm": rows})
+    monkeypatch.setattr(composer, "_edit", composer._set_parts)
+    composed = composer.instructions(200, 3)
+    moved = (composed.poses[:, 1] - composed.poses[:, 0]).abs().amax(-1) > 1e-5
+    sides = {
+        side: [row for row, name in enumerate(JOINT_NAMES) if name.startswith(side)] for side in ("left", "right")
+    }
+    seen = set()
+    for text, joint_moved in zip(composed.texts, moved, strict=True):
+        named = set(re.findall(r"\b(left|right)\b", text.lower()))
+        if len(named) == 1:
+            side = named.pop()
+            other = {"left": "right", "right": "left"}[side]
+            assert joint_moved[sides[side]].any() and not joint_moved[sides[other]].any(), text
+            seen.add(side)
+    assert seen == {"left", "right"}
+
+
+def test_what_a_description_does_not_speak_of_counts_less(composer):
+    composed = composer.prompts(200, 1)
+    assert composed.weights.unique().tolist() == pytest.approx([0.3, 1.0])
+
+
+def test_edits_change_what_they_say():
+    sitting = axis_angle_to_angles(torch.tensor(named_pose("sitting upright on a chair").axis_angle))
+    rng = random.Random(0)
+    more = {"delta": {"left_elbow": [20, 20]}, "commands": []}
+    after = edited_angles(more, sitting, rng)
+    assert after[ANGLES.index("left_elbow")] == pytest.approx(float(sitting[ANGLES.index("left_elbow")]) + 20, abs=0.1)
+    assert int((~after.isnan()).sum()) == 1
+    assert not fits({"when": {"left_flex": [-20, 20]}}, sitting)
+    for row in read_rows("edits.jsonl"):
+        assert row["commands"]
+        assert set(row) & {"op", "set", "delta", "scale"}
+        edited_angles(row, sitting, rng)
+
+
+def test_slips_of_the_fingers_leave_sides_alone():
+    rng = random.Random(0)
+    for _ in range(300):
+        assert re.findall("left|right", typing_noise("Raise the left hand to the right ear", rng).lower()) == [
+            "left",
+            "right",
+        ]
+
+
+def test_prompts_that_name_no_side_are_right_handed(composer):
+    prompts = composer.prompts(200, seed=3)
+    sided = torch.tensor([swap_sides(text) != text for text in prompts.texts])
+    left = left_handed(prompts.poses[:, 0])
+    assert not left[~sided].any()
+    assert 0.2 < left[sided].float().mean() < 0.8
+    throwing = torch.tensor(named_pose("throwing a dart").axis_angle)
+    hands = torch.stack([throwing, mirror_pose(throwing)])
+    assert left_handed(hands).tolist() == [False, True]
+
+
+def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):
+    part, pose = read_rows("parts.jsonl")[0], read_rows("named.jsonl")[0]
+    rows = [
+        {"name": pose["name"], "aliases": [pose["aliases"][0].upper()], "texts": ["words that nobody wrote before"]},
+        {"name": "a pose of no name", "aliases": [], "texts": ["so be it"], "pose": {}},
+        {"part": part["part"], "phrases": [part["phrases"][0], "a phrase of its own"], "commands": []},
+        {"kind": "mirror", "commands": ["as in a looking glass"]},
+    ]
+    more = tmp_path / "more.jsonl"
+    more.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.setattr(pack, "FOLDER", tmp_path)
+    pack.merge([str(more)])
+    merged = {
+        name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("named", "parts", "edits")
+    }
+    assert merged["named"][0] == pose | {"texts": [*pose["texts"], "words that nobody wrote before"]}
+    assert merged["named"][-1]["name"] == "a pose of no name"
+    assert merged["parts"][0] == part | {"phrases": [*part["phrases"], "a phrase of its own"]}
+    assert sum("as in a looking glass" in row["commands"] for row in merged["edits"]) == 1
+
+
+def test_the_docs_count_the_bank_as_it_is(bank):
+    page = (Path(__file__).parents[2] / "docs/poses_and_words.md").read_text(encoding="utf-8")
+    assert f"{len(bank.named)} whole-body poses" in page and f"{len(bank.parts)} states of limbs" in page
+    assert f"{len(read_rows('edits.jsonl'))} edits" in page

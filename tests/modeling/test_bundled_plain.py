@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bundled checkpoint follows plain-English prompts, including left and right."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+from unipose_hf import Pose, named_pose
+from unipose_hf.auto import PLAIN_CHECKPOINT
+from unipose_hf.body import JOINT_NAMES
+from unipose_hf.evaluation.reporting.card import plain_english_table
+
+SIDES = ("left", "right")
+J = {name: row for row, name in enumerate(JOINT_NAMES)}
+
+
+@pytest.fixture(scope="module")
+def make():
+    return pipeline("text-to-pose")
+
+
+@pytest.fixture(scope="module")
+def edit():
+    return pipeline("pose-editing")
+
+
+def bend(joints, *names):
+    """Degrees by which the second of three joints is bent; 0 is straight."""
+    a, b, c = (joints[J[name]] for name in names)
+    cos = np.dot(b - a, c - b) / np.linalg.norm(b - a) / np.linalg.norm(c - b)
+    return float(np.degrees(np.arccos(np.clip(cos, -1, 1))))
+
+
+def facts(pose):
+    """Heights in metres above the pelvis, bends in degrees."""
+    joints = pose.joints - pose.joints[0]
+    found = {name: joints[row, 1] for name, row in J.items()}
+    found |= {f"{side}_knee_bend": bend(joints, f"{side}_hip", f"{side}_knee", f"{side}_ankle") for side in SIDES}
+    found |= {
+        f"{side}_elbow_bend": bend(joints, f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist") for side in SIDES
+    }
+    return found | {"wide": abs(joints[J["left_wrist"], 0] - joints[J["right_wrist"], 0])}
+
+
+PROMPTS = {
+    "t-pose": lambda f: f["wide"] > 1.1 and abs(f["left_wrist"] - f["left_shoulder"]) < 0.25,
+    "both arms up": lambda f: min(f["left_wrist"], f["right_wrist"]) > f["head"],
+    "arms stretched overhead": lambda f: min(f["left_wrist"], f["right_wrist"]) > f["head"],
+    "left arm straight up": lambda f: f["left_wrist"] > f["head"] > f["right_wrist"],
+    "right arm straight up": lambda f: f["right_wrist"] > f["head"] > f["left_wrist"],
+    "deep squat": lambda f: min(f["left_knee_bend"], f["right_knee_bend"]) > 80,
+    "sitting on a chair": lambda f: min(f["left_knee_bend"], f["right_knee_bend"]) > 50 and f["head"] > 0.4,
+    "kneeling": lambda f: min(f["left_knee_bend"], f["right_knee_bend"]) > 50 and f["head"] > 0.3,
+    "lying on the back": lambda f: abs(f["head"]) < 0.3 and abs(f["left_ankle"]) < 0.4,
+    "bend over and touch your toes": lambda f: f["head"] < 0.1 and f["left_wrist"] < -0.2,
+    "standing straight": lambda f: f["left_knee_bend"] < 25 and f["head"] > 0.5,
+    "left knee raised": lambda f: f["left_knee"] > f["right_knee"] + 0.2,
+    "right knee raised": lambda f: f["right_knee"] > f["left_knee"] + 0.2,
+    "hands on hips": lambda f: min(f["left_elbow_bend"], f["right_elbow_bend"]) > 50 and f["left_wrist"] < 0.3,
+    "handstand": lambda f: f["head"] < -0.3,
+    "arms out to the sides": lambda f: f["wide"] > 1.0,
+}
+
+
+def test_it_is_small_and_its_card_holds_what_was_measured():
+    size = sum(file.stat().st_size for file in PLAIN_CHECKPOINT.parent.rglob("*") if file.is_file())
+    assert size <= 95e6
+    measured = json.loads((PLAIN_CHECKPOINT / "figures.json").read_text())["plain-english"]
+    root = Path(__file__).parents[2]
+    for card in (PLAIN_CHECKPOINT / "README.md", root / "README.md", root / "docs" / "evaluation.md"):
+        assert plain_english_table(measured) in card.read_text(encoding="utf-8")
+
+
+def test_most_plain_prompts_give_what_they_ask(make):
+    right = {
+        text
+        for text, answer in zip(PROMPTS, make(list(PROMPTS), batch_size=8), strict=True)
+        if PROMPTS[text](facts(answer["pose"]))
+    }
+    print(sorted(set(PROMPTS) - right))
+    assert len(right) >= len(PROMPTS) * 0.6
+    nothing = facts(named_pose("standing relaxed"))
+    assert sum(ask(nothing) for ask in PROMPTS.values()) <= 1
+
+
+def test_answers_are_mirrored_with_their_words(make):
+    left, right = make(["left arm straight out to the side", "right arm straight out to the side"])
+    left, right = (facts(answer["pose"]) for answer in (left, right))
+    assert left["left_wrist"] > left["right_wrist"] + 0.2 and right["right_wrist"] > right["left_wrist"] + 0.2
+
+
+def test_edits_do_what_they_say_and_leave_the_rest(edit):
+    standing = named_pose("standing relaxed")
+    up = facts(edit({"pose": standing, "text": "raise both arms"})["pose"])
+    assert min(up["left_wrist"], up["right_wrist"]) > 0.4
+    one = edit({"pose": standing, "text": "lift your left arm"})["pose"]
+    assert facts(one)["left_wrist"] > facts(one)["right_wrist"] + 0.2
+    sat = facts(edit({"pose": standing, "text": "sit down"})["pose"])
+    assert min(sat["left_knee_bend"], sat["right_knee_bend"]) > 45
+
+
+def test_samples_of_one_prompt_differ(make):
+    four = make("waving", decoding="sample", num_return_sequences=4)
+    joints = np.stack([answer["pose"].joints for answer in four])
+    assert len(four) == 4 and joints.std(0).mean() > 0.01
+
+
+def test_words_that_were_not_taught_are_named(make):
+    with pytest.warns(UserWarning, match="'asdfgh'"):
+        assert isinstance(make("asdfgh")["pose"], Pose)
