@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 import unipose_hf
@@ -17,6 +18,7 @@ from unipose_hf.data.synthesis.rendering import render_training_images
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
 from unipose_hf.evaluation.protocols.held_out import CLAUSES
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_retrieval
+from unipose_hf.modeling.pipeline_unipose import NO_DIFFERENCE
 
 LEFT_WRIST, RIGHT_WRIST = 20, 21
 
@@ -103,9 +105,27 @@ def test_every_task_answers_in_words_or_poses_and_batches_change_nothing(pipelin
         alone = [pipelines[task](item) for item in items]
         assert [answer["text"] for answer in together] == [answer["text"] for answer in alone]
         assert all(len(answer["text"].split()) > 5 and answer["text"].endswith(".") for answer in alone)
-    picture = str(PHOTO)
-    for task, item in (("image-to-pose-text", {"image": picture}), ("image-diff", {"images": [picture, picture]})):
-        assert len(pipelines[task](item)["text"].split()) > 5
+    picture = Image.open(PHOTO)
+    for from_poses in (None, True, False):
+        pair = {"images": [picture, ImageOps.mirror(picture)]}
+        for task, item in (("image-to-pose-text", {"image": picture}), ("image-diff", pair)):
+            assert len(pipelines[task](item, from_poses=from_poses)["text"].split()) > 5
+
+
+def test_equal_poses_and_pictures_have_no_difference(pipelines, poses):
+    turned = unipose_hf.Pose(poses[0]).matrix
+    turned[0] = np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0]]) @ turned[0]
+    same = [pipelines["pose-diff"]({"poses": pair})["text"] for pair in ((poses[0], poses[0]), (poses[0], turned))]
+    same.append(pipelines["image-diff"]({"images": [str(PHOTO), str(PHOTO)]})["text"])
+    assert same == [NO_DIFFERENCE] * 3
+    knee = poses[0].clone()
+    knee[4, 0] += 0.2
+    assert pipelines["pose-diff"]({"poses": (poses[0], knee)})["text"] != NO_DIFFERENCE
+
+
+def test_nobody_in_a_picture_is_an_error_that_says_which(pipelines):
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="Nobody was found in picture 2; give a box"):
+        pipelines["image-diff"]({"images": [str(PHOTO), Image.new("RGB", (200, 200))]})
 
 
 @pytest.mark.versions

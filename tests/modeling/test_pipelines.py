@@ -220,7 +220,7 @@ def test_wrong_file_and_options(pipes):
     ("task", "given", "told"),
     [
         ("text-to-pose", {"num_beam": 3}, "takes the inputs .*text.* and the options decoding, .*, but not num_beam"),
-        ("pose-to-text", {"num_beam": 3}, "options those of generate, but not num_beam"),
+        ("pose-to-text", {"num_beam": 3}, "the options those of generate, but not num_beam"),
         ("pose-to-text", {"max_new_token": 3, "box": 1}, "but not max_new_token, box"),
         ("text-to-pose", {"image": "a.jpg"}, "but not image"),
     ],
