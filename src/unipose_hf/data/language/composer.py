@@ -32,7 +32,7 @@ from .angles import (
     set_angles,
 )
 from .bank import LanguageBank, load_language_bank, read_rows
-from .describe import describe_poses
+from .describe import body_directions, describe_directions
 from .edits import edited_angles, fits
 from .wording import SAME, as_sentence, join_texts, swap_sides, typing_noise
 
@@ -147,6 +147,7 @@ class Composer:
             self.by_part.setdefault(part.part, []).append(row)
         self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
         self.captured_angles = axis_angle_to_angles(captured)
+        self.captured_directions = body_directions(captured)
 
     def all_texts(self) -> list[str]:
         """All names, texts, phrases and commands that samples are made of, also with swapped sides."""
@@ -266,9 +267,9 @@ class Composer:
 
     def _captured(self, rng):
         """A captured pose with a description from measurements."""
-        pose, style = self.captured[rng.randrange(len(self.captured))], rng.choice(("short", "full"))
-        text = describe_poses(pose[None], style=style, seed=rng.randrange(2**31))[0]
-        return Draft(text, STANDING, captured=pose, style=style)
+        row, style = rng.randrange(len(self.captured)), rng.choice(("short", "full"))
+        text = describe_directions(self.captured_directions[row], style, rng)
+        return Draft(text, STANDING, captured=self.captured[row], style=style)
 
     def _described_pair(self, rng):
         row, style = rng.randrange(len(self.described_pairs.texts)), rng.choice(("short", "full"))
@@ -299,16 +300,25 @@ class Composer:
         return Draft(text, angles, captured=captured, target=values, style=style)
 
     def _relative(self, rng):
-        edit = rng.choice(self.edits)
-        for _ in range(8):
+        number = rng.randrange(len(self.edits))
+        edit = self.edits[number]
+        for _ in range(4):
             angles, captured = self._source(rng)
             if fits(edit, angles):
                 break
-        else:
-            return self._set_parts(rng)
+        else:  # for few poses: choose a named one
+            if not self._fitting(number):
+                return self._set_parts(rng)
+            angles, captured = rng.choice(self._fitting(number)), None
         values = edited_angles(edit, angles, rng)
         mirror = edit.get("op") == "mirror"
         return Draft(rng.choice(edit["commands"]), angles, captured=captured, target=values, mirror=mirror)
+
+    @functools.cache  # noqa: B019  a composer lives as long as its training
+    def _fitting(self, number):
+        """The angles of named poses, and of their mirror images, that an edit makes sense for."""
+        angles = torch.cat([self.bank.named_angles, mirror_angles(self.bank.named_angles)])
+        return [one for one in angles if fits(self.edits[number], one)]
 
     def _description(self, rng):
         kind = rng.random()

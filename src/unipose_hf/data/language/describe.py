@@ -114,14 +114,17 @@ def describe_poses(
         raise ValueError(f"Unknown style {style!r}; choose short or full.")
     directions = body_directions(torch.from_numpy(np.array(axis_angle, dtype=np.float32)))
     rng = None if seed is None else random.Random(seed)
-    return [_description(found, style, rng) for found in directions]
+    return [describe_directions(found, style, rng) for found in directions]
 
 
-def _description(directions, style, rng):
+def describe_directions(directions: Tensor, style: str, rng: random.Random | None) -> str:
+    """The description of a pose with these `body_directions` `(16, 3)`."""
     states = _states()
-    errors = _degrees(directions, states.directions)  # (states, 16)
-    errors = torch.where(states.sets, errors, 0.0)
-    furthest, mean = errors.amax(-1), errors.sum(-1) / states.sets.sum(-1)
+    cosines = (directions * states.directions).sum(-1).masked_fill(~states.sets, 1.0)  # (states, 16)
+    furthest = torch.rad2deg(torch.arccos(cosines.amin(-1).clamp(-1, 1)))
+    holds = (furthest <= NEAR).nonzero()[:, 0]
+    angles = torch.rad2deg(torch.arccos(cosines[holds].clamp(-1, 1)))
+    mean = torch.full_like(furthest, torch.inf).index_put((holds,), angles.sum(-1) / states.sets[holds].sum(-1))
     name = _best(furthest, mean, states.named, NAMED, NAMED_ON_AVERAGE)
     if name is not None:
         return _named_text(states, name, style, rng)
