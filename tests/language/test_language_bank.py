@@ -253,5 +253,5 @@ def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):
 
 def test_the_docs_count_the_bank_as_it_is(bank):
     page = (Path(__file__).parents[2] / "docs/poses_and_words.md").read_text(encoding="utf-8")
-    assert f"{len(bank.named)} whole-body poses" in page and f"{len(bank.parts)} states of limbs" in page
+    assert f"{len(bank.named):,} whole-body poses" in page and f"{len(bank.parts)} states of limbs" in page
     assert f"{len(read_rows('edits.jsonl'))} edits" in page
