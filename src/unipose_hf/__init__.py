@@ -23,6 +23,7 @@ from .modeling.pipeline_unipose import (
 )
 from .modeling.pose_unipose import Pose
 from .modeling.processing_unipose import TASKS, UniPoseProcessor, add_pose_tokens, task_messages
+from .motion import Motion
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ __all__ = [
     "ImageDiffPipeline",
     "ImageToPosePipeline",
     "ImageToPoseTextPipeline",
+    "Motion",
     "Pose",
     "PoseDiffPipeline",
     "PoseEditingPipeline",

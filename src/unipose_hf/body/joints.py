@@ -38,6 +38,16 @@ PARENTS: tuple[int, ...] = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13
 # MIRROR[i] is the joint that replaces joint i when left and right are swapped (its own inverse).
 MIRROR: tuple[int, ...] = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20)
 
+# The same joints under the names of Mixamo's rig, which Unity, Blender add-ons and Mixamo itself recognise.
+MIXAMO_NAMES: tuple[str, ...] = tuple(
+    f"mixamorig:{name}"
+    for name in (
+        *("Hips", "LeftUpLeg", "RightUpLeg", "Spine", "LeftLeg", "RightLeg", "Spine1", "LeftFoot", "RightFoot"),
+        *("Spine2", "LeftToeBase", "RightToeBase", "Neck", "LeftShoulder", "RightShoulder", "Head", "LeftArm"),
+        *("RightArm", "LeftForeArm", "RightForeArm", "LeftHand", "RightHand"),
+    )
+)
+
 
 def _hanging_on(name: str) -> tuple[int, ...]:
     """A joint and all its descendants."""

@@ -100,9 +100,14 @@ def edit(
 def render(
     file: PoseFile,
     output: Annotated[
-        Path | None, typer.Option(help="The picture: .png, .jpg or .webp.", show_default="NAME.png, here")
+        Path | None,
+        typer.Option(
+            help="The picture: .png, .jpg or .webp; or .gif or .mp4 for the whole motion.",
+            show_default="NAME.png, here",
+        ),
     ] = None,
     frame: Frame = 0,
+    every: Annotated[int, typer.Option(min=1, help="Take every N-th frame, in a .gif or .mp4.")] = 1,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
@@ -113,15 +118,22 @@ def render(
     ] = 25,
     elevation: Annotated[float, typer.Option(help="Camera elevation, in degrees.")] = 10,
 ) -> None:
-    """Render the body in a pose from a file."""
+    """Render the body in a pose from a file, or moving."""
     from unipose_hf.data.formats.pose_files import read_pose
 
+    from ..motion.film_files import FILMS
+
     output = Path(f"{file.stem}.png") if output is None else output
-    if output.suffix.lower() not in _PICTURES:
-        raise ValueError(f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES)}.")
+    if output.suffix.lower() not in _PICTURES + FILMS:
+        raise ValueError(f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES + FILMS)}.")
     check_target(output)
-    pose = read_pose(file, frame, **reading(up, facing, joint_map, person))
-    pose.render(output, size, azimuth=azimuth, elevation=elevation)
+    options = reading(up, facing, joint_map, person)
+    if output.suffix.lower() in FILMS:
+        from ..motion import Motion
+
+        Motion.from_file(file, **options)[::every].render(output, size, azimuth=azimuth, elevation=elevation)
+    else:
+        read_pose(file, frame, **options).render(output, size, azimuth=azimuth, elevation=elevation)
     typer.echo(output)
 
 

@@ -120,12 +120,7 @@ class Pose:
         poses = to_our_frame(arrays, path, up, facing)
         if not -len(poses) <= frame < len(poses):
             raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
-        betas = arrays.get("betas") if arrays.get("format") is not None else None
-        if betas is not None and arrays.get("average_shape") is None:
-            betas = betas.reshape(-1)[:NUM_BETAS]
-        else:
-            betas = None
-        return cls(poses[frame], betas)
+        return cls(poses[frame], own_betas(arrays))
 
     @classmethod
     def from_bvh(
@@ -148,7 +143,7 @@ class Pose:
     @classmethod
     def from_glb(cls, path: str | os.PathLike) -> Pose:
         """From a .glb file that `save` wrote (without its body shape, which is in the mesh)."""
-        return cls(_import_from_package("data.formats.glb_file").read_glb(path))
+        return cls(_import_from_package("data.formats.glb_file").read_glb(path).rotations[0])
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Pose:
@@ -260,31 +255,11 @@ class Pose:
         if suffix == ".json":
             write_file(path, (json.dumps(self.to_dict(), indent=1) + "\n").encode())
         elif suffix == ".npz":
-            write_file(path, self._npz())
+            write_file(path, npz_of(self._axis_angle[None], betas=self._betas))
         else:
             export = _import_from_package("visualization.export")
             getattr(export, f"write_{suffix[1:]}")(path, self, body=body)
         return path
-
-    def _npz(self) -> bytes:
-        # Like SMPL-X in AMASS: 22 body joints, then jaw, eyes and hands. Readers require betas and one of the two
-        # rates.
-        poses = np.zeros((1, 165), dtype=np.float32)
-        poses[0, : 3 * NUM_JOINTS] = _rotate_root(self._axis_angle, Z_UP_TO_Y_UP.T).reshape(-1)
-        arrays = {
-            "poses": poses,
-            "trans": np.zeros((1, 3), dtype=np.float32),
-            "betas": np.zeros(NUM_BETAS, dtype=np.float32) if self._betas is None else self._betas,
-            "gender": np.array("neutral"),
-            "mocap_framerate": np.array(30.0),
-            "mocap_frame_rate": np.array(30.0),
-            "format": np.array(FORMAT),
-        }
-        if self._betas is None:
-            arrays["average_shape"] = np.array(True)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        return buffer.getvalue()
 
     def render(
         self, path: str | os.PathLike | None = None, size: int = 512, body: Any = None, **view: Any
@@ -393,11 +368,47 @@ def check_rotation_vectors(vectors: np.ndarray) -> None:
         warnings.warn(f"{found} a full turn; if these are degrees, convert them with numpy.radians.", stacklevel=3)
 
 
+def npz_of(
+    axis_angle: np.ndarray,
+    translation: np.ndarray | None = None,
+    betas: np.ndarray | None = None,
+    frame_rate: float = 30.0,
+) -> bytes:
+    """An AMASS-style archive, z up, of poses (F, 22, 3) and pelvis positions (F, 3) in our frame.
+
+    The rows are SMPL-X's: 22 body joints, then jaw, eyes and hands. Readers require betas and one of the two rates.
+    """
+    poses = np.zeros((len(axis_angle), 165), dtype=np.float32)
+    poses[:, : 3 * NUM_JOINTS] = _rotate_root(axis_angle, Z_UP_TO_Y_UP.T).reshape(len(axis_angle), -1)
+    trans = np.zeros((len(axis_angle), 3)) if translation is None else translation @ Z_UP_TO_Y_UP
+    arrays = {
+        "poses": poses,
+        "trans": trans.astype(np.float32),
+        "betas": np.zeros(NUM_BETAS, dtype=np.float32) if betas is None else betas,
+        "gender": np.array("neutral"),
+        "mocap_framerate": np.array(float(frame_rate)),
+        "mocap_frame_rate": np.array(float(frame_rate)),
+        "format": np.array(FORMAT),
+    }
+    if betas is None:
+        arrays["average_shape"] = np.array(True)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def own_betas(arrays: dict[str, Any]) -> np.ndarray | None:
+    """The body shape (10,) in an archive of `npz_of`; None for the average body and for files of other programs."""
+    if arrays.get("format") is None or arrays.get("betas") is None or arrays.get("average_shape") is not None:
+        return None
+    return arrays["betas"].reshape(-1)[:NUM_BETAS]
+
+
 def _rotate_root(axis_angle: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """The pose (22, 3) with its global orientation rotated by the matrix `turn` about the world's axes."""
-    root = torch.from_numpy(turn.copy()) @ axis_angle_to_matrix(torch.from_numpy(axis_angle[0].copy()))
+    """Poses (F, 22, 3) with their global orientation rotated by the matrix `turn` about the world's axes."""
+    root = torch.from_numpy(turn.copy()) @ axis_angle_to_matrix(torch.from_numpy(axis_angle[:, 0].copy()))
     result = axis_angle.copy()
-    result[0] = matrix_to_axis_angle(root).numpy()
+    result[:, 0] = matrix_to_axis_angle(root).numpy()
     return result
 
 

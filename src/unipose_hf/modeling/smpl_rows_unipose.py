@@ -22,7 +22,7 @@ _RATES = ("mocap_framerate", "mocap_frame_rate")
 # The arrays that are read. Other arrays, and the optional ones, may contain anything.
 _ROTATIONS = ("poses", *PARTS[0], *PARTS[1])
 _TRANSLATIONS = ("trans", "transl")
-_OPTIONAL = (*_TRANSLATIONS, "model", "format", "betas", "average_shape")
+_OPTIONAL = (*_TRANSLATIONS, *_RATES, "model", "format", "betas", "average_shape")
 # Height of the pelvis above the floor (metres) for standing and lying bodies of any size.
 _STANDS, _LIES = (0.6, 1.3), (0.0, 0.45)
 _UPRIGHT = 0.7  # cosine: standing, walking and sitting bodies are within 45 degrees of the vertical in most frames
@@ -55,12 +55,37 @@ def to_our_frame(
     arrays: dict, where: object, up: str | None = None, facing: str | None = None, default: str | None = None
 ) -> np.ndarray:
     """`body_rotations` in our frame; the file's axes are given, known by default, or detected by `up_axis`."""
+    return turned_to_our_frame(arrays, where, up, facing, default)[0]
+
+
+def turned_to_our_frame(
+    arrays: dict, where: object, up: str | None = None, facing: str | None = None, default: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`to_our_frame`, and the (3, 3) float64 rotation from the file's world into our frame."""
     poses = body_rotations(arrays, where)
     up = up or default or ("z" if arrays.get("format") is not None else up_axis(arrays, poses, where))
+    turn = world_turn(up, facing)
     root = axis_angle_to_matrix(torch.from_numpy(poses[:, 0]).double())
     turned = poses.copy()
-    turned[:, 0] = matrix_to_axis_angle(world_turn(up, facing) @ root).numpy()
-    return turned
+    turned[:, 0] = matrix_to_axis_angle(turn @ root).numpy()
+    return turned, turn.numpy()
+
+
+def root_translations(arrays: dict, frames: int) -> np.ndarray:
+    """(frames, 3) float64 `trans` or `transl` in the file's frame; zeros if there are none."""
+    found = next((arrays[name] for name in _TRANSLATIONS if arrays.get(name) is not None), None)
+    if found is None or found.dtype.kind not in "fiu" or found.shape != (frames, 3):
+        return np.zeros((frames, 3))
+    return found.astype(np.float64)
+
+
+def frame_rate(arrays: dict) -> float | None:
+    """Frames per second, if the file says it."""
+    for name in _RATES:
+        rate = arrays.get(name)
+        if rate is not None and rate.size == 1 and rate.dtype.kind in "fiu" and rate.item() > 0:
+            return float(rate.item())
+    return None
 
 
 def body_joints(poses: np.ndarray, where: object) -> np.ndarray:
@@ -199,7 +224,7 @@ def up_axis(arrays: dict, poses: np.ndarray, where: object) -> str:
             return "z"
         warnings.warn(
             f"{sentence}; reading it as z up, as in AMASS. Set up (--up) if this is wrong, such as up='y'.",
-            stacklevel=3,
+            stacklevel=4,
         )
         return "z"
     raise ValueError(f"{sentence}; set up (--up): y, z, or -y for a camera frame.")

@@ -2,12 +2,13 @@
 """Exports a posed body for other programs: skinned GLB, BVH skeleton, OBJ mesh. All in metres, y up.
 
 Each writer takes a `Pose` (or (22, 3) axis-angle) and optionally another body model, writes the file atomically, and
-returns the path.
+returns the path. The first two also take a list of poses: a motion, whose body has the shape of the first pose.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +47,17 @@ def write_bvh(
     pose: Pose | ArrayLike | list[Pose],
     body: BodyModel | None = None,
     frame_time: float = FRAME_TIME,
+    translation: ArrayLike | None = None,
+    names: Sequence[str] = JOINT_NAMES,
 ) -> Path:
     """Writes the skeleton with one frame of motion, or one frame per pose for a list of poses.
 
     Offsets are the body's own T-pose, in metres. Each joint has the channels Zrotation Xrotation Yrotation in degrees,
-    that is `R = Rz Rx Ry`; the pelvis has its position before them.
+    that is `R = Rz Rx Ry`; the pelvis has its position before them: `translation` (F, 3), by default the origin.
+    `names` are those of the 22 joints.
     """
     poses = [Pose(one) for one in (pose if isinstance(pose, list) else [pose])]
+    places = np.zeros((len(poses), 3)) if translation is None else np.asarray(translation).reshape(len(poses), 3)
     body = body or bundled_body()
     joints, vertices = _posed(poses[0], body, rest=True)
     owner = body.lbs_weights.cpu().numpy().argmax(1)
@@ -65,7 +70,7 @@ def write_bvh(
         channels = "3 Zrotation Xrotation Yrotation"
         if parent < 0:
             channels = "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-        lines.append(f"{indent}{'ROOT' if parent < 0 else 'JOINT'} {JOINT_NAMES[joint]}")
+        lines.append(f"{indent}{'ROOT' if parent < 0 else 'JOINT'} {names[joint]}")
         lines.append(f"{indent}{{\n{indent}\tOFFSET {_numbers(offset)}\n{indent}\tCHANNELS {channels}")
         order.append(joint)
         children = [child for child in range(len(PARENTS)) if PARENTS[child] == joint]
@@ -81,9 +86,9 @@ def write_bvh(
 
     add(0, 0)
     lines += ["MOTION", f"Frames: {len(poses)}", f"Frame Time: {frame_time:.6f}"]
-    for one in poses:
+    for one, place in zip(poses, places, strict=True):
         angles = _euler_zxy(one.matrix.astype(np.float64))[order]
-        lines.append(_numbers([0.0, 0.0, 0.0, *angles.reshape(-1)]))
+        lines.append(_numbers([*place, *angles.reshape(-1)]))
     return write_file(Path(path), ("\n".join(lines) + "\n").encode())
 
 
@@ -105,9 +110,18 @@ def _euler_zxy(matrix: np.ndarray) -> np.ndarray:
 
 
 def write_glb(
-    path: str | os.PathLike, pose: Pose | ArrayLike, body: BodyModel | None = None, outfit: Outfit | None = None
+    path: str | os.PathLike,
+    pose: Pose | ArrayLike | list[Pose],
+    body: BodyModel | None = None,
+    outfit: Outfit | None = None,
+    frame_time: float = FRAME_TIME,
+    translation: ArrayLike | None = None,
+    names: Sequence[str] = JOINT_NAMES,
 ) -> Path:
     """Writes the skinned mesh on a skeleton of 22 named joints, in the given pose and ready for animation.
+
+    For a list of poses the nodes rest in the T-pose, and an animation "motion" moves them: linear samplers of each
+    joint's rotation and of the pelvis' position, `translation` (F, 3), by default the origin.
 
     A vertex keeps its four largest weights, glTF's limit for one set (the bundled body has no more). Pose-dependent
     correctives of SMPL-family bodies are not included.
@@ -121,6 +135,10 @@ def write_glb(
         UNSIGNED_INT,
         UNSIGNED_SHORT,
         Accessor,
+        Animation,
+        AnimationChannel,
+        AnimationChannelTarget,
+        AnimationSampler,
         Asset,
         Attributes,
         Buffer,
@@ -134,8 +152,11 @@ def write_glb(
         Skin,
     )
 
-    pose, body = Pose(pose), body or bundled_body()
-    joints, vertices = _posed(pose, body, rest=True)
+    poses = [Pose(one) for one in (pose if isinstance(pose, list) else [pose])]
+    turns = _quaternions(np.stack([one.axis_angle for one in poses]).astype(np.float64))  # (F, 22, 4)
+    places = np.zeros((len(poses), 3)) if translation is None else np.asarray(translation).reshape(len(poses), 3)
+    body = body or bundled_body()
+    joints, vertices = _posed(poses[0], body, rest=True)
     faces = body.faces.cpu().numpy()
     bones, weights = four_weights(body.lbs_weights.cpu().numpy())
     colors, _ = BodyPaint.of(body).dress(outfit or Outfit())
@@ -171,11 +192,25 @@ def write_glb(
     # glTF counts matrices by columns
     binding = add(np.ascontiguousarray(inverse_bind.transpose(0, 2, 1)), "MAT4", FLOAT)
 
-    for joint, name in enumerate(JOINT_NAMES):
-        offset = joints[joint] - (joints[PARENTS[joint]] if joint else 0)
+    moves = isinstance(pose, list)
+    for joint, name in enumerate(names):
+        offset = joints[joint] - (joints[PARENTS[joint]] if joint else 0 if moves else -places[0])
         children = [child for child in range(22) if PARENTS[child] == joint]
-        rotation = _quaternion(pose.axis_angle[joint].astype(np.float64)).tolist()
+        rotation = [0.0, 0.0, 0.0, 1.0] if moves else turns[0, joint].tolist()
         file.nodes.append(Node(name=name, translation=offset.tolist(), rotation=rotation, children=children))
+    if moves:
+        times = (np.arange(len(poses)) * frame_time).astype(np.float32)
+        clock = add(times, "SCALAR", FLOAT, min=[float(times[0])], max=[float(times[-1])])
+        animation = Animation(name="motion", channels=[], samplers=[])
+        for joint, kind, values in [
+            (0, "translation", joints[0] + places),
+            *((joint, "rotation", turns[:, joint]) for joint in range(22)),
+        ]:
+            output = add(values.astype(np.float32), f"VEC{values.shape[1]}", FLOAT)
+            target = AnimationChannelTarget(node=joint, path=kind)
+            animation.channels.append(AnimationChannel(sampler=len(animation.samplers), target=target))
+            animation.samplers.append(AnimationSampler(input=clock, output=output, interpolation="LINEAR"))
+        file.animations.append(animation)
     file.nodes.append(Node(name="body", mesh=0, skin=0))
     file.scenes.append(Scene(nodes=[0, 22]))
     file.skins.append(Skin(name="skeleton", joints=list(range(22)), skeleton=0, inverseBindMatrices=binding))
@@ -195,7 +230,14 @@ def four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bones, kept / kept.sum(1, keepdims=True)
 
 
-def _quaternion(axis_angle: np.ndarray) -> np.ndarray:
-    """(3,) rotation vector to the unit quaternion (4,), x y z w."""
-    angle = np.linalg.norm(axis_angle)
-    return np.append(axis_angle * 0.5 * np.sinc(angle / (2 * np.pi)), np.cos(angle / 2))
+def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
+    """Rotation vectors (F, ..., 3) to unit quaternions (F, ..., 4), x y z w.
+
+    Of a quaternion and its negative, which are the same rotation, each frame has the one nearer to the frame before;
+    otherwise a linear sampler would turn the long way round.
+    """
+    angle = np.linalg.norm(axis_angle, axis=-1, keepdims=True)
+    turns = np.concatenate((axis_angle * 0.5 * np.sinc(angle / (2 * np.pi)), np.cos(angle / 2)), axis=-1)
+    signs = np.where((turns[1:] * turns[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
+    turns[1:] *= np.cumprod(signs, axis=0)
+    return turns

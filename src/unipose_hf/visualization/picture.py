@@ -21,6 +21,7 @@ from .text import wrapped
 
 PAPER_TOP, PAPER_BOTTOM = (247, 248, 250), (226, 229, 234)
 SHADOW = (70, 78, 92)
+SKY_AND_LAMP = ((0.0, 0.035, 0.30), (0.45, 0.012, 0.22))  # a wide shadow from above, a narrower one of the key light
 
 
 def draw_pose(
@@ -58,37 +59,48 @@ def draw_pose(
     with torch.no_grad():
         vertices = body(torch.from_numpy(pose.matrix), betas).vertices.cpu().numpy()
     faces = body.faces.cpu().numpy()
-    colors, thickness = _paint(body).dress(outfit or Outfit())
+    colors, thickness = paint_of(body).dress(outfit or Outfit())
     vertices = vertices + thickness[:, None] * vertex_normals(vertices, faces)
 
     renderer = Renderer(width, height, backend=backend)
     camera = Camera.fit(vertices, width, height, azimuth=azimuth, elevation=elevation)
-    background = _paper(width, height)
+    background = paper(width, height)
     if floor:
-        background = _with_shadow(background, vertices, faces, camera, renderer)
+        background = with_shadow(background, vertices, faces, camera, renderer)
     return Image.fromarray(
         renderer.render(vertices, faces, camera=camera, vertex_colors=colors, background=background)
     )
 
 
 @functools.lru_cache(maxsize=4)
-def _paint(body) -> BodyPaint:
+def paint_of(body) -> BodyPaint:
     return BodyPaint.of(body)
 
 
-def _paper(width: int, height: int) -> np.ndarray:
+def paper(width: int, height: int) -> np.ndarray:
     """A light backdrop, a little darker below."""
     ramp = np.linspace(0, 1, height)[:, None] ** 1.5
     column = np.array(PAPER_TOP) * (1 - ramp) + np.array(PAPER_BOTTOM) * ramp
     return np.broadcast_to(np.round(column)[:, None], (height, width, 3)).astype(np.uint8)
 
 
-def _with_shadow(background, vertices, faces, camera: Camera, renderer: Renderer) -> np.ndarray:
-    """The backdrop with the body's shadow: a wide one from the sky, a narrower one from the key light."""
-    ground = vertices[:, 1].min()
+def with_shadow(
+    background,
+    vertices,
+    faces,
+    camera: Camera,
+    renderer: Renderer,
+    ground: float | None = None,
+    lights: Sequence[tuple[float, float, float]] = SKY_AND_LAMP,
+) -> np.ndarray:
+    """The backdrop with the body's shadows on a floor at height `ground`, by default under the body's lowest point.
+
+    Each of `lights` has a slant, a blur (as a share of the picture's side) and a strength.
+    """
+    ground = vertices[:, 1].min() if ground is None else ground
     height = vertices[:, 1] - ground
     darkness = np.zeros(background.shape[:2], dtype=np.float32)
-    for slant, blur, strength in ((0.0, 0.035, 0.30), (0.45, 0.012, 0.22)):
+    for slant, blur, strength in lights:
         flat = vertices.copy()
         flat[:, 1] = ground
         flat[:, 0] += slant * height  # the lamp stands to the viewer's left

@@ -106,7 +106,7 @@ def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: obj
         warnings.warn(
             f"{where} is read as y up, as its rest pose stands, so that the body lies; say it by --up z (up='z' in "
             "Python) if it should stand.",
-            stacklevel=4,
+            stacklevel=5,
         )
     return axis
 
@@ -138,7 +138,7 @@ def _decide(rest_axis: str | None, shown: str | None, floor: dict[str, Standing]
     return "-y" if rest_axis == shown == "-y" else None
 
 
-def _pelvis_positions(bvh: Bvh, pelvis: int) -> Tensor | None:
+def pelvis_positions(bvh: Bvh, pelvis: int) -> Tensor | None:
     """`(F, 3)` positions of the pelvis in the file's world; None if no joint on the path to it is translated."""
     turns, position, moves = bvh.global_rotations(), torch.zeros(3, dtype=torch.float64), False
     for joint in bvh.path_to_root(pelvis)[::-1]:
@@ -153,7 +153,7 @@ def _pelvis_positions(bvh: Bvh, pelvis: int) -> Tensor | None:
 
 def _floor(bvh: Bvh, index: dict[str, int]) -> dict[str, Standing]:
     """What the floor shows about the axes y and z; empty if the file keeps the body at the origin."""
-    positions, pelvis = bvh.positions(), _pelvis_positions(bvh, index["pelvis"])
+    positions, pelvis = bvh.positions(), pelvis_positions(bvh, index["pelvis"])
     chain = [index[name] for name in ("left_hip", "left_knee", "left_ankle")]
     leg = sum((positions[0, a] - positions[0, b]).norm() for a, b in zip(chain, chain[1:], strict=False))
     if pelvis is None or pelvis.median(0).values.norm() < 0.2 * leg:

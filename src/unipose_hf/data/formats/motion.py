@@ -50,6 +50,13 @@ def bvh_poses(
     bvh: Bvh, joint_map: dict[str, str], where: object, up: str | None = None, facing: str | None = None
 ) -> Tensor:
     """`read_bvh` of a file that is already parsed; messages begin with `where`."""
+    return turned_bvh_poses(bvh, joint_map, where, up, facing)[0]
+
+
+def turned_bvh_poses(
+    bvh: Bvh, joint_map: dict[str, str], where: object, up: str | None = None, facing: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """`bvh_poses`, and the (3, 3) float64 rotation from the file's world into our frame."""
     missing = sorted(set(NEEDED) - set(joint_map))
     unknown = sorted(set(joint_map) - set(JOINT_NAMES)) + sorted(set(joint_map.values()) - set(bvh.names))
     if missing or unknown:
@@ -86,7 +93,7 @@ def bvh_poses(
         align |= calibrate_legs(turns, positions, pelvis)
     if not spread:
         align |= calibrate_arms(turns, positions, chest)
-    return retarget(turns, align)
+    return retarget(turns, align), turn
 
 
 def _check_bones(bvh, index, where):

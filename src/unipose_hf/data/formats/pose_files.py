@@ -3,12 +3,13 @@
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import roma
 import torch
 from torch import Tensor
 
-from unipose_hf.body import JOINT_NAMES, PARENTS
+from unipose_hf.body.joints import JOINT_NAMES, MIXAMO_NAMES, PARENTS
 from unipose_hf.files.foreign_tensors import load_tensors_only
 from unipose_hf.files.plain import read_json, read_npz_object
 from unipose_hf.files.unpickle import read_pickle
@@ -20,7 +21,7 @@ from .bvh import Bvh, parse_bvh
 from .bvh_names import complete_joint_map, guess_joint_map
 from .bvh_orientation import world_up
 from .glb_file import read_glb
-from .motion import bvh_poses, read_deepmimic
+from .motion import read_deepmimic, turned_bvh_poses
 from .tool_results import read_results
 
 __all__ = ["IN_FOLDERS", "READABLE", "guess_joint_map", "read_pose", "read_poses"]
@@ -67,7 +68,7 @@ def read_poses(
 def read_pose(path: str | os.PathLike, frame: int = 0, **reading) -> Pose:
     """Reads one frame of a file like `read_poses`; includes the body shape if `Pose.save` wrote the file."""
     path = Path(path)
-    if path.suffix.lower() == ".npz" and not _keeps_results(read_archive(path)):
+    if path.suffix.lower() == ".npz" and not keeps_results(read_archive(path)):
         return Pose.from_npz(path, frame, reading.get("up"), reading.get("facing"))
     poses = read_poses(path, **reading)
     if not -len(poses) <= frame < len(poses):
@@ -84,13 +85,12 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
         raise ValueError(f"{path} has {found}; poses are read from {', '.join(READABLE)}.")
     if suffix == ".bvh":
         bvh = parse_bvh(path)
-        own = None if joint_map else _own_rotations(bvh, path, **world)
-        return bvh_poses(bvh, complete_joint_map(bvh, joint_map or {}, path), path, **world) if own is None else own
+        return turned_bvh(bvh, path, joint_map, **world).rotations
     if suffix == ".glb":
-        return torch.from_numpy(read_glb(path))[None]
+        return torch.from_numpy(read_glb(path).rotations)
     if suffix == ".npz":
         arrays = read_archive(path)
-        if not _keeps_results(arrays):
+        if not keeps_results(arrays):
             return torch.from_numpy(to_our_frame(arrays, path, **world))
         content = read_npz_object(path, "results")
     elif suffix == ".json":
@@ -104,7 +104,7 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
     return read_results(content, path, person=person, **world)
 
 
-def _keeps_results(arrays: dict) -> bool:
+def keeps_results(arrays: dict) -> bool:
     """Whether an .npz stores a single object, as ROMP does, instead of arrays."""
     return "results" in arrays and all(array is None for array in arrays.values())
 
@@ -113,12 +113,42 @@ def _is_own(content) -> bool:
     return isinstance(content, dict) and "axis_angle" in content
 
 
-def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> Tensor | None:
-    """The rotations `(F, 22, 3)` of a file with our own skeleton in its T-pose, as `Pose.save` writes it, unchanged
-    except for the world's axes; None for every other skeleton."""
-    if sorted(bvh.names) != sorted(JOINT_NAMES):
+class TurnedBvh(NamedTuple):
+    """A BVH file in our frame.
+
+    Attributes:
+        rotations: `(F, 22, 3)` axis-angle.
+        joints: our joint name -> the index of the file's joint.
+        turn: `(3, 3)` float64, from the file's world into our frame.
+        own: whether the skeleton is ours, as `save` writes it.
+    """
+
+    rotations: Tensor
+    joints: dict[str, int]
+    turn: Tensor
+    own: bool
+
+
+def turned_bvh(
+    bvh: Bvh, path: Path, joint_map: dict[str, str] | None, up: str | None = None, facing: str | None = None
+) -> TurnedBvh:
+    """Finds the joints of any skeleton, and rotates its poses into our frame."""
+    own = None if joint_map else _own_rotations(bvh, path, up, facing)
+    if own is not None:
+        return own
+    joint_map = complete_joint_map(bvh, joint_map or {}, path)
+    index = {ours: bvh.names.index(theirs) for ours, theirs in joint_map.items() if theirs in bvh.names}
+    rotations, turn = turned_bvh_poses(bvh, joint_map, path, up, facing)
+    return TurnedBvh(rotations, index, turn, False)
+
+
+def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> TurnedBvh | None:
+    """The poses of a file with our own skeleton in its T-pose, as `save` writes it, unchanged except for the world's
+    axes; None for every other skeleton."""
+    names = next((names for names in (JOINT_NAMES, MIXAMO_NAMES) if sorted(bvh.names) == sorted(names)), None)
+    if names is None:
         return None
-    index = [bvh.names.index(name) for name in JOINT_NAMES]
+    index = [bvh.names.index(name) for name in names]
     parents = [bvh.parents[joint] for joint in index]
     if parents != [index[parent] if parent >= 0 else -1 for parent in PARENTS]:
         return None
@@ -127,7 +157,8 @@ def _own_rotations(bvh: Bvh, path: Path, up: str | None, facing: str | None) -> 
     ends = [JOINT_NAMES.index(name) for name in ("left_elbow", "right_elbow", "left_knee", "right_knee")]
     if (rest[ends] * tee).sum(-1).min() < _T_POSE_COSINE:
         return None
-    up = up or world_up(bvh, dict(zip(JOINT_NAMES, index, strict=True)), axis_vector("y"), path)
+    joints = dict(zip(JOINT_NAMES, index, strict=True))
+    turn = world_turn(up or world_up(bvh, joints, axis_vector("y"), path), facing)
     rotations = bvh.rotations[:, index]
-    rotations[:, 0] = world_turn(up, facing) @ rotations[:, 0]
-    return roma.rotmat_to_rotvec(rotations).float()
+    rotations[:, 0] = turn @ rotations[:, 0]
+    return TurnedBvh(roma.rotmat_to_rotvec(rotations).float(), joints, turn, True)
