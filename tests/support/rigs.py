@@ -6,7 +6,6 @@ import roma
 import torch
 
 from unipose_hf.body import JOINT_NAMES, PARENTS, load_body
-from unipose_hf.visualization.export import _euler_zxy
 
 MIXAMO = {
     **{"pelvis": "Hips", "spine1": "Spine", "spine2": "Spine1", "spine3": "Spine2", "neck": "Neck", "head": "Head"},
@@ -77,7 +76,7 @@ def write_rig(path, poses, *, frames=None, world=None, names=MIXAMO, root=(0.0, 
         places.append(offset.expand(len(local), 3) if parent < 0 else places[parent] + turns[parent] @ offset)
     theirs = [world @ turn @ frame for turn, frame in zip(turns, frames, strict=True)]
     own = [t if p < 0 else theirs[p].mT @ t for t, p in zip(theirs, PARENTS, strict=True)]
-    angles = _euler_zxy(torch.stack(own, dim=1).numpy())  # (F, 22, 3)
+    angles = roma.rotmat_to_euler("ZXY", torch.stack(own, dim=1), degrees=True).numpy()  # (F, 22, 3)
     pelvis = torch.tensor(root, dtype=torch.float64).expand(len(local), 3).clone()
     if grounded:
         pelvis[:, 1] = -torch.stack(places, dim=1)[..., 1].min(dim=1).values + 0.08

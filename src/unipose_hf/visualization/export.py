@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import roma
 import torch
 from numpy.typing import ArrayLike
 
@@ -87,26 +88,13 @@ def write_bvh(
     add(0, 0)
     lines += ["MOTION", f"Frames: {len(poses)}", f"Frame Time: {frame_time:.6f}"]
     for one, place in zip(poses, places, strict=True):
-        angles = _euler_zxy(one.matrix.astype(np.float64))[order]
+        angles = roma.rotmat_to_euler("ZXY", torch.from_numpy(one.matrix).double(), degrees=True).numpy()[order]
         lines.append(_numbers([*place, *angles.reshape(-1)]))
     return write_file(Path(path), ("\n".join(lines) + "\n").encode())
 
 
 def _numbers(values) -> str:
     return " ".join(f"{value:.6f}" for value in values)
-
-
-def _euler_zxy(matrix: np.ndarray) -> np.ndarray:
-    """Angles (..., 3) in degrees, z x y, of matrices (..., 3, 3) = Rz Rx Ry."""
-    sine = np.clip(matrix[..., 2, 1], -1, 1)
-    locked = np.abs(sine) > 1 - 1e-9  # z and y rotate about the same axis: assign all to z
-    z = np.where(
-        locked,
-        np.arctan2(matrix[..., 1, 0], matrix[..., 0, 0]),
-        np.arctan2(-matrix[..., 0, 1], matrix[..., 1, 1]),
-    )
-    y = np.where(locked, 0, np.arctan2(-matrix[..., 2, 0], matrix[..., 2, 2]))
-    return np.degrees(np.stack((z, np.arcsin(sine), y), axis=-1))
 
 
 def write_glb(
@@ -236,8 +224,7 @@ def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
     Of a quaternion and its negative, which are the same rotation, each frame has the one nearer to the frame before;
     otherwise a linear sampler would turn the long way round.
     """
-    angle = np.linalg.norm(axis_angle, axis=-1, keepdims=True)
-    turns = np.concatenate((axis_angle * 0.5 * np.sinc(angle / (2 * np.pi)), np.cos(angle / 2)), axis=-1)
+    turns = roma.rotvec_to_unitquat(torch.from_numpy(axis_angle)).numpy()
     signs = np.where((turns[1:] * turns[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     turns[1:] *= np.cumprod(signs, axis=0)
     return turns
