@@ -8,17 +8,18 @@ from typing import Annotated
 import typer
 
 from .app import Model, app
-from .checks import check_target, make_folder, parse_box, result_names, within
+from .checks import SHEET, check_target, make_folder, parse_box, pictures_in, result_names, within
 from .loading import open_pipeline
 from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_SHEET_CELL = 320  # pixels
 Render = Annotated[bool, typer.Option("--render", help="Also write a picture next to the result: NAME.png.")]
 
 
 @app.command()
 def estimate(
-    images: Annotated[list[str], typer.Argument(help="Pictures of people.", show_default=False)],
+    images: Annotated[list[str], typer.Argument(help="Pictures of people, or folders of them.", show_default=False)],
     box: Annotated[
         str | None, typer.Option(help="Box around the person: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
@@ -27,12 +28,21 @@ def estimate(
         typer.Option(min=1, help="Maximum number of people per picture, largest first.", show_default="all"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum score of a person.", show_default="0.2")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help='Which person is meant: "on the left", "in the red shirt", "who kneels".', show_default=False
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
     """Estimate the poses of the people in each picture. Writes NAME.npz, NAME.glb and NAME.png for the largest person,
-    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture."""
+    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture. A folder also
+    gets sheet.jpg: all its pictures with bodies, names and scores."""
     corners = None if box is None else parse_box(box)
+    has_folder = any(Path(image).is_dir() for image in images)
+    images = pictures_in(images, _PICTURES)
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
     names = result_names(images, output)
@@ -42,15 +52,19 @@ def estimate(
 
     from ..modeling.image_processing_unipose import load_picture
 
+    shown_together = []  # for the sheet: overlay and label of each picture
     for image, name in zip(images, names, strict=True):
         picture = load_picture(image)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Nobody was found")
-            people = run({"image": picture, "box": corners}, max_people=max_people, threshold=threshold)
+            people = run({"image": picture, "box": corners, "text": text}, max_people=max_people, threshold=threshold)
         if not people:
             typer.echo(f"{image}: nobody was found; set --box, or lower --threshold")
+            shown_together += [(_thumbnail(picture), f"{name}: nobody")] if has_folder else []
             continue
-        people.overlay(output / f"{name}-overlay.jpg")
+        overlay = people.overlay(output / f"{name}-overlay.jpg")
+        scores = ", ".join(f"{person['score']:.2f}" for person in people)
+        shown_together += [(_thumbnail(overlay), f"{name}: {scores}")] if has_folder else []
         for number, person in enumerate(people, 1):
             part = name if number == 1 else f"{name}-person{number}"
             for suffix in (".npz", ".glb"):
@@ -59,6 +73,18 @@ def estimate(
             _draw(output / f"{part}.png", part, [Cell(shown)], person["pose"])
             typer.echo(f"{image}: {output / part}.npz, .glb, .png (score {person['score']:.2f})")
         typer.echo(f"{image}: {output / name}-overlay.jpg")
+    if shown_together:
+        from unipose_hf.visualization import contact_sheet
+
+        pictures, labels = zip(*shown_together, strict=True)
+        contact_sheet(pictures, labels=labels, cell=_SHEET_CELL).save(output / SHEET, quality=92)
+        typer.echo(output / SHEET)
+
+
+def _thumbnail(picture):
+    picture = picture.copy()
+    picture.thumbnail((_SHEET_CELL, _SHEET_CELL))
+    return picture
 
 
 @app.command()
