@@ -108,6 +108,23 @@ def test_given_boxes_win(estimate, crowd):
     assert person["box"] == tuple(boxes[1])
 
 
+def test_a_text_chooses_one_of_them(estimate, crowd):
+    picture, boxes = crowd
+    [person] = estimate({"image": picture, "boxes": boxes, "text": "the smallest one"})
+    assert person["box"] == tuple(boxes[2])
+    everybody = estimate(picture)
+    [person] = estimate(picture, text="the person on the left", max_people=1)
+    assert person["box"] == everybody[0]["box"]
+    [person] = estimate.meant("at the bottom of the picture", everybody)
+    assert person["box"] == everybody[2]["box"]
+    with pytest.warns(UserWarning, match="does not tell the 3 people apart"):
+        estimate.meant("with the umbrella", everybody)
+    [person] = estimate(picture, text="the smallest one", choose=False)  # the model reads the text, or ignores it
+    assert person["box"] == (0.0, 0.0, 1200.0, 800.0)
+    with pytest.raises(ValueError, match="which person"):
+        estimate(picture, text=" ")
+
+
 def test_nobody_in_pictures_of_nothing(estimate):
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     for picture in (np.zeros((120, 160, 3), np.uint8), np.full((120, 160, 3), 255, np.uint8), noise):

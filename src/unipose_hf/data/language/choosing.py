@@ -25,7 +25,10 @@ _LIMB = (
 )
 _BODY = r"(?:body|chest|face|head|hips?|trunk|torso|thighs?|legs?|belly|stomach|waist|knees?|feet|foot)"
 # "to the left" tells a place, but not after these words
-_MOTION = r"\b(?:lean|bend|bent|turn|twist|tilt|fac|look|reach|rais|stretch|point|spread|step|arm|hand|leg|out|swing)"
+_MOTION = (
+    r"\b(?:lean|bend|bent|turn|twist|tilt|fac|look|reach|rais|stretch|point|spread|step|swing|walk|run|mov|arm|hand|"
+    r"leg|out)"
+)
 # Words that do not tell one person from another.
 _EMPTY = re.compile(
     rf"\b(?:{_WHO}|the|an?|of|is|are|was|there|that|this|who|which|estimate|find|show|give|me|get|what|pose|body|smpl|3d|"

@@ -2,7 +2,7 @@
 """How well everyday words ("kneeling, the left arm raised") fit a pose, by measured distances and angles.
 
 Each clause of the text may hold any number of facts; a fact is a pattern and a soft threshold. `how_true` knows about
-sixty common attitudes of the body, not every word; use a model's likelihood for other words.
+fifty attitudes of the body and its limbs; other words are for a model.
 """
 
 import re
@@ -282,10 +282,8 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
     (r"\bstand(?:s|ing)?\b|\bupright\b|\bon (?:their|his|her) feet\b", _standing),
     (r"\b(?:lies|lying|laying|lie|lays)\b|\bflat on\b", _lying),
     (
-        (
-            r"\b(?:bow(?:s|ing)?|bend(?:s|ing)? (?:over|down|forward)|bent (?:over|forward)|stoop\w*|"
-            r"hunch\w*)\b"
-        ),
+        r"\b(?:bow(?:s|ing)?|bend(?:s|ing)? (?:over|down|forward)|bent (?:over|forward)|stoop\w*|"
+        r"hunch\w*)\b",
         _bent_over,
     ),
     (
@@ -295,37 +293,29 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
     (r"\b(?:lean|bend|bent|tilt)\w* (?:over )?to (?:the|their|his|her) left\b", lambda m: _leaning(m, "left")),
     (r"\b(?:lean|bend|bent|tilt)\w* (?:over )?to (?:the|their|his|her) right\b", lambda m: _leaning(m, "right")),
     (r"\bupside down\b|\bhand ?stand\w*|\bhead ?stand\w*", _upside_down),
-    (r"\ball fours\b|\bcrawl\w*|\bhands and knees\b|\bpush-?ups?\b|\bplank\w*", _on_all_fours),
+    (r"\ball fours\b|\bcrawl\w*|\bpush-?ups?\b|\bplank\w*", _on_all_fours),
     (r"\blung(?:e|es|ing)\b", _lunge),
-    (r"\b(?:walk|run|strid|stepp?|march|jogg?)(?:s|es|ing|e)?\b", _stride),
+    (r"\b(?:walk|march|runn?|jogg?|stepp?|strid)(?:s|es|ing|e)?\b", _stride),
     (r"\bone (?:leg|foot)\b(?!.*\b(?:rais|lift|up\b))", _one_leg),
     (
-        (
-            r"\b(?:cross|fold)\w* (?:the |their |his |her )?arms\b|\barms (?:are |is |were )?(?:cross|"
-            r"fold)\w*"
-        ),
+        r"\b(?:cross|fold)\w* (?:the |their |his |her )?arms\b|\barms (?:are |is |were )?(?:cross|"
+        r"fold)\w*",
         _crossed_arms,
     ),
     (
-        (
-            r"\b(?:hands|palms|fingers|wrists) (?:are |\w+ )?(?:together|clasped|joined|touch\w*)\b|"
-            r"\b(?:pray|clap)\w*"
-        ),
+        r"\b(?:hands|palms|fingers|wrists) (?:are |\w+ )?(?:together|clasped|joined|touch\w*)\b|"
+        r"\b(?:pray|clap)\w*",
         _hands_together,
     ),
     (r"\bakimbo\b", lambda m: float(np.sqrt(_on_hip(m, "left") * _on_hip(m, "right")))),
     (
-        (
-            rf"\b(?:legs|feet) (?:\w+ )?{_SPREAD}|\b(?:spread|wide) (?:the |their )?legs\b|\bwide stance\b|"
-            rf"\bstraddl\w+"
-        ),
+        rf"\b(?:legs|feet) (?:\w+ )?{_SPREAD}|\b(?:spread|wide) (?:the |their )?legs\b|\bwide stance\b|"
+        rf"\bstraddl\w+",
         _legs_apart,
     ),
     (
-        (
-            r"\b(?:legs|ankles|feet) (?:are )?crossed\b|\bcross-legged\b|\bcross\w* (?:the |their |his |"
-            r"her )?legs\b"
-        ),
+        r"\b(?:legs|ankles|feet) (?:are )?crossed\b|\bcross-legged\b|\bcross\w* (?:the |their |his |"
+        r"her )?legs\b",
         _legs_crossed,
     ),
     (r"\b(?:legs|feet|ankles) (?:are |held |close )?(?:together|side by side)\b", _legs_together),
@@ -335,17 +325,13 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
     ),
     (r"\b[tT][- ](?:pose|shape)\b", lambda m: min(_sideways(m, s) * _level(m, s) for s in _SIDES)),
     (
-        (
-            r"\b(?:fac(?:es|ing)|look(?:s|ing)?) (?:towards? |into |at |to )?(?:the )?(?:camera|viewer|us|"
-            r"front|me)\b|\bseen from the front\b"
-        ),
+        r"\b(?:fac(?:es|ing)|look(?:s|ing)?) (?:towards? |into |at |to )?(?:the )?(?:camera|viewer|us|"
+        r"front|me)\b|\bseen from the front\b",
         _facing(_VIEWER),
     ),
     (
-        (
-            r"\b(?:turned|facing|faces|looking|looks|walking) away\b|\b(?:seen|shown) from (?:behind|"
-            r"the back)\b|\bback (?:turned |is turned )?to(?:wards)? (?:the )?(?:camera|viewer|us)\b"
-        ),
+        r"\b(?:turned|facing|faces|looking|looks|walking) away\b|\b(?:seen|shown) from (?:behind|"
+        r"the back)\b|\bback (?:turned |is turned )?to(?:wards)? (?:the )?(?:camera|viewer|us)\b",
         _facing(_AWAY),
     ),
     (r"\b(?:fac(?:es|ing)|turned|walking|looking|looks) (?:to(?:wards)? )?(?:the )?left\b", _facing(_LEFT)),
@@ -361,10 +347,8 @@ _LIMB: tuple[tuple[str, str, str | None, Callable], ...] = (
     (_ARM, r"\bbehind\b(?! (?:the |their |his |her )?(?:head|neck))", None, _behind),
     (
         _ARM,
-        (
-            r"\b(?:on|to|at|near|against|beside|touch\w*) (?:the |their |his |her )?(?:head|face|chin|"
-            r"cheeks?|mouth|ears?|forehead|eyes)\b"
-        ),
+        r"\b(?:on|to|at|near|against|beside|touch\w*) (?:the |their |his |her )?(?:head|face|chin|"
+        r"cheeks?|mouth|ears?|forehead|eyes)\b",
         r"\bbehind\b",
         _at_head,
     ),
@@ -373,10 +357,8 @@ _LIMB: tuple[tuple[str, str, str | None, Callable], ...] = (
     (_ARM, r"\b(?:floor|ground|toes)\b", r"\bparallel\b", _on_floor),
     (
         _ARM,
-        (
-            r"\b(?:spread|out(?:wards?)?|outstretched|sideways|to the sides?|to (?:the|their|his|"
-            r"her) (?:left|right)|wide|open|wings?|apart)\b"
-        ),
+        r"\b(?:spread|out(?:wards?)?|outstretched|sideways|to the sides?|to (?:the|their|his|"
+        r"her) (?:left|right)|wide|open|wings?|apart)\b",
         rf"{_FRONT}|{_OVER}|\bat (?:the|their|his|her) sides?\b",
         _sideways,
     ),
@@ -423,7 +405,8 @@ def how_true(text: str, poses: list[Pose]) -> np.ndarray | None:
     """The probability `(len(poses),)` that the facts in a text hold in each pose; None if it holds no known fact."""
     measured = [Measured(pose) for pose in poses]
     found = []
-    for clause in _CLAUSES.split(text.lower()):
+    text = re.sub(r"\b(?:hands and knees|hands and feet)\b", "all fours", text.lower())
+    for clause in _CLAUSES.split(text):
         facts = [say for pattern, say in _WHOLE if re.search(pattern, clause)]
         facts += _limb_facts(clause)
         for say in facts:
