@@ -10,6 +10,7 @@ import typer
 from .app import Model, app
 from .checks import check_target, make_folder, parse_box, result_names, within
 from .loading import open_pipeline
+from .moving import estimate_videos, is_video
 from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -18,7 +19,7 @@ Render = Annotated[bool, typer.Option("--render", help="Also write a picture nex
 
 @app.command()
 def estimate(
-    images: Annotated[list[str], typer.Argument(help="Pictures of people.", show_default=False)],
+    images: Annotated[list[str], typer.Argument(help="Pictures or videos of people.", show_default=False)],
     box: Annotated[
         str | None, typer.Option(help="Box around the person: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
@@ -27,16 +28,29 @@ def estimate(
         typer.Option(min=1, help="Maximum number of people per picture, largest first.", show_default="all"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum score of a person.", show_default="0.2")] = None,
+    every: Annotated[int, typer.Option(min=1, help="In videos: look at every N-th frame.")] = 1,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
     """Estimate the poses of the people in each picture. Writes NAME.npz, NAME.glb and NAME.png for the largest person,
-    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture."""
+    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture.
+
+    Of a video, NAME.npz and NAME.glb hold the motion, and NAME-overlay.mp4 shows the bodies."""
     corners = None if box is None else parse_box(box)
+    videos = [image for image in images if is_video(image)]
+    if corners is not None and videos:
+        raise ValueError(f"--box says where the person is in a picture, but {videos[0]} is a video; leave it out.")
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
     names = result_names(images, output)
     make_folder(output)
+    if videos:
+        found = [(image, name) for image, name in zip(images, names, strict=True) if image in videos]
+        estimate_videos(found, output, model, every=every, max_people=max_people, threshold=threshold)
+        names = [name for image, name in zip(images, names, strict=True) if image not in videos]
+        images = [image for image in images if image not in videos]
+        if not images:
+            return
     run = open_pipeline("image-to-pose", model)
     from unipose_hf.visualization.panels import Cell
 

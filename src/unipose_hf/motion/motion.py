@@ -23,7 +23,7 @@ from ..visualization.export import write_bvh, write_glb
 from ..visualization.film import draw_film, posed_vertices
 from ..visualization.picture import contact_sheet
 from .film_files import FILMS, write_film
-from .smoothing import interpolate_places, interpolate_rotations, smooth_places, smooth_rotations
+from .smoothing import interpolate_places, interpolate_rotations, smooth_places, smooth_rotations, window_of
 
 SUFFIXES = (".glb", ".bvh", ".npz")
 NAMES = {"smpl": JOINT_NAMES, "mixamo": MIXAMO_NAMES}
@@ -267,9 +267,9 @@ class Motion(Sequence[Pose]):
     def smoothed(self, seconds: float = 0.3) -> Motion:
         """The motion smoothed by a Savitzky-Golay filter over windows of `seconds`, which does not lag (needs scipy).
 
-        Longer windows are smoother, and flatten fast movements.
+        Longer windows are smoother, and flatten fast movements; windows of less than 5 frames change nothing.
         """
-        window = round(seconds * self._frame_rate)
+        window = window_of(seconds, self._frame_rate)
         rotations = smooth_rotations(self._axis_angle, window)
         return Motion(rotations, self._frame_rate, smooth_places(self._translation, window), self._betas)
 
