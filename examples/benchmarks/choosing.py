@@ -4,11 +4,13 @@
     python examples/benchmarks/choosing.py --output examples/benchmarks/choosing.md
 
 The truth of each hint is known without the code that chooses: places from the rendered scene, colours from the
-outfits, and poses from the language bank: the intended person has the state, everybody else is far from it.
+outfits, and poses from the language bank: the intended person has the state, everybody else is far from it. (The model
+that reads unmeasured words was trained on the bank's phrases.)
 """
 
 import argparse
 import dataclasses
+import os
 import platform
 import subprocess
 import sys
@@ -138,6 +140,7 @@ def main(groups: int, seed: int, output: Path | None) -> None:
     rng, states = np.random.default_rng(seed), States()
     captured = load_open_poses("test").axis_angle.numpy()
     estimate = pipeline("image-to-pose")
+    place = note()
     counts, chance, wrong = defaultdict(lambda: np.zeros(7, dtype=int)), defaultdict(list), []
     for number in range(groups):
         picture, boxes, chosen, hints = make_group(number, states, captured, rng)
@@ -163,7 +166,10 @@ def main(groups: int, seed: int, output: Path | None) -> None:
         lines = table(counts, chance, wrong)
         if output is not None:  # after each group, so that an interrupted run counts too
             write_file(
-                output, "\n".join(["# Choosing a person by words", "", note(number + 1), "", *lines, ""]).encode()
+                output,
+                "\n".join(
+                    ["# Choosing a person by words", "", f"{place} {number + 1} groups.", "", *lines, ""]
+                ).encode(),
             )
     print("\n".join(lines))
 
@@ -180,11 +186,11 @@ def table(counts: dict, chance: dict, wrong: list[str]) -> list[str]:
     return [*lines, "", "Wrong and undecided with the true boxes:", "", *(f"* {line}" for line in wrong)]
 
 
-def note(groups: int) -> str:
-    """What was run, where."""
+def note() -> str:
+    """What is run, where."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    command = f"python {' '.join(sys.argv)}"
-    return f"`{command}`, {groups} groups, commit {commit}, {platform.machine()}, {torch.get_num_threads()} thread(s)."
+    machine = f"{os.cpu_count()} cores ({platform.machine()}), threads: {torch.get_num_threads()}"
+    return f"`python {' '.join(sys.argv)}`, commit {commit}, {machine}."
 
 
 if __name__ == "__main__":

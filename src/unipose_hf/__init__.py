@@ -24,6 +24,7 @@ from .modeling.pipeline_unipose import (
 from .modeling.pose_unipose import Pose
 from .modeling.processing_unipose import TASKS, UniPoseProcessor, add_pose_tokens, task_messages
 from .motion import Motion
+from .motion.pipeline_video import VideoToPosePipeline
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "UniPoseImageProcessor",
     "UniPoseModel",
     "UniPoseProcessor",
+    "VideoToPosePipeline",
     "__version__",
     "add_pose_tokens",
     "named_pose",

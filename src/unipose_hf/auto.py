@@ -27,6 +27,7 @@ from .modeling.movenet_unipose import MoveNetConfig, MoveNetMultiPose
 from .modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from .modeling.pipeline_unipose import PIPELINES
 from .modeling.processing_unipose import TASKS, UniPoseProcessor
+from .motion.pipeline_video import VideoToPosePipeline
 
 BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
 PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain English, and pictures worse
@@ -34,7 +35,8 @@ PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain 
 
 def bundled_checkpoint(task: str) -> Path:
     """The checkpoint of the package that is best at a task: `PLAIN_CHECKPOINT` where words ask for a pose."""
-    asked_in_words = TASKS[task].text and TASKS[task].answer == "pose"
+    rule = TASKS.get(task)  # none for videos
+    asked_in_words = rule is not None and rule.text and rule.answer == "pose"
     return PLAIN_CHECKPOINT if asked_in_words else BUNDLED_CHECKPOINT
 
 
@@ -91,7 +93,7 @@ def register() -> None:
         image_processor_classes={"pil": UniPoseImageProcessor, "torchvision": UniPoseImageProcessor},
         exist_ok=True,
     )
-    for task, pipeline_class in PIPELINES.items():
+    for task, pipeline_class in {**PIPELINES, "video-to-pose": VideoToPosePipeline}.items():
         if PIPELINE_REGISTRY.supported_tasks.get(task, {}).get("impl") is not pipeline_class:
             PIPELINE_REGISTRY.register_pipeline(
                 task,

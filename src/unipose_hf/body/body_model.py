@@ -42,6 +42,13 @@ class BodyModel(nn.Module):
     All leading batch dimensions are free, and broadcast between rotations and betas. Differentiable in both.
     """
 
+    v_template: Tensor
+    faces: Tensor
+    rest_joints: Tensor
+    lbs_weights: Tensor
+    shapedirs: Tensor
+    joint_shapedirs: Tensor
+
     def __init__(
         self,
         v_template: Tensor,

@@ -76,10 +76,10 @@ def forward_kinematics(rotations: Tensor, rest_joints: Tensor) -> tuple[Tensor, 
     for depth, level in enumerate(_LEVELS[1:]):
         parents = [PARENTS[joint] for joint in level]
         rows = [_LEVELS[depth].index(parent) for parent in parents]
-        level = list(level)
+        joints = list(level)
         parent_turn = turned[-1][..., rows, :, :]
-        bones = rest_joints[..., level, :] - rest_joints[..., parents, :]
-        turned.append(parent_turn @ rotations[..., level, :, :])
+        bones = rest_joints[..., joints, :] - rest_joints[..., parents, :]
+        turned.append(parent_turn @ rotations[..., joints, :, :])
         placed.append(placed[-1][..., rows, :] + (parent_turn @ bones[..., None])[..., 0])
     return torch.cat(placed, dim=-2)[..., _JOINT_TO_ROW, :], torch.cat(turned, dim=-3)[..., _JOINT_TO_ROW, :, :]
 

@@ -28,6 +28,14 @@ class SmplBody(BodyModel):
             22.
     """
 
+    file_template: Tensor
+    file_shapedirs: Tensor
+    joint_regressor: Tensor
+    posedirs: Tensor
+    parents: Tensor
+    hand_offsets: Tensor
+    hand_shapedirs: Tensor
+
     def __init__(self, arrays: dict[str, np.ndarray], model_type: str):
         number = {name: torch.from_numpy(np.asarray(array, dtype=np.float32)) for name, array in arrays.items()}
         template, shapedirs = number["v_template"], number["shapedirs"][..., :NUM_BETAS]

@@ -85,10 +85,10 @@ def pose_geometry(poses: ArrayLike) -> tuple[torch.Tensor, torch.Tensor]:
     Raises:
         ValueError: wrong shape, or a value that is not finite.
     """
-    poses = check_rotations(poses, "poses").cpu()
-    if len(poses) == 0:
-        return poses, poses
-    rotations = remove_yaw(poses)
+    checked = check_rotations(poses, "poses").cpu()
+    if len(checked) == 0:
+        return checked, checked
+    rotations = remove_yaw(checked)
     joints, _ = forward_kinematics(roma.rotvec_to_rotmat(rotations), _rest_joints())
     return joints, rotations
 
@@ -164,11 +164,11 @@ def caption_joints(
     Raises:
         ValueError: as `caption_poses`.
     """
-    joints = check_points(joints, "joints").cpu()
+    points = check_points(joints, "joints").cpu()
+    turns = [None] * len(points)
     if rotations is not None:
-        rotations = check_rotations(rotations, "rotations", len(joints)).cpu()
-    turns = [None] * len(joints) if rotations is None else _chunks(rotations)
-    pieces = ((chunk, turn, chunk) for chunk, turn in zip(_chunks(joints), turns, strict=False))
+        turns = _chunks(check_rotations(rotations, "rotations", len(points)).cpu())
+    pieces = ((chunk, turn, chunk) for chunk, turn in zip(_chunks(points), turns, strict=False))
     return _caption(pieces, seed, version, noise, compat, max_clauses, return_codes)
 
 

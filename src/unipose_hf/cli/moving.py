@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Command for motions: motion."""
+"""Motions: the command motion, and videos for the command estimate."""
 
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ import typer
 
 from .app import app
 from .checks import check_target
+from .loading import open_pipeline
 from .reading import Facing, JointMap, Person, PoseFile, Up, reading
 
 Every = Annotated[int, typer.Option(min=1, help="Take every N-th frame.")]
@@ -56,3 +58,28 @@ def motion(
     else:
         moved.save(output, on_floor=on_floor, names=names.value)
     typer.echo(f"{output} ({len(moved)} frames, {moved.duration:.1f} seconds)")
+
+
+def is_video(name: str) -> bool:
+    from ..motion.video_files import VIDEOS
+
+    return Path(name).suffix.lower() in VIDEOS
+
+
+def estimate_videos(videos: list[tuple[str, str]], output: Path, model: str | None, every: int, **options) -> None:
+    """Writes the motions of the people in videos, each with the name of its results."""
+    run = open_pipeline("video-to-pose", model)
+    for video, name in videos:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Nobody was found")
+            people = run(video, every=every, **{key: value for key, value in options.items() if value is not None})
+        if not people:
+            typer.echo(f"{video}: nobody was found; lower --threshold")
+            continue
+        for number, person in enumerate(people, 1):
+            part = output / (name if number == 1 else f"{name}-person{number}")
+            motion = person["motion"].on_floor()
+            for suffix in (".npz", ".glb"):
+                motion.save(f"{part}{suffix}")
+            typer.echo(f"{video}: {part}.npz, .glb ({len(motion)} frames, score {person['score']:.2f})")
+        typer.echo(f"{video}: {people.overlay(output / f'{name}-overlay.mp4')}")

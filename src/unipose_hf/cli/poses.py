@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that produce poses and renderings: estimate, text-to-pose, edit, render."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from .app import Model, app
 from .checks import SHEET, check_target, make_folder, parse_box, pictures_in, result_names, within
 from .loading import open_pipeline
+from .moving import estimate_videos, is_video
 from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -19,7 +21,9 @@ Render = Annotated[bool, typer.Option("--render", help="Also write a picture nex
 
 @app.command()
 def estimate(
-    images: Annotated[list[str], typer.Argument(help="Pictures of people, or folders of them.", show_default=False)],
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures or videos of people, or folders of pictures.", show_default=False)
+    ],
     box: Annotated[
         str | None, typer.Option(help="Box around the person: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
@@ -34,23 +38,40 @@ def estimate(
             help='Which person is meant: "on the left", "in the red shirt", "who kneels".', show_default=False
         ),
     ] = None,
+    every: Annotated[int, typer.Option(min=1, help="In videos: look at every N-th frame.")] = 1,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
     """Estimate the poses of the people in each picture. Writes NAME.npz, NAME.glb and NAME.png for the largest person,
     NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture. A folder also
-    gets sheet.jpg: all its pictures with bodies, names and scores."""
+    gets sheet.jpg: all its pictures with bodies, names and scores.
+
+    Of a video, NAME.npz and NAME.glb hold the motion, and NAME-overlay.mp4 shows the bodies."""
     corners = None if box is None else parse_box(box)
     has_folder = any(Path(image).is_dir() for image in images)
     images = pictures_in(images, _PICTURES)
+    videos = [image for image in images if is_video(image)]
+    for option, what in (("--box", box), ("--text", text)):
+        if what is not None and videos:
+            raise ValueError(
+                f"{option} says which person is meant in a picture, but {videos[0]} is a video; leave it out."
+            )
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
     names = result_names(images, output)
     make_folder(output)
+    if videos:
+        found = [(image, name) for image, name in zip(images, names, strict=True) if image in videos]
+        estimate_videos(found, output, model, every=every, max_people=max_people, threshold=threshold)
+        names = [name for image, name in zip(images, names, strict=True) if image not in videos]
+        images = [image for image in images if image not in videos]
+        if not images:
+            return
     run = open_pipeline("image-to-pose", model)
     from unipose_hf.visualization.panels import Cell
 
     from ..modeling.image_processing_unipose import load_picture
+    from ..modeling.pose_unipose import write_file
 
     shown_together = []  # for the sheet: overlay and label of each picture
     for image, name in zip(images, names, strict=True):
@@ -77,7 +98,9 @@ def estimate(
         from unipose_hf.visualization import contact_sheet
 
         pictures, labels = zip(*shown_together, strict=True)
-        contact_sheet(pictures, labels=labels, cell=_SHEET_CELL).save(output / SHEET, quality=92)
+        buffer = io.BytesIO()
+        contact_sheet(pictures, labels=labels, cell=_SHEET_CELL).save(buffer, "JPEG", quality=92)
+        write_file(output / SHEET, buffer.getvalue())
         typer.echo(output / SHEET)
 
 

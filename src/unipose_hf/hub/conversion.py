@@ -168,9 +168,9 @@ def convert(
         raise ValueError(f"{out} already exists and is not an empty folder; name a new one.")
     paths = {"unipose": unipose, "llava": llava, "pose_vqvae": pose_vqvae, "pose_vit": pose_vit}
     missing = [role for role, path in paths.items() if path is None]
-    if missing == ["unipose", "llava", "pose_vit"]:
+    if pose_vqvae is not None and missing == ["unipose", "llava", "pose_vit"]:
         write, name = convert_pose_tokenizer(pose_vqvae).save_pretrained, "PoseTokenizerModel"
-    elif missing == ["unipose", "llava", "pose_vqvae"]:
+    elif pose_vit is not None and missing == ["unipose", "llava", "pose_vqvae"]:
         write, name = convert_pose_vit(pose_vit, pose_vit_heads).save_pretrained, None  # transformers has its code
     elif missing:
         wanted = "; ".join(f"{role}= is {_PARTS[role]}" for role in missing)

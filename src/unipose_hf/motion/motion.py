@@ -23,7 +23,7 @@ from ..visualization.export import write_bvh, write_glb
 from ..visualization.film import draw_film, posed_vertices
 from ..visualization.picture import contact_sheet
 from .film_files import FILMS, write_film
-from .smoothing import interpolate_places, interpolate_rotations, smooth_places, smooth_rotations
+from .smoothing import interpolate_places, interpolate_rotations, smooth_places, smooth_rotations, window_of
 
 SUFFIXES = (".glb", ".bvh", ".npz")
 NAMES = {"smpl": JOINT_NAMES, "mixamo": MIXAMO_NAMES}
@@ -267,9 +267,9 @@ class Motion(Sequence[Pose]):
     def smoothed(self, seconds: float = 0.3) -> Motion:
         """The motion smoothed by a Savitzky-Golay filter over windows of `seconds`, which does not lag (needs scipy).
 
-        Longer windows are smoother, and flatten fast movements.
+        Longer windows are smoother, and flatten fast movements; windows of less than 5 frames change nothing.
         """
-        window = round(seconds * self._frame_rate)
+        window = window_of(seconds, self._frame_rate)
         rotations = smooth_rotations(self._axis_angle, window)
         return Motion(rotations, self._frame_rate, smooth_places(self._translation, window), self._betas)
 
@@ -302,8 +302,7 @@ class Motion(Sequence[Pose]):
             self._frame_rate == other._frame_rate
             and np.array_equal(self._axis_angle, other._axis_angle)
             and np.array_equal(self._translation, other._translation)
-            and (self._betas is None) == (other._betas is None)
-            and (self._betas is None or np.array_equal(self._betas, other._betas))
+            and _same(self._betas, other._betas)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -325,6 +324,10 @@ class Motion(Sequence[Pose]):
         buffer = io.BytesIO()
         contact_sheet([self[int(frame)] for frame in frames], columns=len(frames), cell=160).save(buffer, "PNG")
         return buffer.getvalue()
+
+
+def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
+    return a is b is None or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _numbers(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:

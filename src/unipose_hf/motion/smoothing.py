@@ -38,6 +38,11 @@ def _between(count: int, at, times):
     return before, rows - before
 
 
+def window_of(seconds: float, frame_rate: float) -> int:
+    """The odd number of frames nearest to a time."""
+    return 2 * round((seconds * frame_rate - 1) / 2) + 1
+
+
 def smooth_rotations(axis_angle: np.ndarray, window: int) -> np.ndarray:
     """Rotation vectors (T, ..., 3) smoothed by a Savitzky-Golay filter, without lag.
 

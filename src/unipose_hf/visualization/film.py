@@ -99,7 +99,7 @@ def _with_grid(backdrop: np.ndarray, camera: Camera, ground: float, area: np.nda
     middle, half = area.mean(0), (area[1] - area[0]) / 2
     for axis in (0, 1):  # lines of constant x, then of constant z, in short pieces
         first = np.ceil((area[0, axis] + moved[axis]) / GRID) * GRID - moved[axis]
-        values, along = np.arange(first, area[1, axis], GRID), np.linspace(*area[:, 1 - axis], 16)
+        values, along = np.arange(first, area[1, axis], GRID), np.linspace(area[0, 1 - axis], area[1, 1 - axis], 16)
         points = np.full((len(values), len(along), 3), ground)
         points[..., 2 * axis], points[..., 2 - 2 * axis] = values[:, None], along
         pixels = 2 * camera.project(points)

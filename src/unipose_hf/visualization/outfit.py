@@ -146,8 +146,10 @@ class BodyPaint:
     @classmethod
     def of(cls, body: BodyModel) -> BodyPaint:
         """Paint for a body model (`load_body(...)`)."""
-        arrays = (x.detach().cpu().numpy() for x in (body.v_template, body.rest_joints, body.lbs_weights))
-        return cls(*arrays, face=type(body) is BodyModel)
+        vertices, joints, weights = (
+            x.detach().cpu().numpy() for x in (body.v_template, body.rest_joints, body.lbs_weights)
+        )
+        return cls(vertices, joints, weights, face=type(body) is BodyModel)
 
     def dress(self, outfit: Outfit) -> tuple[np.ndarray, np.ndarray]:
         """Colours sRGB (V, 3) in [0, 1], and how far (V,) in metres clothes and hair stand off along the normals."""

@@ -18,19 +18,22 @@ LARGEST_SIDE = 1600
 COLORS = ((0.42, 0.68, 0.90), (0.95, 0.66, 0.36), (0.55, 0.80, 0.47), (0.88, 0.52, 0.62), (0.72, 0.62, 0.88))
 
 
-def draw_overlay(picture: Image.Image, people: Sequence[dict], opacity: float = 0.8) -> Image.Image:
+def draw_overlay(
+    picture: Image.Image, people: Sequence[dict], opacity: float = 0.8, largest_side: int = LARGEST_SIDE
+) -> Image.Image:
     """Draw bodies on the picture they were estimated from.
 
     Args:
-        picture: an RGB picture; resized if its longer side exceeds 1600 pixels.
+        picture: an RGB picture.
         people: dicts with `pose` and `camera`, (scale, x, y): pixels per metre, and the pelvis in pixels. The first
-            person is drawn last, on top.
+            person is drawn last, on top. `number` chooses the colour, by default the place in the list.
         opacity: opacity of the bodies, in [0, 1].
+        largest_side: pixels; a picture whose longer side exceeds it is resized.
 
     Returns:
         An RGB picture.
     """
-    shrink = min(1.0, LARGEST_SIDE / max(picture.size))
+    shrink = min(1.0, largest_side / max(picture.size))
     picture = picture.convert("RGB").resize([max(1, round(side * shrink)) for side in picture.size])
     width, height = picture.size
     drawn, body, faces = np.asarray(picture), bundled_body(), None
@@ -41,7 +44,7 @@ def draw_overlay(picture: Image.Image, people: Sequence[dict], opacity: float = 
         with torch.no_grad():
             vertices = body(torch.from_numpy(person["pose"].matrix)).vertices.numpy()
         faces = body.faces.numpy() if faces is None else faces
-        color = COLORS[number % len(COLORS)]
+        color = COLORS[person.get("number", number) % len(COLORS)]
         covered = np.asarray(renderer.render(vertices, faces, camera=camera, color=color, background=drawn))
         drawn = np.round(opacity * covered + (1 - opacity) * drawn.astype(np.float32)).astype(np.uint8)
     return Image.fromarray(drawn)

@@ -76,7 +76,7 @@ def draw_panel(panel: Panel, text_width: int = 380) -> Image.Image:
             left += ARROW
         for cell in cells:
             cell_width = text_width if cell.is_text else PICTURE
-            if cell.is_text:
+            if isinstance(cell.content, str):
                 draw.rounded_rectangle((left, TITLE, left + cell_width, TITLE + PICTURE), 8, fill=box)
                 _draw_text(draw, cell.content, left + 12, TITLE + 10, cell_width - 24, PICTURE - 20)
             else:

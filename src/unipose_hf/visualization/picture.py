@@ -133,9 +133,10 @@ def contact_sheet(
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"There are {len(labels)} labels for {len(images)} images; expected one each.")
     columns = columns or math.ceil(math.sqrt(len(images)))
-    font = ImageFont.load_default(size=max(11, cell // 18))
+    size = max(11, cell // 18)
+    font = ImageFont.load_default(size=size)
     texts = ["\n".join(wrapped(str(label), font, cell)) for label in labels or [""] * len(images)]
-    line = font.size * 1.25
+    line = size * 1.25
     rows = math.ceil(len(images) / columns)
     text_heights = [
         math.ceil(max((text.count("\n") + 1) * line if text else 0 for text in texts[row * columns :][:columns]))
@@ -151,9 +152,7 @@ def contact_sheet(
         picture = _as_image(image, cell)
         sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
         if texts[i]:
-            draw.multiline_text(
-                (left, top + cell + 2), texts[i], fill=(40, 44, 52), font=font, spacing=0.25 * font.size
-            )
+            draw.multiline_text((left, top + cell + 2), texts[i], fill=(40, 44, 52), font=font, spacing=0.25 * size)
     return sheet
 
 

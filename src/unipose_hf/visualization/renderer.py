@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -155,6 +155,34 @@ class Renderer:
             else:
                 self.backend = "opengl"
                 self._prepare_opengl(context, samples)
+
+    @overload
+    def render(
+        self,
+        vertices: np.ndarray,
+        faces: np.ndarray,
+        *,
+        camera: Camera,
+        vertex_colors: np.ndarray | None = ...,
+        color: tuple[float, float, float] = ...,
+        light: Light | None = ...,
+        background: tuple[int, int, int] | np.ndarray = ...,
+        return_mask: Literal[False] = ...,
+    ) -> np.ndarray: ...
+
+    @overload
+    def render(
+        self,
+        vertices: np.ndarray,
+        faces: np.ndarray,
+        *,
+        camera: Camera,
+        vertex_colors: np.ndarray | None = ...,
+        color: tuple[float, float, float] = ...,
+        light: Light | None = ...,
+        background: tuple[int, int, int] | np.ndarray = ...,
+        return_mask: Literal[True],
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
     def render(
         self,

@@ -60,11 +60,12 @@ class _Reader:
             raise ValueError(f"text is of type {type(text).__name__}; expected a string, one text at a time.")
         self.words, self.at = tokens(text), 0
         self.states, self.orders = states, orders
-        self.subjects = []  # current subjects: lists of (side, part), one for each referent of a pronoun
+        self.subjects: list = []  # current subjects: lists of (side, part), one for each referent of a pronoun
         self.waits = False  # whether a predicate about them is still missing
-        self.objects = []  # referents of "it" and "them" after a phrase
+        self.objects: list = []  # referents of "it" and "them" after a phrase
         self.moves = False  # whether the last clause was a movement, which may continue in another direction
-        self.statements, self.clauses, self.unread = {}, 0, 0
+        self.statements: dict = {}
+        self.clauses = self.unread = 0
 
     def read(self):
         while self.at < len(self.words):

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`pipeline("video-to-pose")`: a video -> the motions of the people in it."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..modeling.pipeline_unipose import ImageToPosePipeline
+from ..visualization.overlay import draw_overlay
+from .film_files import write_film
+from .motion import Motion
+from .smoothing import interpolate_places, interpolate_rotations, smooth_places, window_of
+from .tracking import LEAST_SCORE, Track, Tracker, inside
+from .video_files import Clip
+
+KEY_SECONDS = 0.2  # between two frames on which the detector looks
+PATIENCE = 0.5  # seconds without being seen after which a person is gone, and over which gaps are filled
+FILM_SIDE = 960  # pixels of the longer side of an overlay
+DISTANCE_SECONDS = 1.0  # window of the distance's smoothing: the size of a person is a noisy measure of it
+
+
+class VideoPeople(list):
+    """List of the people in a video, each a dict; see `VideoToPosePipeline`. `clip` is the video."""
+
+    def __init__(self, people=(), clip: Clip | None = None):
+        super().__init__(people)
+        self.clip = clip
+
+    def overlay(self, path: str | os.PathLike) -> Path:
+        """Draw the bodies on the frames of the video that were looked at, and write a .gif or .mp4."""
+        return write_film(Path(path), self._pictures(), self.clip.frame_rate)
+
+    def _pictures(self):
+        for index, picture in self.clip:
+            shown = []
+            for number, person in enumerate(self):
+                row = index - person["frames"][0] // self.clip.every
+                if 0 <= row < len(person["motion"]):
+                    camera = person["cameras"][row]
+                    shown.append({"pose": person["motion"][row], "camera": camera, "number": number})
+            yield draw_overlay(picture, shown, largest_side=FILM_SIDE)
+
+
+class VideoToPosePipeline(ImageToPosePipeline):
+    """
+    `pipeline("video-to-pose")`: the path of a video -> a `VideoPeople` list of everyone in it, largest first; empty if
+    nobody is found. A list of paths gives a list of them. Needs the extra `video`. Each person is a dict with
+
+    * `motion`: a `Motion`, with the camera at the origin, at the frame rate of the frames that were looked at;
+    * `frames`: (start, end), the first frame of the video with the person, and the one after the last;
+    * `score`: mean score of the poses, as for `image-to-pose`;
+    * `scores`: (T,) score of each pose; 0 where it was filled in;
+    * `cameras`: (T, 3), a weak-perspective camera for each pose, as for `image-to-pose`.
+
+    The detector looks at five frames a second; in between, boxes are interpolated, and where it misses someone, the
+    box follows the estimated keypoints. Boxes that overlap belong to one person. Poses are estimated by
+    `image-to-pose`, gaps up to half a second filled by slerp, and all smoothed without lag (`Motion.smoothed`). People
+    who were detected only once are left out. Frames are decoded as they are needed, so that memory does not grow with
+    the video.
+
+    The path of the pelvis assumes a camera that stands still and level, with a focal length of the picture's diagonal:
+    directions are good, distances are rough. Cuts are not detected; split edited videos into their shots.
+
+    `threshold` and the other options of `image-to-pose` apply to each frame.
+
+    Args:
+        video: path of a video of any format that FFmpeg reads.
+        every: look at every n-th frame. The motion's frame rate is lower accordingly.
+        smooth: window of the smoothing in seconds; 0 turns it off.
+        max_people: maximum number of people, the largest.
+        batch_size: frames at once.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is not a video; an option is wrong.
+        ImportError: the extra `video` is not installed.
+    """
+
+    def __call__(
+        self,
+        video: Any,
+        every: int = 1,
+        smooth: float = 0.3,
+        max_people: int | None = None,
+        batch_size: int = 8,
+        **options: Any,
+    ) -> Any:
+        if isinstance(video, list | tuple):
+            return [self(one, every, smooth, max_people, batch_size, **options) for one in video]
+        if not isinstance(video, str | os.PathLike):
+            raise ValueError(f"video-to-pose takes the path of a video, but {type(video).__name__} was given.")
+        if max_people is not None and max_people < 1:
+            raise ValueError(f"max_people is {max_people}; it must be at least 1, or None for all.")
+        if smooth < 0:
+            raise ValueError(f"smooth is {smooth}; give seconds, or 0 to turn it off.")
+        self._sanitize_parameters(**options)  # mistakes should not wait for the first frames
+        clip = Clip(video, every)
+        tracker, size, key_frames = self._follow(clip, batch_size, **options)
+        needed = min(2, key_frames)
+        tracks = [track for track in tracker.everybody() if track.detections >= needed and _seen(track)]
+        people = [_person(track, clip, size, smooth) for track in sorted(tracks, key=_size, reverse=True)[:max_people]]
+        if not people:
+            warnings.warn(
+                "Nobody was found in the video; give a lower threshold, or estimate single frames with their boxes.",
+                stacklevel=2,
+            )
+        return VideoPeople(people, clip)
+
+    def _follow(self, clip, batch_size, threshold=None, **options):
+        """Decodes the clip once -> the tracks, the size of its frames, and the number of key frames."""
+        step = max(1, round(KEY_SECONDS * clip.frame_rate))
+        tracker = Tracker(patience=max(step, round(PATIENCE * clip.frame_rate)))
+        stretch, key_frames, size = [], 0, (0, 0)
+        for index, picture in clip:
+            if not stretch or len(stretch) == step:
+                boxes, size = self._boxes(picture, threshold), picture.size
+                key_frames += 1
+                if stretch:
+                    tracker.expect(index, boxes)
+                    self._estimate(stretch, tracker, batch_size, options)
+                    tracker.advance(index)
+                    stretch = []
+                else:
+                    tracker.begin(index, boxes)
+            stretch.append((index, picture))
+        self._estimate(stretch, tracker, batch_size, options)
+        return tracker, size, key_frames
+
+    def _boxes(self, picture, threshold):
+        finder = self._people_finder()
+        return [(0, 0, *picture.size)] if finder is None else [box for box, _ in finder(picture, threshold)]
+
+    def _estimate(self, stretch, tracker, batch_size, options):
+        """Estimates everyone on the frames between two key frames."""
+        items, tracks = [], []
+        for index, picture in stretch:
+            boxes = [(track, inside(track.box_at(index), picture)) for track in tracker.live]
+            boxes = [(track, box) for track, box in boxes if box is not None]
+            if boxes:
+                items.append({"image": picture, "boxes": [box for _, box in boxes]})
+                tracks.append((index, [track for track, _ in boxes]))
+        if not items:
+            return
+        for (index, owners), people in zip(
+            tracks, super().__call__(items, batch_size=batch_size, **options), strict=True
+        ):
+            for track, person in zip(owners, people, strict=True):
+                tracker.add(track, index, {key: person[key] for key in _KEPT})
+
+
+_KEPT = ("pose", "score", "keypoints", "camera", "box")
+
+
+def _seen(track: Track) -> bool:
+    return any(person["score"] >= LEAST_SCORE for person in track.found.values())
+
+
+def _size(track: Track) -> float:
+    """Median area of the boxes."""
+    boxes = np.array([person["box"] for person in track.found.values()])
+    return float(np.median((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
+
+
+def _person(track: Track, clip: Clip, size: tuple[int, int], smooth: float) -> dict[str, Any]:
+    """One track -> the result for a person: gaps filled, smoothed."""
+    known = _kept(track, round(PATIENCE * clip.frame_rate))
+    people = [track.found[frame] for frame in known]
+    frames = np.arange(known[0], known[-1] + 1)
+    rotations = interpolate_rotations(np.stack([person["pose"].axis_angle for person in people]), frames, known)
+    cameras = interpolate_places(np.array([person["camera"] for person in people]), frames, known)
+    scores = np.zeros(len(frames), dtype=np.float32)
+    scores[known - known[0]] = [person["score"] for person in people]
+    cameras = smooth_places(cameras, window_of(smooth, clip.frame_rate))
+    steady = smooth_places(cameras[:, :1], window_of(DISTANCE_SECONDS, clip.frame_rate)) if smooth else cameras[:, :1]
+    motion = Motion(rotations, clip.frame_rate, _places(cameras, steady[:, 0], size))
+    if smooth:
+        motion = Motion(motion.smoothed(smooth), translation=motion.translation)
+    return {
+        "motion": motion,
+        "frames": (int(frames[0]) * clip.every, int(frames[-1]) * clip.every + 1),
+        "score": float(scores[known - known[0]].mean()),
+        "scores": scores,
+        "cameras": cameras,
+    }
+
+
+def _kept(track: Track, patience: int) -> np.ndarray:
+    """The frames whose poses are used, ascending: good ones, and bad ones where there is nothing better for long."""
+    frames = np.array(sorted(track.found))
+    good = np.array([frame for frame in frames if track.found[frame]["score"] >= LEAST_SCORE])
+    frames = frames[(frames >= good[0]) & (frames <= good[-1])]
+    before = good[np.searchsorted(good, frames, side="right") - 1]
+    after = good[np.searchsorted(good, frames)]
+    return frames[(frames == before) | (after - before > patience + 1)]
+
+
+def _places(cameras: np.ndarray, scale: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(T, 3) positions of the pelvis in metres, seen from the camera, of weak-perspective cameras (T, 3).
+
+    Args:
+        scale: (T,) pixels per metre, for the distance.
+        size: width and height of the picture; its diagonal is taken as the focal length.
+    """
+    scale = np.maximum(scale, 1e-3)
+    x, y = (cameras[:, 1] - size[0] / 2) / scale, (size[1] / 2 - cameras[:, 2]) / scale
+    return np.stack((x, y, -np.hypot(*size) / scale), axis=1)
