@@ -2,6 +2,7 @@
 """Commands that produce poses and renderings: estimate, text-to-pose, edit, render."""
 
 import io
+import math
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from .moving import estimate_videos, is_video
 from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_SHEET_CELL = 320  # pixels
+_SHEET_CELL, _SHEET_WIDTH = 320, 8000  # pixels; the cells of many pictures are smaller
 Render = Annotated[bool, typer.Option("--render", help="Also write a picture next to the result: NAME.png.")]
 
 
@@ -99,7 +100,8 @@ def estimate(
 
         pictures, labels = zip(*shown_together, strict=True)
         buffer = io.BytesIO()
-        contact_sheet(pictures, labels=labels, cell=_SHEET_CELL).save(buffer, "JPEG", quality=92)
+        cell = max(32, min(_SHEET_CELL, _SHEET_WIDTH // math.ceil(math.sqrt(len(pictures)))))
+        contact_sheet(pictures, labels=labels, cell=cell).save(buffer, "JPEG", quality=92)
         write_file(output / SHEET, buffer.getvalue())
         typer.echo(output / SHEET)
 
