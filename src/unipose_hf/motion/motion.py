@@ -302,8 +302,7 @@ class Motion(Sequence[Pose]):
             self._frame_rate == other._frame_rate
             and np.array_equal(self._axis_angle, other._axis_angle)
             and np.array_equal(self._translation, other._translation)
-            and (self._betas is None) == (other._betas is None)
-            and (self._betas is None or np.array_equal(self._betas, other._betas))
+            and self[0] == other[0]  # with its betas
         )
 
     __hash__ = None  # type: ignore[assignment]
