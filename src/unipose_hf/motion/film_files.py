@@ -46,11 +46,11 @@ def write_film(path: Path, pictures: Iterable[Image.Image], frame_rate: float) -
 
 def _write_gif(path: Path, pictures: Iterator[Image.Image], frame_rate: float) -> None:
     """One palette for all frames, since a palette for each would flicker."""
-    film = list(pictures)
-    some = film[:: max(1, len(film) // _PALETTE_FRAMES)]
+    shown = list(pictures)
+    some = shown[:: max(1, len(shown) // _PALETTE_FRAMES)]
     together = Image.fromarray(np.concatenate([np.asarray(picture) for picture in some]))
     palette = together.quantize(255, method=Image.Quantize.MEDIANCUT)
-    frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in film]
+    frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in shown]
     milliseconds = 10 * max(2, round(100 / frame_rate))
     frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=False)
 

@@ -302,7 +302,7 @@ class Motion(Sequence[Pose]):
             self._frame_rate == other._frame_rate
             and np.array_equal(self._axis_angle, other._axis_angle)
             and np.array_equal(self._translation, other._translation)
-            and _same(self._betas, other._betas)
+            and self[0] == other[0]  # with its betas
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -324,10 +324,6 @@ class Motion(Sequence[Pose]):
         buffer = io.BytesIO()
         contact_sheet([self[int(frame)] for frame in frames], columns=len(frames), cell=160).save(buffer, "PNG")
         return buffer.getvalue()
-
-
-def _same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    return a is b is None or (a is not None and b is not None and np.array_equal(a, b))
 
 
 def _numbers(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -3,6 +3,7 @@
 
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ DISTANCE_SECONDS = 1.0  # window of the distance's smoothing: the size of a pers
 class VideoPeople(list):
     """List of the people in a video, each a dict; see `VideoToPosePipeline`. `clip` is the video."""
 
-    def __init__(self, people=(), clip: Clip | None = None):
+    def __init__(self, people: Iterable[dict[str, Any]], clip: Clip):
         super().__init__(people)
         self.clip = clip
 
@@ -67,7 +68,7 @@ class VideoToPosePipeline(ImageToPosePipeline):
     `threshold` and the other options of `image-to-pose` apply to each frame.
 
     Args:
-        video: path of a video of any format that FFmpeg reads.
+        inputs: path of a video of any format that FFmpeg reads.
         every: look at every n-th frame. The motion's frame rate is lower accordingly.
         smooth: window of the smoothing in seconds; 0 turns it off.
         max_people: maximum number of people, the largest.
@@ -80,23 +81,23 @@ class VideoToPosePipeline(ImageToPosePipeline):
 
     def __call__(
         self,
-        video: Any,
+        inputs: Any = None,
         every: int = 1,
         smooth: float = 0.3,
         max_people: int | None = None,
         batch_size: int = 8,
         **options: Any,
     ) -> Any:
-        if isinstance(video, list | tuple):
-            return [self(one, every, smooth, max_people, batch_size, **options) for one in video]
-        if not isinstance(video, str | os.PathLike):
-            raise ValueError(f"video-to-pose takes the path of a video, but {type(video).__name__} was given.")
+        if isinstance(inputs, list | tuple):
+            return [self(one, every, smooth, max_people, batch_size, **options) for one in inputs]
+        if not isinstance(inputs, str | os.PathLike):
+            raise ValueError(f"video-to-pose takes the path of a video, but {type(inputs).__name__} was given.")
         if max_people is not None and max_people < 1:
             raise ValueError(f"max_people is {max_people}; it must be at least 1, or None for all.")
         if smooth < 0:
             raise ValueError(f"smooth is {smooth}; give seconds, or 0 to turn it off.")
         self._sanitize_parameters(**options)  # mistakes should not wait for the first frames
-        clip = Clip(video, every)
+        clip = Clip(inputs, every)
         tracker, size, key_frames = self._follow(clip, batch_size, **options)
         needed = min(2, key_frames)
         tracks = [track for track in tracker.everybody() if track.detections >= needed and _seen(track)]

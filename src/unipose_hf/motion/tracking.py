@@ -90,8 +90,9 @@ class Tracker:
         continued = [track for track in self.live if track.next_box is not None]
         fresh = [box for box in self._left_over if not any(box is track.next_box for track in continued)]
         for track in continued:
-            track.speed = (track.next_box - track.box) / max(1, frame - track.at)
-            track.box, track.at, track.next_box = track.next_box, frame, None
+            box = np.asarray(track.next_box)
+            track.speed = (box - track.box) / max(1, frame - track.at)
+            track.box, track.at, track.next_box = box, frame, None
             track.detections += 1
         live = continued
         for track, guess in zip(missed, guesses, strict=True):
