@@ -6,7 +6,10 @@ import inspect
 
 import pytest
 
-ROOMS = ["unipose_hf", *(f"unipose_hf.{room}" for room in ("body", "captions", "data", "evaluation", "hub"))]
+ROOMS = [
+    "unipose_hf",
+    *(f"unipose_hf.{room}" for room in ("body", "captions", "data", "evaluation", "hub", "imaging")),
+]
 ROOMS += ["unipose_hf.visualization", "unipose_hf.auto", "unipose_hf.data.samples", "unipose_hf.data.open_poses"]
 ROOMS += ["unipose_hf.hub.graphs", "unipose_hf.evaluation.run"]
 ROOMS += [f"unipose_hf.training.{name}" for name in ("arguments", "collator", "compose", "open_samples", "pose_rows")]
