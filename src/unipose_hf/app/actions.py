@@ -159,7 +159,7 @@ def export(pose: dict[str, Any], format: str = "glb", folder: str | None = None)
     if suffix not in FORMATS:
         raise ValueError(f"format is {format!r}; use {', '.join(FORMATS)}.")
     source = read(pose)
-    name = hashlib.sha256(json.dumps(source.to_dict()).encode()).hexdigest()[:8]
+    name = hashlib.sha256(json_of(source).encode()).hexdigest()[:8]
     path = (_scratch() if folder is None else Path(folder)) / f"pose-{name}.{suffix}"
     source.render(path, size=768) if suffix == "png" else source.save(path)
     return str(path)
@@ -179,6 +179,19 @@ def read(pose: Pose | dict[str, Any] | str) -> Pose:
                 "The pose is text that is not JSON; give the pose that another function returned."
             ) from None
     return pose if isinstance(pose, Pose) else Pose.from_dict(pose)
+
+
+def json_of(pose: Pose) -> str:
+    """A pose as JSON text, which `read` reads back."""
+    return json.dumps(pose.to_dict())
+
+
+def warm_up() -> None:
+    """Load what the first sentence needs."""
+    run = _pipeline("text-to-pose")
+    with _one_at_a_time:
+        answer = run("standing")
+    _words([answer["pose"]])
 
 
 def find_people(picture: str | Path | Image.Image) -> list[dict[str, Any]]:
@@ -217,7 +230,8 @@ def _words(poses: list[Pose], style: str = "full") -> list[str]:
 
 
 @functools.cache
-def _new_scratch() -> Path:
+def own_folder() -> Path:
+    """A temporary folder of this process, removed at its end."""
     folder = Path(tempfile.mkdtemp(prefix="unipose-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -225,8 +239,8 @@ def _new_scratch() -> Path:
 
 def _scratch() -> Path:
     """This process's temporary folder, with old files removed."""
-    folder, oldest = _new_scratch(), time.time() - KEPT_SECONDS
-    for file in folder.iterdir():
+    folder, oldest = own_folder(), time.time() - KEPT_SECONDS
+    for file in folder.glob("pose-*"):
         if file.stat().st_mtime < oldest:
             file.unlink(missing_ok=True)
     return folder

@@ -4,7 +4,7 @@
 import signal
 import sys
 
-from . import bank, evaluating, poses, publishing, training, trying, words  # noqa: F401  (they register their commands)
+from . import bank, evaluating, page, poses, publishing, training, trying, words  # noqa: F401  (they register their commands)
 from .app import app
 
 
