@@ -22,6 +22,7 @@ ROOMS = [
     "training",
     "hub",
     "imaging",
+    "app",
     "cli",
 ]
 MAY_IMPORT = {room: set(ROOMS[:number]) for number, room in enumerate(ROOMS)} | {"hub": {"modeling", "files"}}
