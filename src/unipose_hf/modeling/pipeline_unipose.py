@@ -347,9 +347,8 @@ class ImageToPosePipeline(UniPosePipeline):
             raise ValueError(f"threshold is {threshold}; give a minimum score between 0 and 1.")
         if max_people is not None and max_people < 1:
             raise ValueError(f"max_people is {max_people}; it must be at least 1, or None for all.")
-        shared |= {"threshold": threshold} if threshold is not None else {}
-        shared |= {"choose": choose} if choose is not None else {}
-        return shared | ({"max_people": max_people} if max_people is not None else {}), forward, after
+        options = {"threshold": threshold, "max_people": max_people, "choose": choose}
+        return shared | {name: value for name, value in options.items() if value is not None}, forward, after
 
     def get_iterator(
         self,
@@ -415,13 +414,14 @@ class ImageToPosePipeline(UniPosePipeline):
 
     def meant(self, text: str, people: People) -> People:
         """The one of estimated people that a text means, without estimating again; see `text` of the class."""
+        if len(people) < 2:
+            return people
         first = [person[0] if isinstance(person, list) else person for person in people]
         choose = _import_from_package("data.language.choosing").choose_person
-        return People(people and [people[choose(text, first, people.picture, self._log_likelihood)]], people.picture)
+        return People([people[choose(text, first, people.picture, self._log_likelihood)]], people.picture)
 
     def _log_likelihood(self, words, poses):
-        """Log-likelihoods `(n,)` of words as a description of each pose, by the bundled model of plain English; 0 if
-        it does not know the words."""
+        """Log-likelihoods `(n,)` of words for each pose, by the model of plain English; 0 if it lacks the words."""
         if self._reader is None:
             folder = bundled_folder("unipose-plain")
             model, processor = type(self.model).from_pretrained(folder), type(self.processor).from_pretrained(folder)

@@ -456,7 +456,9 @@ def _import_from_package(name: str):
         return importlib.import_module(f"unipose_hf.{name}")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] == "unipose_hf":
-            raise ImportError("Bodies, pictures and mesh files need the package: pip install unipose-hf") from error
+            raise ImportError(
+                "Bodies, pictures, mesh files and choosing by words need the package: pip install unipose-hf"
+            ) from error
         raise
 
 
