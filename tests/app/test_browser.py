@@ -77,7 +77,10 @@ def test_a_mistake_is_a_sentence_on_the_page(page):
 
 
 def test_a_pose_is_mirrored_in_the_widget(page):
-    before = page.locator("#numbers textarea").input_value()
+    shown = page.locator("#numbers textarea").input_value()
+    page.locator("#words textarea").fill("a boxer punching with the left hand")
+    page.locator("#ask").click()
+    before = pose_after(page, shown)
     page.get_by_role("tab", name="Pose", exact=True).click()
     page.wait_for_selector(".posing-view[data-ready=true]")
     page.get_by_role("button", name="Mirror").click()
