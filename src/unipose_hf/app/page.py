@@ -70,7 +70,11 @@ def build_page() -> gr.Blocks:
                         look = gr.Button("Estimate poses", variant="primary", elem_id="look")
                         sample = gr.Button("Try the sample photograph", elem_id="sample")
                     overlay = gr.Image(
-                        label="The bodies found: choose a person here or below", interactive=False, elem_id="overlay"
+                        label="The bodies found: choose a person here or below",
+                        interactive=False,
+                        height=420,
+                        buttons=["download", "fullscreen"],
+                        elem_id="overlay",
                     )
                     person = gr.Radio([], label="Person", visible=False, elem_id="person")
                     gr.Markdown("Pictures are looked at and not kept.")

@@ -203,7 +203,12 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
     bones[chosen].quaternion.multiply(new T.Quaternion().setFromAxisAngle(around, sign * STEP));
     draw();
   });
-  view.addEventListener("keyup", (event) => { if (event.key in KEYS) tell(); });
+  let pause = null; // several taps are one change
+  view.addEventListener("keyup", (event) => {
+    if (!(event.key in KEYS)) return;
+    clearTimeout(pause);
+    pause = setTimeout(tell, 500);
+  });
 
   orbit.addEventListener("change", draw);
   rings.addEventListener("change", draw);
