@@ -39,6 +39,7 @@ from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
+from unipose_hf.evaluation.reporting.model_index import retrieval_results, with_model_index
 from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions, draw_plain, draw_siblings
 from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import (
@@ -169,6 +170,7 @@ def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:
     card = CARD.read_text(encoding="utf-8")
     for key, value in ({"name": folder.name, "figures": table, "top1": top} | facts).items():
         card = card.replace("{{" + key + "}}", value)
+    card = with_model_index(card, folder.name, retrieval_results(figures))
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 

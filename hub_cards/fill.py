@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what was measured into the cards of this folder, between their marks `<!-- name -->` and `<!-- /name -->`.
+"""Writes what was measured into the cards of this folder, between their marks `<!-- name -->` and `<!-- /name -->`,
+and the cards of the bundled models from their templates here and their `figures.json`.
 
-    python hub_cards/fill.py
+    python hub_cards/fill.py                                # all of them
+    python hub_cards/fill.py unipose-tiny pose-retrieval    # cards of this name alone
 
 The memory of the 7B model is worked out from its configuration, the error of the pose tokenizer is measured on the
 spot, speeds are lines of `examples/benchmarks/generation.md`.
 """
 
+import argparse
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +23,8 @@ from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.cli.memory_plan import plan_memory, print_plan, read_config
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
+from unipose_hf.evaluation.reporting.card import card_of
+from unipose_hf.evaluation.reporting.model_index import retrieval_results, split_front_matter, with_model_index
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
@@ -61,6 +67,26 @@ MEASURED = {
     ("pose-tokenizer.md", "tokenizer"): tokenizer_errors,
     ("pose-tokenizer.md", "speed"): lambda: speed("pose tokenizer"),
 }
+# bundled models with measured figures, and the names of their templates
+BUNDLED = {
+    "unipose-tiny": "unipose-tiny",
+    "unipose-plain": "unipose-plain",
+    "pose-text-retrieval": "pose-retrieval",
+    "pose-pair-text-retrieval": "pose-retrieval",
+}
+
+
+def bundled_card(name):
+    """The card of a bundled model. That of a retrieval model keeps all but its metadata, since only the training
+    script knows how the weights were trained.
+    """
+    folder, template = BUNDLED_CHECKPOINT.with_name(name), CARDS / f"{BUNDLED[name]}.md"
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
+    if template.stem != "pose-retrieval":
+        return card_of(template, figures, name)
+    front, _ = split_front_matter(template.read_text(encoding="utf-8"))
+    _, body = split_front_matter((folder / "README.md").read_text(encoding="utf-8"))
+    return with_model_index(f"---\n{front}---\n{body}", name, retrieval_results(figures))
 
 
 def filled(text, mark, content):
@@ -76,11 +102,21 @@ def filled(text, mark, content):
     return f"{parts[0]}{begin}\n{content}\n{end}{parts[1]}"
 
 
-def main():
+def main(names):
     for (card, mark), measure in MEASURED.items():
-        file = CARDS / card
-        write_file(file, filled(file.read_text(encoding="utf-8"), mark, measure()).encode())
+        if not names or card.removesuffix("/README.md").removesuffix(".md") in names:
+            file = CARDS / card
+            write_file(file, filled(file.read_text(encoding="utf-8"), mark, measure()).encode())
+    for name, template in BUNDLED.items():
+        if not names or {name, template} & set(names):
+            write_file(BUNDLED_CHECKPOINT.with_name(name) / "README.md", bundled_card(name).encode())
 
 
 if __name__ == "__main__":
-    main()
+    known = sorted({card.removesuffix("/README.md").removesuffix(".md") for card, _ in MEASURED} | {*BUNDLED})
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"all by default; {', '.join(known)}")
+    given = parser.parse_args().names
+    if unknown := {*given} - {*known} - {*BUNDLED.values()}:
+        parser.error(f"there is no card {unknown.pop()}; there are {', '.join(known)}")
+    main(given)

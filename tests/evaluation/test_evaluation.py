@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import roma
 import torch
+from huggingface_hub import ModelCard
 
 from tiny_chat import tiny_model_and_processor
 from unipose_hf.data.language.composer import load_described
@@ -15,7 +16,8 @@ from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
 from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import choose_poses, evaluate_held_out, other_of_clip
-from unipose_hf.evaluation.reporting.card import ROWS, described_table, figures_table, write_card
+from unipose_hf.evaluation.reporting.card import ROWS, described_table, eval_results, figures_table, write_card
+from unipose_hf.evaluation.reporting.model_index import OPEN_POSES, result, retrieval_results, with_model_index
 
 
 def generator(seed=0):
@@ -138,10 +140,11 @@ def test_cards_are_filled_and_unknown_placeholders_refused(tmp_path):
     figures = made_up_figures()
     template, folder = tmp_path / "card.md", tmp_path / "model"
     folder.mkdir()
-    template.write_text("# Card\n{{poses}} poses of {{clips}}.\n\n{{figures}}\n")
+    template.write_text("---\nlicense: mit\n---\n# Card\n{{poses}} poses of {{clips}}.\n\n{{figures}}\n")
     write_card(template, figures, folder)
     text = (folder / "README.md").read_text()
-    assert text == f"# Card\n7 poses of kick, walk.\n\n{figures_table(figures)}\n"
+    assert text.startswith("---\nlicense: mit\nmodel-index:\n- name: model\n")
+    assert text.endswith(f"\n---\n# Card\n7 poses of kick, walk.\n\n{figures_table(figures)}\n")
     assert json.loads((folder / "figures.json").read_text()) == figures
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "figures.json"]
     template.write_text("{{accuracy}}")
@@ -150,6 +153,52 @@ def test_cards_are_filled_and_unknown_placeholders_refused(tmp_path):
     assert (folder / "README.md").read_text() == text
     with pytest.raises(FileNotFoundError, match="none.md"):
         write_card(tmp_path / "none.md", figures, folder)
+
+
+def test_the_metadata_holds_every_figure_of_the_tables():
+    figures = made_up_figures()
+    counts = {"right": 3, "asked": 4, "right_not_in_bank": 0, "asked_not_in_bank": 1}
+    figures["plain-english"] = {"command": counts, "edit": counts | {"right": 1}, "kept_limbs_turned_degrees": 2.0}
+    figures["described"] = {"short": {"rows": 5, "mpjpe_mm": 9.5, "mpjpe_of_mean_pose_mm": 20.0}}
+    results = eval_results(figures)
+    found = {(each.task_name, each.dataset_config, each.metric_name): each.metric_value for each in results}
+    assert len(found) == len(results) == len(ROWS) + 3
+    assert (
+        found["text-to-pose", "text-to-pose", "MPJPE, mm, expected pose"]
+        == (figures["text-to-pose"]["expected"]["mpjpe_mm"])
+    )
+    assert found["text-to-pose", "command", "right of 4 prompts"] == 0.75
+    assert found["pose-editing", "edit", "right of 4 prompts"] == 0.25
+    assert found["text-to-pose", "short", "MPJPE, mm"] == 9.5
+
+    once = with_model_index("---\nlicense: mit\n---\n# Card\n", "model", results[:2])
+    again = with_model_index(
+        once.replace("license: mit\n", "").replace("---\n#", "tags: [x]\n---\n#"), "model", results
+    )
+    read = ModelCard(again)
+    assert read.data.tags == ["x"] and again.count("model-index:") == 1 and again.endswith("\n---\n# Card\n")
+    assert sorted(map(repr, read.data.eval_results)) == sorted(map(repr, results))
+
+
+def test_the_metadata_holds_recalls():
+    recall = {"rows": 9, "t2p_r@1": 54.07, "p2t_r@10": 96.6, "mrecall": 80.01}
+    results = retrieval_results(recall | {"described": {"short": {"rows": 2, "top1": 12.34}}})
+    assert [(each.dataset_config, each.metric_type, each.metric_name, each.metric_value) for each in results] == [
+        ("pose-retrieval", "r@1", "r@1, text to pose, %", 54.1),
+        ("pose-retrieval", "r@10", "r@10, pose to text, %", 96.6),
+        ("pose-retrieval", "mrecall", "mrecall, %", 80.0),
+        ("short", "top1", "top1, %", 12.3),
+    ]
+
+
+def test_cards_whose_figures_would_be_misread_are_refused():
+    same = [result(task, OPEN_POSES, "all", "mpjpe", "MPJPE, mm", 1.0) for task in ("text-to-pose", "pose-editing")]
+    with pytest.raises(ValueError, match="two tasks share a part of the same data"):
+        with_model_index("---\nlicense: mit\n---\n# Card\n", "model", same)
+    with pytest.raises(
+        ValueError, match="begins with its metadata between two lines '---', but this one with '# Card"
+    ):
+        with_model_index("# Card\n", "model", same)
 
 
 # -- held-out poses --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForCausalLM
 
+from hub_metadata import check_dataset_card, check_model_card
 from tiny import CODE_OFFSET, POSE, POSE_END, POSE_START, random_rotations, tiny_model
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.cli.demo import PHOTO
@@ -66,6 +67,25 @@ def test_cards_hold_what_is_measured(fill):
             assert len(figures[0]) == 8 and figures[0] == pytest.approx(figures[1], abs=0.2)
         else:
             assert found == measure()
+
+
+# not yet unipose-plain, whose card is written with its next weights
+@pytest.mark.parametrize("name", ["unipose-tiny", "pose-text-retrieval", "pose-pair-text-retrieval"])
+def test_bundled_cards_are_those_that_the_script_writes(fill, name):
+    text = (BUNDLED_CHECKPOINT.with_name(name) / "README.md").read_text(encoding="utf-8")
+    assert text == fill.bundled_card(name)
+    assert check_model_card(text).data.model_name == name
+
+
+def test_metadata_is_what_the_hub_accepts():
+    bundled = BUNDLED_CHECKPOINT.parent.glob("*/README.md")
+    cards = {path: path.read_text(encoding="utf-8") for path in [*(ROOT / "hub_cards").rglob("*.md"), *bundled]}
+    assert len(cards) > 12
+    for path, text in cards.items():
+        if "\ntask_categories:" in text:
+            check_dataset_card(text)
+        elif "space" not in path.parts:
+            check_model_card(text)
 
 
 def test_a_card_without_the_place_is_refused(fill):

@@ -54,12 +54,29 @@ def export(
     card: Annotated[
         Path | None, typer.Option(help="File for README.md; by default that of the model.", show_default=False)
     ] = None,
-    push_to_hub: Annotated[str | None, typer.Option(help="Upload as USER/NAME.", show_default=False)] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Upload as USER/NAME; with --all, give only USER.", show_default=False)
+    ] = None,
+    bundled: Annotated[
+        bool, typer.Option("--all", help="Export every bundled model, each to its own folder in --output.")
+    ] = False,
 ) -> None:
     """Write a folder for the Hub that works with trust_remote_code=True, without this package."""
     from unipose_hf.hub.folder import export as export_folder
-    from unipose_hf.hub.folder import push
+    from unipose_hf.hub.folder import export_bundled, push
 
+    if bundled:
+        if model is not None or card is not None:
+            raise ValueError("--all exports the bundled models with their own cards; leave out --model and --card.")
+        if push_to_hub is not None and "/" in push_to_hub:
+            raise ValueError(
+                f"--push-to-hub is {push_to_hub}; with --all, give only USER, since models keep their names."
+            )
+        for folder in export_bundled(output):
+            typer.echo(folder)
+            if push_to_hub is not None:
+                typer.echo(push(folder, f"{push_to_hub}/{folder.name}"))
+        return
     own_card = find_folder(model) / "README.md"
     if card is None and own_card.is_file():
         card = own_card

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from unipose_hf.files.write import folder_beside, open_to_umask
 
-from .card import card_text
+from .card import card_text, with_remote_use
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unipose_hf.modeling.processing_unipose import UniPoseProcessor
 
 _MODELING = Path(__file__).parents[1] / "modeling"
+_CHECKPOINTS = _MODELING.with_name("checkpoints")
 
 _AUTO_MAPS = {
     "UniPoseForConditionalGeneration": {
@@ -35,6 +36,10 @@ _AUTO_MAPS = {
     "BlazePoseBackbone": {
         "AutoConfig": "blazepose_unipose.BlazePoseConfig",
         "AutoModel": "blazepose_unipose.BlazePoseBackbone",
+    },
+    "MoveNetMultiPose": {
+        "AutoConfig": "movenet_unipose.MoveNetConfig",
+        "AutoModel": "movenet_unipose.MoveNetMultiPose",
     },
     "PoseTextRetrievalModel": {
         "AutoConfig": "configuration_pose_retrieval.PoseTextRetrievalConfig",
@@ -72,8 +77,8 @@ def export(
     package.
 
     Args:
-        model: a `UniPoseForConditionalGeneration`, `PoseTokenizerModel`, `BlazePoseBackbone`, `PoseTextRetrievalModel`
-            or `PosePairTextRetrievalModel`.
+        model: a `UniPoseForConditionalGeneration`, `PoseTokenizerModel`, `BlazePoseBackbone`, `MoveNetMultiPose`,
+            `PoseTextRetrievalModel` or `PosePairTextRetrievalModel`.
         processor: the `UniPoseProcessor` of the model, the tokenizer of a retrieval model, or `None`.
         folder (`str` or `Path`): created if missing; files with the same names and existing weights are replaced.
         card (`str` or `Path`, *optional*): a file that becomes the folder's `README.md`. By default an existing
@@ -105,15 +110,57 @@ def export(
         if processor is not None:
             processor.save_pretrained(making)
         add_code(making, text)
-        open_to_umask(making)
-        folder.mkdir(exist_ok=True)
-        for old in folder.iterdir():
-            # if there are both a single file and shards, transformers would load the single file, even an old one
-            if _WEIGHTS.fullmatch(old.name) and not (making / old.name).exists():
-                old.unlink()
-        for made in making.iterdir():
-            os.replace(made, folder / made.name)
+        _move(making, folder)
     return folder
+
+
+def export_bundled(output: str | os.PathLike, checkpoints: str | os.PathLike = _CHECKPOINTS) -> list[Path]:
+    """
+    Write a folder for the Hub, as [`export`] does, for each of the package's models. The weights are those of the
+    package, byte for byte; measured figures and training curves are included. Cards that do not say how to use the
+    model without the package get a section about it.
+
+    Args:
+        output (`str` or `Path`): gets one folder for each model, of the same name. Those of an earlier export are
+            replaced.
+        checkpoints (`str` or `Path`, *optional*): a folder of model folders with cards; the package's by default.
+
+    Returns:
+        `list[Path]`: the folders, sorted by name.
+
+    Raises:
+        FileNotFoundError: there is no model in `checkpoints`, or one has no card.
+        ValueError: a folder with pickled weights or manually edited code is in the way. Nothing is written in either
+            case.
+    """
+    output = Path(output)
+    sources = sorted(config.parent for config in Path(checkpoints).glob("*/config.json"))
+    if not sources:
+        raise FileNotFoundError(f"There is no folder of a model in {checkpoints}; reinstall unipose-hf.")
+    cards = [(source / "README.md").read_text(encoding="utf-8") for source in sources]
+    for source in sources:
+        _check_folder(output / source.name)
+    for source, card in zip(sources, cards, strict=True):
+        [model] = json.loads((source / "config.json").read_text(encoding="utf-8"))["architectures"]
+        with folder_beside(output / source.name) as making:
+            shutil.copytree(source, making, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            add_code(making, with_remote_use(card, source.name, model))
+            _move(making, output / source.name)
+    return [output / source.name for source in sources]
+
+
+def _move(making, folder):
+    """Moves what was made to its place, and removes older weights there."""
+    open_to_umask(making)
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        # if there are both a single file and shards, transformers would load the single file, even an old one
+        if _WEIGHTS.fullmatch(old.name) and not (making / old.name).exists():
+            old.unlink()
+    for made in making.iterdir():
+        if made.is_dir():
+            shutil.rmtree(folder / made.name, ignore_errors=True)
+        os.replace(made, folder / made.name)
 
 
 def add_code(folder, card):

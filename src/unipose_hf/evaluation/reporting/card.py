@@ -7,7 +7,11 @@ import operator
 import statistics
 from pathlib import Path
 
+from huggingface_hub import EvalResult
+
 from unipose_hf.modeling.pose_unipose import write_file
+
+from .model_index import DESCRIBED, OPEN_POSES, PROMPTS, result, with_model_index
 
 TEXT_TASKS = ("pose-to-text", "pose-diff", "image-to-pose-text", "image-diff")
 # task, figure, description, baseline that ignores its input
@@ -95,15 +99,38 @@ def _line(cells):
     return f"| {' | '.join(map(str, cells))} |"
 
 
-def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
-    """Writes `README.md`, the template with its `{{figures}}`, `{{poses}}`, `{{clips}}` and, for a model
-    of plain English, `{{plain}}` and `{{described}}` filled in, and `figures.json`.
+def eval_results(figures: dict) -> list[EvalResult]:
+    """The figures of a model's tables, without baselines and further runs, for the `model-index` of its card."""
+    found = []
+    for task, path, label, _ in ROWS:
+        if task in figures:
+            value = functools.reduce(operator.getitem, path, figures[task])
+            metric = path[-1].removesuffix("_mm").removesuffix("4")
+            found.append(result(task, OPEN_POSES, task, metric, label, value))
+    for kind, counts in figures.get("plain-english", {}).items():
+        if isinstance(counts, dict):
+            task = "pose-editing" if kind == "edit" else "text-to-pose"
+            right = round(counts["right"] / counts["asked"], 3)
+            found.append(result(task, PROMPTS, kind, "accuracy", f"right of {counts['asked']} prompts", right))
+    for voice, row in figures.get("described", {}).items():
+        found.append(result("text-to-pose", DESCRIBED, voice, "mpjpe", "MPJPE, mm", row["mpjpe_mm"]))
+    return found
+
+
+def card_of(template: str | Path, figures: dict, name: str) -> str:
+    """The template with its `{{figures}}`, `{{poses}}`, `{{clips}}` and, for a model of plain English, `{{plain}}` and
+    `{{described}}` filled in, and the figures as the `model-index` of its metadata.
+
+    Args:
+        template: the file.
+        figures: what was measured.
+        name: name of the model.
 
     Raises:
         FileNotFoundError: no template.
-        ValueError: the template has an unknown placeholder.
+        ValueError: the template has an unknown placeholder or no metadata.
     """
-    template, folder = Path(template), Path(folder)
+    template = Path(template)
     if not template.is_file():
         raise FileNotFoundError(f"The card template {template} does not exist.")
     text = template.read_text(encoding="utf-8")
@@ -117,5 +144,17 @@ def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
         text = text.replace("{{" + key + "}}", value)
     if "{{" in text:
         raise ValueError(f"{template} has a placeholder that no figure fills: {text[text.index('{{') :][:40]!r}.")
+    return with_model_index(text, name, eval_results(figures))
+
+
+def write_card(template: str | Path, figures: dict, folder: str | Path) -> None:
+    """Writes a model's `README.md`, the card of [`card_of`], and its `figures.json`.
+
+    Raises:
+        FileNotFoundError: no template.
+        ValueError: the template has an unknown placeholder or no metadata.
+    """
+    folder = Path(folder)
+    text = card_of(template, figures, folder.resolve().name)
     for name, content in (("README.md", text), ("figures.json", json.dumps(figures, indent=1) + "\n")):
         write_file(folder / name, content.encode())
