@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests examples
 
-.PHONY: demo test test-newest test-oldest lint format docs clean
+.PHONY: demo app test test-newest test-oldest lint format docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12")'
@@ -19,6 +19,11 @@ SOURCES := src tests examples
 
 demo: .venv/installed
 	$(BIN)/unipose demo
+
+# Gradio holds Pillow below the version of constraints.txt, so that pip chooses here.
+app: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[app]"
+	$(BIN)/unipose app
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest

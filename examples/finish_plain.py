@@ -51,11 +51,12 @@ def judged(model: Path, prompts: Path) -> dict:
 
 
 def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language: Path, count: int | None) -> None:
+    processor = UniPoseProcessor.from_pretrained(run)
+    processor.known_words = words_of(training_texts(language if language.is_dir() else None))
+    processor.save_pretrained(run)
     publish(run, logs, output_dir, CURVES)
     model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
     processor = UniPoseProcessor.from_pretrained(output_dir)
-    processor.known_words = words_of(training_texts(language if language.is_dir() else None))
-    processor.save_pretrained(output_dir)
     figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
     figures["plain-english"] = judged(output_dir, prompts)
     figures["described"] = evaluate_described_prompts(model, processor, language)

@@ -219,6 +219,27 @@ def test_estimate(run, tmp_path, model_folder):
     assert Pose.from_npz(tmp_path / "poses" / "person.npz") is not None and first.axis_angle.shape == (22, 3)
 
 
+def test_estimate_of_a_folder_writes_a_sheet(run, tmp_path, model_folder):
+    (tmp_path / "album").mkdir()
+    photo = Image.open(sample("photo.jpg")).convert("RGB")
+    photo.save(tmp_path / "album" / "b.jpg")
+    Image.new("RGB", (60, 40)).save(tmp_path / "album" / "a.png")
+    (tmp_path / "album" / "notes.txt").write_text("no picture")
+    result = run("estimate", "album", "--model", model_folder, "--output", "out")
+    assert result.exit_code == 0, result.output
+    assert result.output.index("a.png: nobody") < result.output.index("b.npz") < result.output.index("sheet.jpg")
+    sheet = np.asarray(Image.open(tmp_path / "out" / "sheet.jpg").convert("RGB"))
+    left, right = sheet[8:328, 8:328], sheet[8:328, 336:656]  # cells of a black picture and the photograph
+    assert left[160, 160].max() < 20
+    shown = right[:, 20:300].astype(float) - np.asarray(photo.resize((285, 320)), dtype=float)[:, 3:283]
+    changed = np.abs(shown).max(-1) > 40  # by the body drawn on it
+    assert 0.02 < changed.mean() < 0.6
+    assert (sheet[332:] < 128).any()  # the names
+    (tmp_path / "empty").mkdir()
+    mistake(run("estimate", "empty"), "no pictures", "empty")
+    mistake(run("estimate", "album", "--box", "0,0,9,9"), "2 pictures")
+
+
 def test_a_box_far_beyond_the_picture_is_cut_to_it(run, tmp_path, model_folder):
     Image.new("RGB", (80, 60), "gray").save(tmp_path / "person.jpg")
     result = run("estimate", "person.jpg", "--box", "-9e4,0,20000,20000", "--model", model_folder)

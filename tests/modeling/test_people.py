@@ -108,6 +108,24 @@ def test_given_boxes_win(estimate, crowd):
     assert person["box"] == tuple(boxes[1])
 
 
+def test_a_text_chooses_one_of_them(estimate, crowd):
+    picture, boxes = crowd
+    [person] = estimate(picture, text="the person on the left", max_people=1)
+    assert np.abs(np.subtract(person["box"], boxes[0])).max() < 100
+    everybody = estimate({"image": picture, "boxes": boxes})
+    assert estimate.meant("the smallest one", everybody) == [everybody[2]]
+    with pytest.warns(UserWarning, match="does not tell the 3 people apart"):
+        estimate.meant("with the umbrella", everybody)
+    assert estimate.meant("on the left", type(everybody)([], picture)) == []
+    with pytest.raises(ValueError, match="which person"):
+        estimate(picture, text=" ")
+
+
+def test_a_model_may_read_the_text_itself(estimate, photo):
+    [person] = estimate(photo, text="the smallest one", choose=False)
+    assert person["box"] == (0.0, 0.0, 730.0, 820.0)  # all of the picture
+
+
 def test_nobody_in_pictures_of_nothing(estimate):
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     for picture in (np.zeros((120, 160, 3), np.uint8), np.full((120, 160, 3), 255, np.uint8), noise):

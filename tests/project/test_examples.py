@@ -15,6 +15,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from PIL import Image
 from transformers import AutoModel
 
 from unipose_hf import Pose, named_pose, sample
@@ -73,6 +74,11 @@ def test_poses_are_found_by_words(run, tmp_path, clips):
     printed = run("search", "the left leg is in front", "--clips", clips, "--top", 3).splitlines()
     assert len(printed) == 3 and all("walk.bvh" in line for line in printed)
     assert (tmp_path / "found.png").is_file()
+
+
+def test_words_become_a_skeleton(run, tmp_path):
+    assert "skeleton.png" in run("pose_to_picture", "a deep squat", "--size", 128)
+    assert Image.open(tmp_path / "skeleton.png").getextrema() != ((0, 0),) * 3
 
 
 def test_own_poses_finetune_a_model(run, tmp_path):

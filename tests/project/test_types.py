@@ -6,9 +6,12 @@ import inspect
 
 import pytest
 
-ROOMS = ["unipose_hf", *(f"unipose_hf.{room}" for room in ("body", "captions", "data", "evaluation", "hub"))]
+ROOMS = [
+    "unipose_hf",
+    *(f"unipose_hf.{room}" for room in ("body", "captions", "data", "evaluation", "hub", "imaging")),
+]
 ROOMS += ["unipose_hf.visualization", "unipose_hf.auto", "unipose_hf.data.samples", "unipose_hf.data.open_poses"]
-ROOMS += ["unipose_hf.hub.graphs", "unipose_hf.evaluation.run"]
+ROOMS += ["unipose_hf.hub.graphs", "unipose_hf.evaluation.run", "unipose_hf.app", "unipose_hf.app.serving"]
 ROOMS += [f"unipose_hf.training.{name}" for name in ("arguments", "collator", "compose", "open_samples", "pose_rows")]
 ROOMS += [f"unipose_hf.training.{name}" for name in ("pose_tokenizer", "retrieval", "sampler", "stages", "trainer")]
 

@@ -4,7 +4,17 @@
 import signal
 import sys
 
-from . import bank, evaluating, moving, poses, publishing, training, trying, words  # noqa: F401  (they register their commands)
+from . import (  # noqa: F401  (they register their commands)
+    bank,
+    evaluating,
+    moving,
+    page,
+    poses,
+    publishing,
+    training,
+    trying,
+    words,
+)
 from .app import app
 
 

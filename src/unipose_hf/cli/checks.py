@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+SHEET = "sheet.jpg"  # of all pictures of a folder
+
 
 def parse_box(text: str) -> tuple[float, ...]:
     try:
@@ -20,6 +22,22 @@ def within(box: tuple[float, ...], width: int, height: int) -> tuple[float, ...]
     return max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
 
 
+def pictures_in(images: list[str], suffixes: tuple[str, ...]) -> list[str]:
+    """The pictures, with folders replaced by the pictures directly in them, by name; raises if there are none."""
+    found = []
+    for image in images:
+        if image.startswith(("http://", "https://")) or not Path(image).is_dir():
+            found.append(image)
+            continue
+        inside = sorted(str(file) for file in Path(image).iterdir() if file.suffix.lower() in suffixes)
+        if not inside:
+            raise FileNotFoundError(
+                f"There are no pictures ({', '.join(suffixes)}) in the folder {image}; check the path."
+            )
+        found += inside
+    return found
+
+
 def result_names(images: list[str], output: Path) -> list[str]:
     """The name of each image's results, without suffix; raises if they would overwrite an image or other results."""
     names = {}
@@ -28,7 +46,8 @@ def result_names(images: list[str], output: Path) -> list[str]:
         if is_file and not Path(image).is_file():
             raise FileNotFoundError(f"There is no picture {image}; check the path.")
         name = Path(image.split("?")[0]).stem
-        if is_file and Path(image).resolve() == (output / f"{name}.png").resolve():
+        written = [output / f"{name}.png", output / f"{name}-overlay.jpg", output / SHEET]
+        if is_file and Path(image).resolve() in [file.resolve() for file in written]:
             raise ValueError(f"The results would overwrite the picture {image}; set another folder with --output.")
         if name in names:
             raise ValueError(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that produce poses and renderings: estimate, text-to-pose, edit, render."""
 
+import io
+import math
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -8,18 +10,21 @@ from typing import Annotated
 import typer
 
 from .app import Model, app
-from .checks import check_target, make_folder, parse_box, result_names, within
+from .checks import SHEET, check_target, make_folder, parse_box, pictures_in, result_names, within
 from .loading import open_pipeline
 from .moving import estimate_videos, is_video
 from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_SHEET_CELL, _SHEET_WIDTH = 320, 8000  # pixels; the cells of many pictures are smaller
 Render = Annotated[bool, typer.Option("--render", help="Also write a picture next to the result: NAME.png.")]
 
 
 @app.command()
 def estimate(
-    images: Annotated[list[str], typer.Argument(help="Pictures or videos of people.", show_default=False)],
+    images: Annotated[
+        list[str], typer.Argument(help="Pictures or videos of people, or folders of pictures.", show_default=False)
+    ],
     box: Annotated[
         str | None, typer.Option(help="Box around the person: x0,y0,x1,y1 in pixels.", show_default=False)
     ] = None,
@@ -28,18 +33,30 @@ def estimate(
         typer.Option(min=1, help="Maximum number of people per picture, largest first.", show_default="all"),
     ] = None,
     threshold: Annotated[float | None, typer.Option(help="Minimum score of a person.", show_default="0.2")] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help='Which person is meant: "on the left", "in the red shirt", "who kneels".', show_default=False
+        ),
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="In videos: look at every N-th frame.")] = 1,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
     """Estimate the poses of the people in each picture. Writes NAME.npz, NAME.glb and NAME.png for the largest person,
-    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture.
+    NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture. A folder also
+    gets sheet.jpg: all its pictures with bodies, names and scores.
 
     Of a video, NAME.npz and NAME.glb hold the motion, and NAME-overlay.mp4 shows the bodies."""
     corners = None if box is None else parse_box(box)
+    has_folder = any(Path(image).is_dir() for image in images)
+    images = pictures_in(images, _PICTURES)
     videos = [image for image in images if is_video(image)]
-    if corners is not None and videos:
-        raise ValueError(f"--box says where the person is in a picture, but {videos[0]} is a video; leave it out.")
+    for option, what in (("--box", box), ("--text", text)):
+        if what is not None and videos:
+            raise ValueError(
+                f"{option} says which person is meant in a picture, but {videos[0]} is a video; leave it out."
+            )
     if corners is not None and len(images) > 1:
         raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
     names = result_names(images, output)
@@ -55,16 +72,21 @@ def estimate(
     from unipose_hf.visualization.panels import Cell
 
     from ..modeling.image_processing_unipose import load_picture
+    from ..modeling.pose_unipose import write_file
 
+    shown_together = []  # for the sheet: overlay and label of each picture
     for image, name in zip(images, names, strict=True):
         picture = load_picture(image)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Nobody was found")
-            people = run({"image": picture, "box": corners}, max_people=max_people, threshold=threshold)
+            people = run({"image": picture, "box": corners, "text": text}, max_people=max_people, threshold=threshold)
         if not people:
             typer.echo(f"{image}: nobody was found; set --box, or lower --threshold")
+            shown_together += [(_thumbnail(picture), f"{name}: nobody")] if has_folder else []
             continue
-        people.overlay(output / f"{name}-overlay.jpg")
+        overlay = people.overlay(output / f"{name}-overlay.jpg")
+        scores = ", ".join(f"{person['score']:.2f}" for person in people)
+        shown_together += [(_thumbnail(overlay), f"{name}: {scores}")] if has_folder else []
         for number, person in enumerate(people, 1):
             part = name if number == 1 else f"{name}-person{number}"
             for suffix in (".npz", ".glb"):
@@ -73,6 +95,21 @@ def estimate(
             _draw(output / f"{part}.png", part, [Cell(shown)], person["pose"])
             typer.echo(f"{image}: {output / part}.npz, .glb, .png (score {person['score']:.2f})")
         typer.echo(f"{image}: {output / name}-overlay.jpg")
+    if shown_together:
+        from unipose_hf.visualization import contact_sheet
+
+        pictures, labels = zip(*shown_together, strict=True)
+        buffer = io.BytesIO()
+        cell = max(32, min(_SHEET_CELL, _SHEET_WIDTH // math.ceil(math.sqrt(len(pictures)))))
+        contact_sheet(pictures, labels=labels, cell=cell).save(buffer, "JPEG", quality=92)
+        write_file(output / SHEET, buffer.getvalue())
+        typer.echo(output / SHEET)
+
+
+def _thumbnail(picture):
+    picture = picture.copy()
+    picture.thumbnail((_SHEET_CELL, _SHEET_CELL))
+    return picture
 
 
 @app.command()

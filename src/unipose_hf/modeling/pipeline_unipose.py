@@ -14,7 +14,7 @@ from transformers import GenerationConfig, GenerationMixin, Pipeline
 from .blazepose_unipose import BlazePoseBackbone
 from .image_processing_unipose import load_picture
 from .people_unipose import DETECTOR, People, PeopleFinder, bundled_folder
-from .pose_unipose import Pose
+from .pose_unipose import Pose, _import_from_package
 from .processing_unipose import TASKS, task_messages
 from .refinement_unipose import STEPS, pull_to_landmarks
 from .seen_unipose import (
@@ -319,8 +319,10 @@ class ImageToPosePipeline(UniPosePipeline):
     Predictions are refined to fit the landmarks in the picture; `refine=False` turns this off.
 
     With `box`, or `boxes` for several people, detection is skipped and the list has one person per box, in the same
-    order. `text` describes which person is meant; the whole picture is used. It only works with models trained on such
-    texts (of the published size); the bundled model ignores it.
+    order. `text` tells which person is meant, by place ("on the left"), clothes ("in the red shirt") or pose ("who
+    kneels"); the list then has this person only (needs the package). Models that see with CLIP, such as those of the
+    published size, are trained on such texts, so they read text and whole picture themselves; `choose=True` or `False`
+    overrides this.
 
     Args:
         detector: the person detector. Defaults to the bundled one; can be the folder or Hub name of any transformers
@@ -328,25 +330,25 @@ class ImageToPosePipeline(UniPosePipeline):
             as a single person.
 
     Besides the arguments of `generate_pose`, calls accept `threshold`, the minimum detection score (default 0.2; 0.5
-    for other detectors), `max_people` and `refine`.
+    for other detectors), `max_people`, `refine` and `choose`.
     """
 
     unipose_task = "image-to-pose"
-    more_options = ("threshold", "max_people", "refine")
+    more_options = ("threshold", "max_people", "refine", "choose")
 
     def __init__(self, *args: Any, detector: str | None = "bundled", **kwargs: Any):
-        self.detector, self._finder, self._landmarker = detector, None, None
+        self.detector, self._finder, self._landmarker, self._reader = detector, None, None, None
         super().__init__(*args, **kwargs)
 
-    def _sanitize_parameters(self, threshold=None, max_people=None, refine=None, **kwargs):
+    def _sanitize_parameters(self, threshold=None, max_people=None, refine=None, choose=None, **kwargs):
         shared, forward, after = super()._sanitize_parameters(**kwargs)
         forward |= {"refine": refine} if refine is not None else {}
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold is {threshold}; give a minimum score between 0 and 1.")
         if max_people is not None and max_people < 1:
             raise ValueError(f"max_people is {max_people}; it must be at least 1, or None for all.")
-        shared |= {"threshold": threshold} if threshold is not None else {}
-        return shared | ({"max_people": max_people} if max_people is not None else {}), forward, after
+        options = {"threshold": threshold, "max_people": max_people, "choose": choose}
+        return shared | {name: value for name, value in options.items() if value is not None}, forward, after
 
     def get_iterator(
         self,
@@ -362,25 +364,33 @@ class ImageToPosePipeline(UniPosePipeline):
             shared = dict(preprocess_params)
             most = shared.pop("max_people", None)
             pictures = [self._people_in(item, **shared) for item in batch]
-            everybody = [sample for _, samples in pictures for sample in samples]
+            everybody = [sample for _, samples, _ in pictures for sample in samples]
             results = iter(super().get_iterator(everybody, 0, batch_size, {}, forward_params, postprocess_params))
-            for picture, samples in pictures:
+            for picture, samples, words in pictures:
                 people = [next(results) for _ in samples]
-                found = [person for person in people if person and None not in person][:most]
+                found = [person for person in people if person and None not in person]
+                found = People(found[:most] if words is None else self.meant(words, People(found, picture)), picture)
                 if not found:
                     warnings.warn(
                         "Nobody was found in the picture; give box=(x0, y0, x1, y1) around a person, or a lower "
                         "threshold.",
                         stacklevel=2,
                     )
-                yield People(found, picture)
+                yield found
 
     def preprocess(self, item: dict[str, Any], **shared: Any) -> dict[str, Any]:
         return item  # `_people_in` has already built the samples
 
-    def _people_in(self, item, threshold=None, **shared):
-        """One input -> its picture and one sample per person."""
+    def _people_in(self, item, threshold=None, choose=None, **shared):
+        """One input -> its picture, one sample per person, and the words to choose by, if any."""
         given = {**shared, **self._as_dict(item)}
+        words = given.get("text")
+        if words is not None and (self.model.model.vision_tower is None if choose is None else choose):
+            given["text"] = None
+            if not isinstance(words, str) or not words.strip():
+                raise ValueError(f"The text is {words!r}; expected words that tell which person is meant.")
+        else:
+            words = None
         boxes = given.pop("boxes", None)
         if boxes is not None and given.get("box") is not None:
             raise ValueError("Give either 'box' or 'boxes', not both.")
@@ -400,7 +410,25 @@ class ImageToPosePipeline(UniPosePipeline):
         for box, score in zip(boxes, scores, strict=True):
             sample = super().preprocess({**given, "image": picture, "box": box})
             samples.append({**sample, "found": score})
-        return picture, samples
+        return picture, samples, words
+
+    def meant(self, text: str, people: People) -> People:
+        """The one of estimated people that a text means, without estimating again; see `text` of the class."""
+        if len(people) < 2:
+            return people
+        first = [person[0] if isinstance(person, list) else person for person in people]
+        choose = _import_from_package("data.language.choosing").choose_person
+        return People([people[choose(text, first, people.picture, self._log_likelihood)]], people.picture)
+
+    def _log_likelihood(self, words, poses):
+        """Log-likelihoods `(n,)` of words for each pose, by the model of plain English; 0 if it lacks the words."""
+        if self._reader is None:
+            folder = bundled_folder("unipose-plain")
+            model, processor = type(self.model).from_pretrained(folder), type(self.processor).from_pretrained(folder)
+            self._reader = TextToPosePipeline(model=model, processor=processor, device=self.device)
+        if self._reader.processor.unknown_words(words):
+            return np.zeros(len(poses))
+        return len(words.split()) * np.log([self._reader._read_back(words, pose) for pose in poses])
 
     def _people_finder(self):
         if self._finder is None and self.detector is not None:

@@ -281,6 +281,21 @@ class Pose:
             write_file(path, buffer.getvalue())
         return image
 
+    def skeleton(
+        self, style: str = "openpose", camera: Any = None, size: int | tuple[int, int] = 512, **view: Any
+    ) -> Image.Image:
+        """Draws the OpenPose skeleton of the body on black: a conditioning picture for a ControlNet.
+
+        Args:
+            style: "openpose" or "dwpose", the published annotator to follow.
+            camera: the (scale, x, y) that `pipeline("image-to-pose")` returns: pixels per metre, and the pelvis in
+                pixels. By default the body fills the picture, seen from the front.
+            size: width and height in pixels, or one number for both.
+            view: see `unipose_hf.imaging.draw_skeletons`, which also draws several people, for example `azimuth=90`.
+        """
+        imaging = _import_from_package("imaging")
+        return imaging.draw_skeletons(self, size, style=style, camera=camera, **view)
+
     def _repr_png_(self) -> bytes | None:
         """How a notebook shows the pose."""
         try:
@@ -441,7 +456,9 @@ def _import_from_package(name: str):
         return importlib.import_module(f"unipose_hf.{name}")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] == "unipose_hf":
-            raise ImportError("Bodies, pictures and mesh files need the package: pip install unipose-hf") from error
+            raise ImportError(
+                "Bodies, pictures, mesh files and choosing by words need the package: pip install unipose-hf"
+            ) from error
         raise
 
 

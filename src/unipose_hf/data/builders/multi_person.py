@@ -121,12 +121,19 @@ def group_features():
 
 
 @torch.no_grad()
-def render_group(poses: np.ndarray, outfits: list[Outfit], rng: np.random.Generator, size: int):
+def render_group(
+    poses: np.ndarray,
+    outfits: list[Outfit],
+    rng: np.random.Generator,
+    size: int,
+    depths: np.ndarray | None = None,
+):
     """People side by side on one floor.
 
     Args:
         poses: `(P, 22, 3)` axis-angle in a level world, from left to right.
         outfits: the outfit of each.
+        depths: `(P,)` metres of each in front of the row; at most 0.3 by default.
 
     Returns:
         the image `(size, size, 3)` uint8, the poses in the camera frame, and boxes `(P, 4)` in pixels.
@@ -136,12 +143,14 @@ def render_group(poses: np.ndarray, outfits: list[Outfit], rng: np.random.Genera
     betas = torch.from_numpy(np.clip(rng.normal(0, 0.9, (len(poses), 10)), -2, 2)).float()
     bodies = body(roma.rotvec_to_rotmat(torch.from_numpy(poses)), betas).vertices.numpy()
     colors, edge = [], 0.0
-    for vertices, outfit in zip(bodies, outfits, strict=True):
+    for number, (vertices, outfit) in enumerate(zip(bodies, outfits, strict=True)):
         paints, thickness = paint.dress(outfit)
         colors.append(paints)
         vertices += thickness[:, None] * vertex_normals(vertices, faces)
         low, high = vertices.min(0), vertices.max(0)
-        vertices += np.array((edge - low[0], -low[1], rng.uniform(-0.3, 0.3)), np.float32)
+        vertices += np.array(
+            (edge - low[0], -low[1], rng.uniform(-0.3, 0.3) if depths is None else depths[number]), np.float32
+        )
         edge += high[0] - low[0] + rng.uniform(0.05, 0.4)
     camera = Camera.fit(
         bodies.reshape(-1, 3),

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page on which poses are said, estimated, searched and edited (extra `app`), and the functions behind it."""
+
+from .actions import describe, edit, estimate, export, say, search
+from .history import History, Step
+
+__all__ = ["History", "Step", "describe", "edit", "estimate", "export", "say", "search"]

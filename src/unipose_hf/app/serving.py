@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the page."""
+
+import threading
+from typing import Any
+
+from . import actions
+
+LARGEST_UPLOAD = "20mb"
+LONGEST_QUEUE = 32
+
+
+def launch(mcp: bool = False, **options: Any) -> Any:
+    """Serve the page until the process is stopped.
+
+    Args:
+        mcp: also serve its functions as MCP tools, at `/gradio_api/mcp/`.
+        options: arguments of Gradio's `launch`, such as `server_port`, `server_name`, `inbrowser` and `share`.
+
+    Returns:
+        The `gr.Blocks`, once it was stopped, or at once with `prevent_thread_lock=True`.
+
+    Raises:
+        ImportError: the extra `app` is missing.
+    """
+    try:
+        import gradio  # noqa: F401
+
+        if mcp:
+            import mcp as _  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError(f"The app needs {error.name}: pip install 'unipose-hf[app]'") from error
+    from .page import STYLE, build_page, theme
+
+    # Reading the weights takes seconds, which a visitor spends reading the page.
+    threading.Thread(target=actions.warm_up, daemon=True).start()
+    page = build_page().queue(max_size=LONGEST_QUEUE, default_concurrency_limit=2)
+    # Each worker thread has its own OpenGL context; a few are enough.
+    given = {"max_file_size": LARGEST_UPLOAD, "max_threads": 6, "footer_links": [], "mcp_server": mcp}
+    page.launch(theme=theme(), css=STYLE, ssr_mode=False, **(given | options))
+    return page
