@@ -69,8 +69,7 @@ def test_cards_hold_what_is_measured(fill):
             assert found == measure()
 
 
-# not yet unipose-plain, whose card is written with its next weights
-@pytest.mark.parametrize("name", ["unipose-tiny", "pose-text-retrieval", "pose-pair-text-retrieval"])
+@pytest.mark.parametrize("name", ["unipose-tiny", "unipose-plain", "pose-text-retrieval", "pose-pair-text-retrieval"])
 def test_bundled_cards_are_those_that_the_script_writes(fill, name):
     text = (BUNDLED_CHECKPOINT.with_name(name) / "README.md").read_text(encoding="utf-8")
     assert text == fill.bundled_card(name)

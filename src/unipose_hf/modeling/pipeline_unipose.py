@@ -536,7 +536,7 @@ class TextToPosePipeline(UniPosePipeline):
     def _read_back(self, text, pose):
         pose, _ = self._face_viewer(pose)
         inputs = self.processor.apply_chat_template(
-            [task_messages("pose-to-text", poses=[pose], answer=text, style="full")],
+            [task_messages("pose-to-text", poses=[pose], answer=text, style="short")],
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
