@@ -115,7 +115,7 @@ def test_a_text_chooses_one_of_them(estimate, crowd):
     everybody = estimate({"image": picture, "boxes": boxes})
     assert estimate.meant("the smallest one", everybody) == [everybody[2]]
     with pytest.warns(UserWarning, match="does not tell the 3 people apart"):
-        estimate.meant("with the umbrella", everybody)
+        estimate.meant("with the frobnicator", everybody)
     assert estimate.meant("on the left", type(everybody)([], picture)) == []
     with pytest.raises(ValueError, match="which person"):
         estimate(picture, text=" ")

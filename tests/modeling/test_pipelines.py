@@ -198,7 +198,7 @@ ZERO = np.zeros((22, 3))
         ("image-diff", {"images": [photo()] * 3}, "takes 2 images, but got 3"),
         ("image-diff", {"images": [photo()] * 2, "boxes": [None]}, "takes 2 boxes, but got 1"),
         ("image-to-pose", {"image": photo(), "box": (90, 90, 99, 99)}, "outside the image"),
-        ("image-to-pose", {"image": photo(), "text": ""}, "must be a sentence"),
+        ("image-to-pose", {"image": photo(), "text": ""}, "tell which person is meant"),
         ("image-to-pose", {"pose": ZERO}, "does not take the key pose"),
         ("pose-editing", {"pose": ZERO}, "needs a text"),
         ("pose-editing", {"text": "x"}, "needs the key 'pose'"),
