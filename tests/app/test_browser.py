@@ -73,7 +73,9 @@ def test_say_choose_edit_undo_and_download(page, tmp_path):
 def test_a_mistake_is_a_sentence_on_the_page(page):
     page.locator("#words textarea").fill("")
     page.locator("#ask").click()
-    page.get_by_text("The text is empty").wait_for()
+    sentence = page.get_by_text("The text is empty")
+    sentence.wait_for()
+    assert "write a sentence" in sentence.text_content()
 
 
 def test_a_pose_is_mirrored_in_the_widget(page):

@@ -53,6 +53,10 @@ def test_pipelines_ask_for_the_style_of_the_processor_or_of_the_call(parts):
         pictures = pipeline("image-to-pose-text", model=model, processor=processor, max_new_tokens=2)
         of_picture = asked(pictures.preprocess(np.zeros((32, 32, 3), np.uint8))["messages"])
         assert not of_picture.endswith(TEXT_STYLES["full"])
+        item = {"image": np.zeros((32, 32, 3), np.uint8), "box": (0, 0, 32, 32)}
+        for style, expected in ((None, "full"), ("short", "short")):
+            of_its_pose = pictures.preprocess(item, from_poses=True, style=style)["messages"]
+            assert asked(of_its_pose).endswith(TEXT_STYLES[expected])
     finally:
         processor.text_style = None
     with pytest.raises(ValueError, match="not trained to write in the style 'short'"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page on which poses are said, estimated, searched and edited (extra `app`), and the functions behind it."""
+"""The page for generating, estimating, finding and editing poses (extra `app`), and the functions behind it."""
 
 from .actions import describe, edit, estimate, export, say, search
 from .history import History, Step

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page can do, as plain functions: the tools of `unipose app --mcp` too, and they need no Gradio.
+"""What the page can do, as plain functions, which need no Gradio; `unipose app --mcp` offers them as tools.
 
 Poses go in and come out as the dictionaries of `Pose.to_dict`, which survive JSON: 22 rotation vectors of SMPL's body
 joints under `axis_angle`, radians, y up, z towards the viewer, the body's left at +x.
@@ -43,7 +43,7 @@ def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
         seed: another seed gives other variations.
 
     Returns:
-        One dictionary for each choice: `pose`, `score` (higher fits the text better; only for ranking) and
+        One dictionary for each choice: `pose`, `score` (weak evidence that the pose fits the text) and
         `description` (the pose measured and put into words).
 
     Raises:
@@ -195,7 +195,7 @@ def warm_up() -> None:
 
 
 def find_people(picture: str | Path | Image.Image) -> list[dict[str, Any]]:
-    """The `People` in a picture, with everything that `pipeline("image-to-pose")` tells of them."""
+    """The `People` in a picture, with everything that `pipeline("image-to-pose")` says about them."""
     run = _pipeline("image-to-pose")
     with _one_at_a_time:
         return run(picture)

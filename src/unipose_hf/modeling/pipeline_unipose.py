@@ -518,10 +518,10 @@ class TextToPosePipeline(UniPosePipeline):
     """
     `pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`.
 
-    The score measures how well the pose matches the text: it is the geometric mean of the token probabilities that the
-    model assigns to the text as a description of the generated pose. Use scores to rank answers; they are not
-    probabilities of being correct. Models not trained on plain English (no `processor.known_words`) return the score
-    of the generated pose codes.
+    The score is the geometric mean of the token probabilities that the model assigns to the text as a description of
+    the generated pose. It separates right from wrong answers only weakly, and the best of several samples by score is
+    no better than the plain answer (examples/RESULTS.md). Models not trained on plain English (no
+    `processor.known_words`) return the score of the generated pose codes.
     """
 
     unipose_task = "text-to-pose"
@@ -604,7 +604,7 @@ class _TextOfImagesPipeline(UniPosePipeline):
             if not people:
                 raise ValueError(f"Nobody was found in picture {number}; give a box around the person.")
             poses.append(self._face_viewer(people[0]["pose"])[0])
-        style = self.processor.text_style
+        style = {**shared, **self._as_dict(item)}.get("style") or self.processor.text_style
         return {**sample, "messages": task_messages(self._pose_task, poses=poses, style=style), "poses": poses}
 
     def _from_poses(self):

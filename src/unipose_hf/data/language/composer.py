@@ -307,7 +307,7 @@ class Composer:
             if fits(edit, angles):
                 break
         else:  # for few poses: choose a named one
-            if not self._fitting(number):
+            if not len(self._fitting(number)):
                 return self._set_parts(rng)
             angles, captured = rng.choice(self._fitting(number)), None
         values = edited_angles(edit, angles, rng)
@@ -318,7 +318,7 @@ class Composer:
     def _fitting(self, number):
         """The angles of named poses, and of their mirror images, that an edit makes sense for."""
         angles = torch.cat([self.bank.named_angles, mirror_angles(self.bank.named_angles)])
-        return [one for one in angles if fits(self.edits[number], one)]
+        return angles[fits(self.edits[number], angles)]
 
     def _description(self, rng):
         kind = rng.random()

@@ -37,9 +37,13 @@ _EDGES = [_LIMITS.get(name.split("_", 1)[1], _BODY.get(name, (-360, 360))) for n
 _LOWEST, _HIGHEST = (torch.tensor([float(edge[end]) for edge in _EDGES]) for end in (0, 1))
 
 
-def fits(edit: dict, angles: Tensor) -> bool:
-    """Whether an edit makes sense for a pose of these angles `(29,)`."""
-    return all(low <= _value(angles, name) <= high for name, (low, high) in edit.get("when", {}).items())
+def fits(edit: dict, angles: Tensor) -> Tensor:
+    """Whether an edit makes sense for poses of these angles `(..., 29)`: `(...)` bool."""
+    found = torch.ones(angles.shape[:-1], dtype=torch.bool)
+    for name, (low, high) in edit.get("when", {}).items():
+        value = _value(angles, name)
+        found &= (low <= value) & (value <= high)
+    return found
 
 
 def edited_angles(edit: dict, angles: Tensor, rng: random.Random) -> Tensor:
@@ -87,7 +91,7 @@ def _other(name):
 
 def _value(angles, name):
     if name == "bend_left_or_root_left_abs":
-        return max(_value(angles, "bend_left_abs"), _value(angles, "root_left_abs"))
+        return torch.maximum(_value(angles, "bend_left_abs"), _value(angles, "root_left_abs"))
     if name.endswith("_abs"):
-        return abs(_value(angles, name.removesuffix("_abs")))
-    return float(angles[ANGLES.index(name)])
+        return _value(angles, name.removesuffix("_abs")).abs()
+    return angles[..., ANGLES.index(name)]
