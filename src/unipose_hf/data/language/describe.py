@@ -57,6 +57,16 @@ _TURNED_BY_LIMB = {
     "knee": ("thigh", "shin"),
     "point": (),
 }
+NEAR, NEAR_ON_AVERAGE = 25.0, 14.0  # degrees by which directions may differ from a state that holds: all, on average
+NEAR_BOTH = 21.0  # the same for states of both arms or legs
+NAMED, NAMED_ON_AVERAGE = 25.0, 9.0  # the same for the name of a whole pose
+_CLEAR = 20  # a word of the bank that occurs this often is plain; rarer ones speak of things and occasions
+_UNUSUAL = 5.0  # degrees by which a state in rarer words must be nearer than another
+_ON_FLOOR = 0.35  # lengths of a thigh that a knee on the floor may be above the lowest one
+TILTED = 20.0  # degrees of the pelvis from upright
+_NEUTRAL = 8.0  # degrees from standing that go without saying
+SHORT_STATEMENTS = 3  # in a short description
+_LIMB_BONES = {"leg": ("thigh", "shin"), "arm": ("upper arm", "forearm")}
 
 
 def body_directions(axis_angle: Tensor) -> Tensor:
@@ -83,18 +93,6 @@ def body_directions(axis_angle: Tensor) -> Tensor:
 @functools.cache
 def _rest_joints():
     return load_body(size="small").rest_joints
-
-
-NEAR, NEAR_ON_AVERAGE = 25.0, 14.0  # degrees by which directions may differ from a state that holds: all, on average
-NEAR_BOTH = 21.0  # the same for states of both arms or legs
-NAMED, NAMED_ON_AVERAGE = 25.0, 9.0  # the same for the name of a whole pose
-_CLEAR = 20  # a word of the bank that occurs this often is plain; rarer ones speak of things and occasions
-_UNUSUAL = 5.0  # degrees by which a state in rarer words must be nearer than another
-_ON_FLOOR = 0.35  # lengths of a thigh that a knee on the floor may be above the lowest one
-TILTED = 20.0  # degrees of the pelvis from upright
-_NEUTRAL = 8.0  # degrees from standing that go without saying
-SHORT_STATEMENTS = 3  # in a short description
-_LIMB_BONES = {"leg": ("thigh", "shin"), "arm": ("upper arm", "forearm")}
 
 
 def describe_poses(
