@@ -626,8 +626,8 @@ class ImageDiffPipeline(_TextOfImagesPipeline):
     """
     `pipeline("image-diff")`: `{"images": (a, b), "boxes"}` -> `{"text": how to get from a's pose to b's}`.
 
-    With the bundled encoder, both poses are estimated first and compared, which says twice as much and is truer on
-    renders (docs/evaluation.md); `from_poses=False` reads the pictures' features, as other models do by default.
+    With the bundled encoder, both poses are estimated first and compared, which says twice as much, and about as much
+    of it is true (docs/evaluation.md); `from_poses=False` reads the pictures' features, as other models do by default.
     """
 
     unipose_task, _pose_task = "image-diff", "pose-diff"
