@@ -60,6 +60,10 @@ def test_losses_on_whole_poses_are_those_of_the_expected_pose(tmp_path):
         loss = trainer.compute_loss(trainer.model, dict(batch))
         trainer.args.joint_loss_weight = 60.0
         more = trainer.compute_loss(trainer.model, dict(batch))
+        trainer.args.contact_loss_weight = 6.0
+        most = trainer.compute_loss(trainer.model, dict(batch))
+    contact = next(kept[-1] for name, kept in trainer._metrics["train"].items() if "contact" in name)
+    assert most - more == pytest.approx(6 * contact, rel=1e-3) and contact > 0
     errors = [value for name, kept in trainer._metrics["train"].items() if "mpjpe" in name for value in kept]
     assert loss > plain + 1 and more - loss == pytest.approx(30 * errors[0] / 1000, rel=1e-3)
 

@@ -38,6 +38,8 @@ class UniPoseSFTConfig(SFTConfig):
             predicted codes, in addition to the paper's cross-entropy: per metre of mean joint error, on the mean
             squared error of matrix entries, and on what the text states about the pose
             (`training.experimental.code_loss`). 0, as in the paper, disables a loss.
+        contact_loss_weight: weight, per metre, of a loss on how limbs that are close to other parts of the body meet
+            them (`training.experimental.contact_loss`). 0, as in the paper, disables it.
         given_share: share of the answers in which some codes are given, so that poses can also be decoded in several
             steps; 0, as in the paper, always predicts all codes. Only with a loss on whole poses.
         reading_loss_weight: weight, per metre, of a loss on how well the hidden states of the language model encode
@@ -73,6 +75,7 @@ class UniPoseSFTConfig(SFTConfig):
         default=0.0, metadata={"help": "Loss weight of the mean squared error of rotations."}
     )
     stated_loss_weight: float = field(default=0.0, metadata={"help": "Loss weight of the statements in the text."})
+    contact_loss_weight: float = field(default=0.0, metadata={"help": "Loss weight of limbs that meet the body."})
     given_share: float = field(default=0.0, metadata={"help": "Share of answers with some codes given."})
     reading_loss_weight: float = field(
         default=0.0, metadata={"help": "Loss weight per metre of joint error in hidden states."}
@@ -108,5 +111,5 @@ class UniPoseSFTConfig(SFTConfig):
     @property
     def pose_losses(self) -> bool:
         """Whether any loss on whole poses is enabled."""
-        answers = self.joint_loss_weight, self.rotation_loss_weight, self.stated_loss_weight
+        answers = self.joint_loss_weight, self.rotation_loss_weight, self.stated_loss_weight, self.contact_loss_weight
         return max(*answers, self.reading_loss_weight, self.truth_loss_weight) > 0

@@ -19,6 +19,7 @@ from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.collator import UniPoseCollator
 from unipose_hf.training.experimental.code_loss import stated_code_loss
+from unipose_hf.training.experimental.contact_loss import contact_loss
 from unipose_hf.training.experimental.custom_loss import CustomLoss
 from unipose_hf.training.experimental.muon import MuonByArgument
 from unipose_hf.training.experimental.reading_loss import reading_errors
@@ -305,11 +306,16 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         loss over the answers and over the statements.
         """
         joints = forward_kinematics(expected, self.rest_joints)[0]
-        errors = (joints - forward_kinematics(target, self.rest_joints)[0]).norm(dim=-1)  # (answers, 22)
+        true_joints = forward_kinematics(target, self.rest_joints)[0]
+        errors = (joints - true_joints).norm(dim=-1)  # (answers, 22)
         self._log_metric("mpjpe_mm", 1000 * errors.detach().mean())
         turned = (expected - target).square().mean((-1, -2))
         loss = self.args.joint_loss_weight * (errors * weights).mean()
         loss = loss + self.args.rotation_loss_weight * (turned * weights).mean()
+        if self.args.contact_loss_weight:
+            contact = contact_loss(joints, true_joints, weights).mean()
+            self._log_metric("contact", contact.detach())
+            loss = loss + self.args.contact_loss_weight * contact
         if not self.args.stated_loss_weight or bounds is None or not len(bounds):
             return loss, 0.0
         stated = stated_code_loss(expected, joints, bounds)
