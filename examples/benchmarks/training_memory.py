@@ -29,7 +29,7 @@ LABELLED = 100
 
 
 def middle() -> UniPoseConfig:
-    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B, as created by examples/new_model.py."""
+    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B, as created by examples/train/new_model.py."""
     sizes = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9)
     clip = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16)
     return UniPoseConfig(

@@ -47,7 +47,7 @@ def crowd(photo):
 
 @torch.inference_mode()
 def test_equals_the_published_network(network):
-    """20 pictures; the expected values are the published file's, run by tfjs (`examples/convert_movenet.py`)."""
+    """20 pictures; expected are the published file's values, run by tfjs (`examples/publish/convert_movenet.py`)."""
     sheet = np.array(Image.open(GOLDEN / "blazepose_pictures.png").convert("RGB"))
     pictures = torch.from_numpy(sheet.reshape(4, 256, 5, 256, 3).swapaxes(1, 2).reshape(20, 256, 256, 3).copy())
     found = network(pictures.permute(0, 3, 1, 2) / 255, threshold=0.0, most=6)
