@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .rotation_unipose import axis_angle_to_matrix, axis_vector, matrix_to_axis_angle, nearest_axis, world_turn
+from unipose_hf.modeling.pose_unipose import check_rotation_vectors
+from unipose_hf.modeling.rotation_unipose import (
+    axis_angle_to_matrix,
+    axis_vector,
+    matrix_to_axis_angle,
+    nearest_axis,
+    world_turn,
+)
 
 NUM_JOINTS = 22
 # Possible lengths of a row of rotation vectors: 22 body joints; SMPL's 24; SMPL-H's 52; SMPL-X's 55, or 53 without
@@ -184,8 +191,6 @@ def _plausible(poses, where):
         raise ValueError(
             f"{where} has rotation vectors as long as {longest:.0f}, which look like degrees; expected radians."
         )
-    from .pose_unipose import check_rotation_vectors  # imported here because it imports this file
-
     if len(poses):
         try:
             check_rotation_vectors(poses[0])
