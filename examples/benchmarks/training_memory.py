@@ -99,7 +99,7 @@ def main():
         kept[name] = kept_by_a_layer(config.text_config)
         print(f"\nA decoder layer of {name} keeps {kept[name] / 1e3:.1f} kB of each token (measured).")
     print(f"\nGB on each GPU, for rows of {ROW_COLUMNS} tokens (two pictures), with gradient checkpointing:\n")
-    print("| model | how | rows on a GPU | weights | gradients and states | activations | together |")
+    print("| model | method | rows on a GPU | weights | gradients and states | activations | total |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, config, how, rows, settings in (
         ("SmolLM2-135M", small, "all weights", 8, dict(lora_r=0)),
