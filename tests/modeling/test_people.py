@@ -74,7 +74,7 @@ def test_refuses_pictures_that_it_cannot_read():
     tiny = MoveNetConfig(**sizes, stage_channels=[4] * 7, stage_depths=[1] * 7)
     model = MoveNetMultiPose(tiny).eval()
     assert model(torch.rand(2, 3, 64, 96), threshold=0.0, most=5).boxes.shape == (10, 4)
-    with pytest.raises(ValueError, match="divide by 32"):
+    with pytest.raises(ValueError, match="divisible by 32"):
         model(torch.rand(1, 3, 60, 64))
 
 

@@ -169,7 +169,7 @@ class MoveNetMultiPose(PreTrainedModel):
         if pixel_values.dim() != 4 or pixel_values.shape[1] != 3 or any(side % 32 for side in pixel_values.shape[2:]):
             raise ValueError(
                 f"pixel_values has the shape {tuple(pixel_values.shape)}; expected (pictures, 3, H, W) with sides "
-                "that divide by 32."
+                "divisible by 32."
             )
         maps = self.features(pixel_values)
         center = self.center(maps).sigmoid()[:, 0]  # (n, h, w)

@@ -134,7 +134,7 @@ class UniPosePipeline(Pipeline):
             words = ", ".join(repr(word) for word in unknown)
             warnings.warn(
                 f"The model was not trained on the word{'s' * (len(unknown) > 1)} {words}; the pose may not show what "
-                "they mean. Say in other words what the body does.",
+                "they mean. Describe in other words what the body does.",
                 stacklevel=2,
             )
 
@@ -142,7 +142,7 @@ class UniPosePipeline(Pipeline):
         """A pose -> the pose facing the viewer, as in training of text tasks, and the removed turn `(3, 3)`."""
         entries = self.processor.read_poses(pose)
         if len(entries) != 1:
-            raise ValueError(f"{self.unipose_task} takes one pose in each place, but {len(entries)} were given.")
+            raise ValueError(f"{self.unipose_task} needs a single pose here, but {len(entries)} were given.")
         rotations = entries[0]
         if isinstance(rotations, list):  # codes
             return rotations, np.eye(3, dtype=np.float32)
