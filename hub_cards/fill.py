@@ -6,7 +6,7 @@ and the cards of the bundled models from their templates here and their `figures
     python hub_cards/fill.py unipose-tiny pose-retrieval    # cards of this name alone
 
 The memory of the 7B model is worked out from its configuration, the error of the pose tokenizer is measured on the
-spot, speeds are lines of `examples/benchmarks/generation.md`.
+spot, speeds are lines of `examples/benchmarks/results/generation.md`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
 CARDS = Path(__file__).parent
-SPEEDS = CARDS.parent / "examples/benchmarks/generation.md"
+SPEEDS = CARDS.parent / "examples/benchmarks/results/generation.md"
 
 
 def memory():

@@ -69,7 +69,7 @@ def main(model: str, folder: Path, steps: int, count: int | None, attention: lis
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="untrained model from examples/new_tiny_model.py")
+    parser.add_argument("--model", required=True, help="untrained model from examples/train/new_tiny_model.py")
     parser.add_argument("--folder", type=Path, default=Path("runs/attention"))
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--count", type=int, help="number of held-out poses; all by default")

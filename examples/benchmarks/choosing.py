@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts right and wrong choices of a person by words, in rendered groups of two to four people.
 
-    python examples/benchmarks/choosing.py --output examples/benchmarks/choosing.md
+    python examples/benchmarks/choosing.py --output examples/benchmarks/results/choosing.md
 
 The truth of each hint is known without the code that chooses: places from the rendered scene, colours from the
 outfits, and poses from the language bank: the intended person has the state, everybody else is far from it. (The model

@@ -56,7 +56,7 @@ def main(model: str, image_bank: str, folder: Path, steps: int, count: int | Non
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="model with a pose head, not yet trained on pictures")
-    parser.add_argument("--image_bank", required=True, help="output folder of examples/build_image_bank.py")
+    parser.add_argument("--image_bank", required=True, help="output folder of examples/data/build_image_bank.py")
     parser.add_argument("--folder", type=Path, default=Path("runs/encoders"))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--count", type=int, help="number of held-out poses; all by default")

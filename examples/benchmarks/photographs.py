@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluates pose accuracy on photographs, with and without boxes, and person detection.
 
-    python examples/benchmarks/photographs.py ../shared/photos --output examples/benchmarks/photographs.md
+    python examples/benchmarks/photographs.py ../shared/photos --output examples/benchmarks/results/photographs.md
 
 The folder contains pictures and `people.json` with one row per person: `image`, `box`, `keypoints` `(12, 3)` (x, y,
 visible; left and right shoulder, elbow, wrist, hip, knee, ankle), `visible` (their number) and `alone`. The predicted

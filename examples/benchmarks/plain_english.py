@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluates plain-English prompts: accuracy by decoding method, usefulness of the score, time per answer.
 
-    python examples/benchmarks/plain_english.py ../shared/plain_english --output examples/benchmarks/plain_english.md
+    python examples/benchmarks/plain_english.py ../shared/plain_english \\
+        --output examples/benchmarks/results/plain_english.md
 
 The folder contains `run.py` and `prompts.json`, which check answers against measured facts.
 """

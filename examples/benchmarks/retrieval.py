@@ -27,7 +27,7 @@ from unipose_hf.training.retrieval import (
     retrieval_tokenizer,
 )
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "train"))
 from train_retrieval import SEED  # noqa: E402
 
 VARIANTS = {

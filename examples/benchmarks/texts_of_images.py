@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Texts about rendered people: read from the pictures' features, or through estimated poses.
 
-    python examples/benchmarks/texts_of_images.py --output examples/benchmarks/texts_of_images.md
+    python examples/benchmarks/texts_of_images.py --output examples/benchmarks/results/texts_of_images.md
 
 The pictures are those of `unipose evaluate`; each shows one person, whose box is the whole picture. Truth and number
 of statements are measured on the true poses. About 25 minutes on one thread.

@@ -29,7 +29,7 @@ LABELLED = 100
 
 
 def middle() -> UniPoseConfig:
-    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B, as created by examples/new_model.py."""
+    """SmolLM2-135M, CLIP ViT-L/14-336 and ViTPose-B, as created by examples/train/new_model.py."""
     sizes = dict(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9)
     clip = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16)
     return UniPoseConfig(
@@ -99,7 +99,7 @@ def main():
         kept[name] = kept_by_a_layer(config.text_config)
         print(f"\nA decoder layer of {name} keeps {kept[name] / 1e3:.1f} kB of each token (measured).")
     print(f"\nGB on each GPU, for rows of {ROW_COLUMNS} tokens (two pictures), with gradient checkpointing:\n")
-    print("| model | how | rows on a GPU | weights | gradients and states | activations | together |")
+    print("| model | method | rows on a GPU | weights | gradients and states | activations | total |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, config, how, rows, settings in (
         ("SmolLM2-135M", small, "all weights", 8, dict(lora_r=0)),

@@ -12,9 +12,9 @@ import torch
 from miniatures import HALF_TURN, QUARTER_TURN, standing
 from unipose_hf.body import JOINT_NAMES
 from unipose_hf.data.formats.pose_files import read_pose, read_poses
+from unipose_hf.data.formats.smpl_rows import WIDTHS
 from unipose_hf.data.sources.amass import load_motion
 from unipose_hf.modeling.pose_unipose import Pose
-from unipose_hf.modeling.smpl_rows_unipose import WIDTHS
 
 UPRIGHT = (0.0, 0.0, 0.0)
 

@@ -49,7 +49,7 @@ def snapshot(folder):
 def test_export_is_complete(exported, parts):
     files = {path.name: path for path in exported.iterdir()}
     assert {"config.json", "model.safetensors", "processor_config.json", "tokenizer.json", "README.md"} <= set(files)
-    assert {"modeling_unipose.py", "pipeline_unipose.py", "pose_unipose.py"} <= set(files)
+    assert {"modeling_unipose.py", "pipeline_unipose.py", "pipeline_base_unipose.py", "pose_unipose.py"} <= set(files)
     assert not any(name.endswith((".bin", ".pt", ".tmp")) for name in files) and "__init__.py" not in files
     assert [path.name for path in exported.parent.iterdir()] == ["tiny"]  # no partial files next to it
     config = json.loads(files["config.json"].read_text())
@@ -201,6 +201,14 @@ EVERYTHING = """if True:
         source = f"{folder}-tokenizer-{number}"
         tokenizer.save_pretrained(source)
     tokenizer = is_remote(AutoModel.from_pretrained(source, **trust))
+
+    pose = pipe("text-to-pose", "us/tiny", "Kneel.")["pose"]
+    assert type(pose).from_json(pose.save(f"{folder}-pose.json")) == pose
+    try:
+        type(pose).from_npz(pose.save(f"{folder}-pose.npz"))
+        raise AssertionError("read without the package")
+    except ImportError as error:
+        assert "need the package: pip install" in str(error)
     print(json.dumps([from_hub[0], tokenizer.encode(rotations).codes.tolist()]))
 """
 

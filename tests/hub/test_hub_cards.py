@@ -94,7 +94,7 @@ def test_a_card_without_the_place_is_refused(fill):
 
 
 def test_the_benchmark_names_the_limit_of_every_figure():
-    text = (ROOT / "examples/benchmarks/generation.md").read_text(encoding="utf-8")
+    text = (ROOT / "examples/benchmarks/results/generation.md").read_text(encoding="utf-8")
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")][2:]
     answers = [row for row in rows if not re.match(r"matrix|convolution", row[0])]
     assert {row[0].split(",")[0] for row in answers} >= {"text-to-pose", "image-to-pose", "pose tokenizer"}

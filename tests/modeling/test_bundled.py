@@ -18,7 +18,7 @@ from unipose_hf.data.synthesis.rendering import render_training_images
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
 from unipose_hf.evaluation.protocols.held_out import CLAUSES
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_retrieval
-from unipose_hf.modeling.pipeline_unipose import NO_DIFFERENCE
+from unipose_hf.modeling.pipeline_base_unipose import NO_DIFFERENCE
 
 LEFT_WRIST, RIGHT_WRIST = 20, 21
 

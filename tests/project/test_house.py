@@ -66,6 +66,13 @@ def test_every_room_is_known_and_small():
     assert not long
 
 
+def test_no_folder_of_the_examples_is_crowded():
+    examples = ROOT.parents[1] / "examples"
+    folders = [examples, *(path for path in examples.rglob("*") if path.is_dir() and path.name != "__pycache__")]
+    sizes = {str(folder.relative_to(examples)): len(list(folder.glob("*.*"))) for folder in folders}
+    assert sum(sizes.values()) > MOST_FILES and not {folder: n for folder, n in sizes.items() if n > MOST_FILES}
+
+
 def test_the_drawing_of_the_docs_shows_every_room():
     drawing = (ROOT.parents[1] / "docs" / "pictures" / "rooms.svg").read_text(encoding="utf-8")
     assert all(f">{room}</text>" in drawing for room in ROOMS)

@@ -97,7 +97,7 @@ def test_the_example_composes_saved_parts(tmp_path, monkeypatch, capsys):
         part.save_pretrained(folders[name])
     arguments = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
     monkeypatch.setattr(sys, "argv", ["new_model.py", *arguments, "--output_dir", str(tmp_path / "new")])
-    runpy.run_path(str(EXAMPLES / "new_model.py"), run_name="__main__")
+    runpy.run_path(str(EXAMPLES / "train" / "new_model.py"), run_name="__main__")
     assert "million parameters" in capsys.readouterr().out
     model = UniPoseForConditionalGeneration.from_pretrained(tmp_path / "new")
     config, tower = model.config, model.model.pose_vision_tower

@@ -68,7 +68,7 @@ def test_all_stages_run_one_after_the_other(tmp_path):
         leave = 'while [ $# -gt 1 ]; do [ "$1" = --output_dir ] && mkdir -p "$2" && touch "$2"/model.safetensors '
         (programs / name).write_text(note + leave + '"$2"/config.json; shift; done\nexit 0\n')
         (programs / name).chmod(0o755)
-    command = ["bash", str(EXAMPLES / "run_all_stages.sh"), str(tmp_path / "run")]
+    command = ["bash", str(EXAMPLES / "train" / "run_all_stages.sh"), str(tmp_path / "run")]
     environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "GPUS": "4", "LAUNCH": "eight_gpus_zero2"}
     for _ in range(2):  # finished steps are skipped
         subprocess.run(command, env=environment, check=True)

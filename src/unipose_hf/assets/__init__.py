@@ -25,5 +25,5 @@ def sample(name: str, folder: str | os.PathLike = ".") -> Path:
     if not target.exists():
         return write_file(target, content)
     if target.read_bytes() != content:
-        raise ValueError(f"Another file {target} already exists; give another folder.")
+        raise ValueError(f"Another file {target} already exists; choose another folder.")
     return target

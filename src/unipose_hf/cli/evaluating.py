@@ -29,7 +29,7 @@ def evaluate(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="For a report: folder of published sets, instead of the clips.", show_default=False),
+        typer.Option(help="For a report: folder of published data sets to use instead of clips.", show_default=False),
     ] = None,
     body: Annotated[
         Path | None,
@@ -65,7 +65,7 @@ def evaluate(
     report = output.suffix.lower() != ".json"
     if not report and (tasks or beside or any(of_report.values())):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *of_report))
-        raise ValueError(f"{options} and --beside belong to a report; set its folder with --output.")
+        raise ValueError(f"{options} and --beside are options of a report; set its folder with --output.")
     if not report:
         check_target(output)
     needed = {"sacrebleu": "BLEU needs sacrebleu"}

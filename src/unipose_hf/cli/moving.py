@@ -32,7 +32,7 @@ def motion(
     every: Every = 1,
     frame_rate: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Frames per second of a file that does not say it.", show_default="30"),
+        typer.Option(min=0.01, help="Frames per second, for files that do not specify it.", show_default="30"),
     ] = None,
     on_floor: Annotated[
         bool, typer.Option("--on-floor", help="Put the lowest point of the motion at height 0.")

@@ -47,18 +47,16 @@ def estimate(
     NAME-person2.npz and so on for the others, and NAME-overlay.jpg with the bodies drawn on the picture. A folder also
     gets sheet.jpg: all its pictures with bodies, names and scores.
 
-    Of a video, NAME.npz and NAME.glb hold the motion, and NAME-overlay.mp4 shows the bodies."""
+    For a video, NAME.npz and NAME.glb hold the motion, and NAME-overlay.mp4 shows the bodies."""
     corners = None if box is None else parse_box(box)
     has_folder = any(Path(image).is_dir() for image in images)
     images = pictures_in(images, _PICTURES)
     videos = [image for image in images if is_video(image)]
     for option, what in (("--box", box), ("--text", text)):
         if what is not None and videos:
-            raise ValueError(
-                f"{option} says which person is meant in a picture, but {videos[0]} is a video; leave it out."
-            )
+            raise ValueError(f"{option} selects a person in a picture, but {videos[0]} is a video; leave it out.")
     if corners is not None and len(images) > 1:
-        raise ValueError(f"--box says where the person is in one picture, but {len(images)} pictures were given.")
+        raise ValueError(f"--box applies to one picture, but {len(images)} pictures were given.")
     names = result_names(images, output)
     make_folder(output)
     if videos:
@@ -153,23 +151,23 @@ def render(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="The picture: .png, .jpg or .webp; or .gif or .mp4 for the whole motion.",
+            help="Result: .png, .jpg or .webp; .gif or .mp4 for the whole motion.",
             show_default="NAME.png, here",
         ),
     ] = None,
     frame: Frame = 0,
-    every: Annotated[int, typer.Option(min=1, help="Take every N-th frame, in a .gif or .mp4.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="For .gif and .mp4: take every N-th frame.")] = 1,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
     person: Person = None,
     size: Annotated[int, typer.Option(min=16, max=8192, help="Size of the square picture, in pixels.")] = 512,
     azimuth: Annotated[
-        float, typer.Option(help="View direction: 0 is the front, 90 the left of a body facing you.")
+        float, typer.Option(help="View direction in degrees: 0 is the front, 90 the body's left.")
     ] = 25,
     elevation: Annotated[float, typer.Option(help="Camera elevation, in degrees.")] = 10,
 ) -> None:
-    """Render the body in a pose from a file, or moving."""
+    """Render a pose from a file, or a whole motion."""
     from unipose_hf.data.formats.pose_files import read_pose
 
     from ..motion.film_files import FILMS

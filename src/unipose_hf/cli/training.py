@@ -19,7 +19,7 @@ def build_data(
     output: Annotated[Path, typer.Option(help="Folder for the data set; an interrupted build resumes.")],
     size: Annotated[int, typer.Option(min=1, help="Number of images or pairs; the paper has 52,000.")] = 500,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the paper's sets; default: the open poses.", show_default=False)
+        Path | None, typer.Option(help="Folder of the paper's data sets; default: the open poses.", show_default=False)
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
     picture_size: Annotated[
@@ -27,7 +27,7 @@ def build_data(
         typer.Option(min=64, help="Size of rendered images in pixels; default 256 to 512.", show_default=False),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
-    on_ray: Annotated[bool, typer.Option("--on-ray", help="Share the work on a Ray cluster instead.")] = False,
+    on_ray: Annotated[bool, typer.Option("--on-ray", help="Distribute the work over a Ray cluster instead.")] = False,
     retrieval: Annotated[
         Path | None, typer.Option(help="Retrieval model to mine pairs; default: joint positions.", show_default=False)
     ] = None,

@@ -45,7 +45,7 @@ def describe(
 ) -> None:
     """Describe the poses in files. Prints file, frame and description, separated by tabs.
 
-    Files that cannot be read are reported and skipped, as long as there are others.
+    Files that cannot be read are reported and skipped, unless none can be read.
     """
     if output is not None:
         if output.suffix.lower() != ".parquet":

@@ -3,7 +3,8 @@
 
 Network: Bazarevsky et al., "BlazePose: On-device Real-time Body Pose tracking" (https://arxiv.org/abs/2006.10204),
 in the later form that also predicts metric landmarks (Grishchenko et al., "BlazePose GHUM Holistic",
-https://arxiv.org/abs/2206.11678). `examples/convert_blazepose.py` fills it with the published Apache-2.0 weights.
+https://arxiv.org/abs/2206.11678). `examples/publish/convert_blazepose.py` fills it with the published weights
+(Apache-2.0).
 
 The network expects a person upright in the middle of a 256-pixel square, so the backbone runs twice: once on the whole
 picture to find the person, once on a rotated square around the hips. If it is then unsure that it saw anybody, it

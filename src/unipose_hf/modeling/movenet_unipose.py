@@ -3,8 +3,8 @@
 
 Architecture: a MobileNetV2 with width multiplier 1.5 (https://arxiv.org/abs/1801.04381), a feature pyramid down to
 stride 4, and CenterNet heads (Zhou et al., "Objects as Points", https://arxiv.org/abs/1904.07850).
-`examples/convert_movenet.py` converts the Apache-2.0 weights of "MoveNet MultiPose Lightning". Both sides of the input
-must be multiples of 32; the model was trained at 256 pixels.
+`examples/publish/convert_movenet.py` converts the Apache-2.0 weights of "MoveNet MultiPose Lightning". Both sides of
+the input must be multiples of 32; the model was trained at 256 pixels.
 """
 
 from dataclasses import dataclass
@@ -169,7 +169,7 @@ class MoveNetMultiPose(PreTrainedModel):
         if pixel_values.dim() != 4 or pixel_values.shape[1] != 3 or any(side % 32 for side in pixel_values.shape[2:]):
             raise ValueError(
                 f"pixel_values has the shape {tuple(pixel_values.shape)}; expected (pictures, 3, H, W) with sides "
-                "that divide by 32."
+                "divisible by 32."
             )
         maps = self.features(pixel_values)
         center = self.center(maps).sigmoid()[:, 0]  # (n, h, w)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from transformers import Pipeline
 
-from .pipeline_unipose import _turn_about_vertical
+from .pipeline_base_unipose import _turn_about_vertical
 from .pose_unipose import Pose
 
 BATCH = 256  # gallery rows embedded per batch

@@ -23,7 +23,6 @@ from .rotation_unipose import (
     matrix_to_rotation_6d,
     rotation_6d_to_matrix,
 )
-from .smpl_rows_unipose import read_archive, to_our_frame
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -116,8 +115,9 @@ class Pose:
         points towards the viewer. By default both are detected from the file: AMASS is z up, other programs are not.
         """
         path = _check_exists(path)
-        arrays = read_archive(path)
-        poses = to_our_frame(arrays, path, up, facing)
+        rows = _import_from_package("data.formats.smpl_rows")
+        arrays = rows.read_archive(path)
+        poses = rows.to_our_frame(arrays, path, up, facing)
         if not -len(poses) <= frame < len(poses):
             raise ValueError(f"frame is {frame}, but {path} has {len(poses)} frames; choose 0 to {len(poses) - 1}.")
         return cls(poses[frame], own_betas(arrays))
@@ -457,7 +457,8 @@ def _import_from_package(name: str):
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] == "unipose_hf":
             raise ImportError(
-                "Bodies, pictures, mesh files and choosing by words need the package: pip install unipose-hf"
+                "Bodies, pictures, choosing by words and files other than .json need the package: pip install "
+                "unipose-hf"
             ) from error
         raise
 

@@ -30,7 +30,7 @@ def compose(
     Args:
         language_model: any causal language model of transformers (`AutoModelForCausalLM`).
         tokenizer: its fast tokenizer; pose tokens are added if it has none.
-        pose_tokenizer: a trained pose tokenizer, such as the output of `examples/train_pose_tokenizer.py`.
+        pose_tokenizer: a trained pose tokenizer, such as the output of `examples/train/train_pose_tokenizer.py`.
         vision, pose_vision: the general and the pose encoder; one, both or neither.
         image_processor: produces the inputs of these encoders.
         settings: other fields of [`UniPoseConfig`].

@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A new text vocabulary for a trained model: known words keep their embeddings, new ones start near similar words."""
 
+import re
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
+from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.data.language.composer import Composer, load_described
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
-from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+from unipose_hf.modeling.processing_unipose import TASKS, TEXT_STYLES, UniPoseProcessor
+
+from .pose_tokenizer import pose_pool
 
 _RIDGE = 30.0  # ridge penalty of the map from word vectors to the rows of known words
 _SHARE = 0.5  # share of a word's vector added to its learnt row, so that similar words are close
@@ -74,6 +81,26 @@ def replace_vocabulary(
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config.text_config, name, getattr(tokenizer, name))
     return renewed
+
+
+def training_texts(language_data: str | Path | None) -> list[str]:
+    """The texts of all kinds that training samples are made of.
+
+    Args:
+        language_data: optional folder with `described_poses` and `described_pairs`.
+    """
+    pool = pose_pool(2, 8192)
+    sentences = caption_poses(pool, seed=2) + instruct_pairs(pool[:4096], pool[4096:], seed=2)
+    sentences += [task.prompt + style for task in TASKS.values() for style in TEXT_STYLES.values()] * 20
+    described = (load_described(language_data, kind) for kind in ("poses", "pairs")) if language_data else ()
+    return sentences + Composer(pool, *described).all_texts()
+
+
+def words_of(sentences: list[str]) -> str:
+    """The words that occur in training, lower case, separated by spaces."""
+    return " ".join(
+        sorted({word for text in sentences for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", text.lower())})
+    )
 
 
 def _parts(old, piece):

@@ -68,7 +68,7 @@ def build_multi_person(
     """Build `size` images, split as in ImageScript, or resume a build that was started with the same arguments.
 
     Args:
-        sources: sets of images with fits and boxes, in which `ask`, a vision language model, labels everyone; each
+        sources: sets of images with fits and boxes, in which `ask`, a vision-language model, labels everyone; each
             person is a row. Without them, people are rendered, one row per image.
         others: as for `build_imagescript`.
 
@@ -86,7 +86,7 @@ def build_multi_person(
         rows = {source.split: _groups(source) for source in open_sources(size, seed, choice=MAX_PEOPLE)}
     else:
         if ask is None:
-            raise ValueError("Real people need labels by a vision language model; give one.")
+            raise ValueError("Real people need labels from a vision-language model; give one.")
         keep_plan(out, plan | {"model": ask.name, "sets": [[source.split, source.name] for source in sources]})
         make = functools.partial(labelled_people.make_rows, seed)
         rows = labelled_people.label_people(

@@ -94,18 +94,15 @@ def world_up(bvh: Bvh, index: dict[str, int], rest_up: Tensor | None, where: obj
     shown = nearest_axis(body) if body.abs().max() > _UPRIGHT else None
     axis = _decide(rest_axis, shown, floor)
     if axis is None:
-        tells = (
-            "its rest pose is no standing person's" if rest_axis is None else f"its rest pose stands along {rest_axis}"
-        )
-        motion = "its motion stands along no axis" if shown is None else f"its motion stands along {shown}"
+        tells = "its rest pose does not stand" if rest_axis is None else f"its rest pose stands along {rest_axis}"
+        motion = "its motion does not stand along any axis" if shown is None else f"its motion stands along {shown}"
         raise ValueError(
-            f"{where} does not tell which axis points up ({tells}, {motion}); say it by --up y or --up z (up in "
-            "Python)."
+            f"{where} does not tell which axis points up ({tells}, {motion}); set --up y or --up z (up in Python)."
         )
     if shown == "z" and axis == rest_axis == "y" and not floor:
         warnings.warn(
-            f"{where} is read as y up, as its rest pose stands, so that the body lies; say it by --up z (up='z' in "
-            "Python) if it should stand.",
+            f"{where} is read as y up because its rest pose stands that way, which makes the body lie; set --up z "
+            "(up='z' in Python) if it should stand.",
             stacklevel=5,
         )
     return axis

@@ -10,12 +10,12 @@ import torch
 
 from unipose_hf.body import JOINT_NAMES, load_body
 from unipose_hf.modeling.pose_unipose import own_betas
-from unipose_hf.modeling.smpl_rows_unipose import frame_rate, read_archive, root_translations, turned_to_our_frame
 
 from .bvh import Bvh, parse_bvh
 from .bvh_orientation import pelvis_positions
 from .glb_file import read_glb
 from .pose_files import TurnedBvh, keeps_results, read_poses, turned_bvh
+from .smpl_rows import frame_rate, read_archive, root_translations, turned_to_our_frame
 
 _LEG = ("left_hip", "left_knee", "left_ankle")
 

@@ -15,13 +15,13 @@ from unipose_hf.files.plain import read_json, read_npz_object
 from unipose_hf.files.unpickle import read_pickle
 from unipose_hf.modeling.pose_unipose import Pose
 from unipose_hf.modeling.rotation_unipose import axis_vector, world_turn
-from unipose_hf.modeling.smpl_rows_unipose import read_archive, to_our_frame
 
 from .bvh import Bvh, parse_bvh
 from .bvh_names import complete_joint_map, guess_joint_map
 from .bvh_orientation import world_up
 from .glb_file import read_glb
 from .motion import read_deepmimic, turned_bvh_poses
+from .smpl_rows import read_archive, to_our_frame
 from .tool_results import read_results
 
 __all__ = ["IN_FOLDERS", "READABLE", "guess_joint_map", "read_pose", "read_poses"]

@@ -2,14 +2,14 @@
 """Reads rotations from the result files of other body estimators: pickles, PyTorch files, JSON, npz.
 
 Supports 4D-Humans and PHALP, WHAM, GVHMR, VIBE and similar programs, ROMP, AIST++, SMPLify-X, and anything else that
-stores an SMPL-family body under AMASS's names or in parts (`modeling/smpl_rows_unipose.py`). Keypoint files contain no
+stores an SMPL-family body under AMASS's names or in parts (`smpl_rows.py`). Keypoint files contain no
 rotations.
 """
 
 import numpy as np
 import torch
 
-from unipose_hf.modeling.smpl_rows_unipose import PARTS, to_our_frame
+from .smpl_rows import PARTS, to_our_frame
 
 # Layouts of one person that identify the program: the entry with the rotations, its AMASS name (None: it has parts),
 # and its up axis. World coordinates come before camera coordinates of the same person.

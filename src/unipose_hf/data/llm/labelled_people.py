@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of several real people, each labelled by a vision language model: position, clothes, action, pose.
+"""Images of several real people, each labelled by a vision-language model: position, clothes, action, pose.
 
 UniPose makes its 8,000 reasoning images this way (supplement D): labels single people out, and the sets' fits provide
 their poses. The prompt is our own.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unipose_hf.data.formats.smpl_rows import body_joints
 from unipose_hf.files.plain import read_npz
-from unipose_hf.modeling.smpl_rows_unipose import body_joints
 
 from ..frames import from_z_up
 from ..licences import LICENCES

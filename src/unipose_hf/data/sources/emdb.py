@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unipose_hf.modeling.smpl_rows_unipose import body_joints
+from unipose_hf.data.formats.smpl_rows import body_joints
 
 from ...files.unpickle import read_pickle
 from ..frames import from_opencv

@@ -117,7 +117,7 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
     if found != expected:
         raise ValueError(
             f"The maps in {folder} have shape {found}, ..., but this model's pose encoder makes {expected}, ...; "
-            "build the images again with examples/build_image_bank.py."
+            "build the images again with examples/data/build_image_bank.py."
         )
     bank = _columns(chunks, "landmarks", "poses")
     features = [bank["landmarks"]]

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evaluates a plain-English model and exports it in float16 with a model card, like `finish_tiny.py`.
+
+    python examples/publish/finish_plain.py runs/plain/last --logs runs/plain/learn runs/plain/last \\
+        --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
+
+`--prompts` is a folder with `run.py`, which runs prompts and checks the answers against measured facts; `--language`
+is a folder of captured poses with human descriptions, one in ten of which is held out.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from finish_tiny import publish
+
+from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
+from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
+from unipose_hf.evaluation.reporting.card import write_card
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
+from unipose_hf.modeling.processing_unipose import UniPoseProcessor
+from unipose_hf.training.vocabulary import training_texts, words_of
+
+CARD = Path(__file__).parents[2] / "hub_cards/unipose-plain.md"
+CURVES = ("text-to-pose/cross_entropy", "text-to-pose/mpjpe_mm", "pose-editing/cross_entropy", "pose-editing/mpjpe_mm")
+
+
+def judged(model: Path, prompts: Path) -> dict:
+    """Correct answers of each kind, for prompts in the language bank and others, and how well limbs are preserved."""
+    with tempfile.TemporaryDirectory() as folder:
+        answers = Path(folder) / "answers.json"
+        command = [sys.executable, "run.py", "--model", str(model.resolve()), "--json", str(answers)]
+        subprocess.run(command, cwd=prompts, check=True)
+        kinds = json.loads(answers.read_text(encoding="utf-8"))
+    asked = json.loads((prompts / "prompts.json").read_text(encoding="utf-8"))
+    in_bank = {item["text"] for group in ("text_to_pose", "pose_editing") for item in asked[group] if item["in_bank"]}
+    figures = {}
+    for kind, group in kinds.items():
+        others = [answer for answer in group if answer["text"] not in in_bank]
+        figures[kind] = {
+            "right": sum(not answer["lacks"] for answer in group),
+            "asked": len(group),
+            "right_not_in_bank": sum(not answer["lacks"] for answer in others),
+            "asked_not_in_bank": len(others),
+        }
+    turns = [turn for answer in kinds["edit"] for turn in answer["turns"].values()]
+    return figures | {"kept_limbs_turned_degrees": round(sum(turns) / len(turns), 1)}
+
+
+def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language: Path, count: int | None) -> None:
+    processor = UniPoseProcessor.from_pretrained(run)
+    processor.known_words = words_of(training_texts(language if language.is_dir() else None))
+    processor.save_pretrained(run)
+    publish(run, logs, output_dir, CURVES)
+    model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
+    processor = UniPoseProcessor.from_pretrained(output_dir)
+    figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
+    figures["plain-english"] = judged(output_dir, prompts)
+    figures["described"] = evaluate_described_prompts(model, processor, language)
+    write_card(CARD, figures, output_dir)
+    print(f"The model is in {output_dir}.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="output folder of train_stage3.py")
+    parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of all stages, for the loss curves")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    parser.add_argument("--prompts", type=Path, default=Path("../shared/plain_english"))
+    parser.add_argument("--language", type=Path, default=Path("../shared/language"), help="with described poses")
+    parser.add_argument("--count", type=int, help="number of held-out poses; all by default")
+    main(**vars(parser.parse_args()))
