@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := src tests examples
 
-.PHONY: demo app test test-newest test-oldest lint format docs clean
+.PHONY: demo app test test-app test-newest test-oldest lint format docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12")'
@@ -27,6 +27,13 @@ app: .venv/installed
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest
+
+# The app's tests, which `make test` skips, those in a browser too where Debian's chromium is installed. Gradio holds Pillow
+# below the version of constraints.txt, so that pip chooses here.
+test-app:
+	$(PYTHON) -m venv --clear build/app
+	build/app/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test,app]" playwright
+	build/app/bin/python -m pytest tests/app
 
 # What `pip install` gives today: the newest releases that pyproject.toml allows, held to no constraints.
 test-newest:

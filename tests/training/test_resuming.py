@@ -53,7 +53,8 @@ def test_the_command_for_two_processes_runs_two(tmp_path):
     readme = (Path(__file__).parents[2] / "examples" / "README.md").read_text(encoding="utf-8")
     [flags] = re.findall(r"^accelerate launch (--multi_gpu .*) \\\n", readme, re.MULTILINE)
     (tmp_path / "count.py").write_text(COUNT)
-    command = [sys.executable, "-m", "accelerate.commands.launch", *shlex.split(flags), "count.py"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *shlex.split(flags)]
+    command += ["--main_process_port", "0", "count.py"]  # any free one
     hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     subprocess.run(command, cwd=tmp_path, env=os.environ | hidden, check=True, timeout=300)
     assert {path.name for path in tmp_path.iterdir()} == {"count.py", "0 of 2", "1 of 2"}
