@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts right and wrong choices of a person by words, in rendered groups of two to four people.
 
-    python examples/benchmarks/choosing.py --output examples/benchmarks/results/choosing.md
+    python examples/benchmarks/choosing.py --work runs/choosing --output examples/benchmarks/results/choosing.md
 
-The truth of each hint is known without the code that chooses: places from the rendered scene, colours from the
-outfits, and poses from the language bank: the intended person has the state, everybody else is far from it. (The model
-that reads unmeasured words was trained on the bank's phrases.)
+Rendered groups stay in the folder `--work`: an interrupted run continues there, and a changed chooser is measured on
+the same pictures. The truth of each hint is known without the code that chooses: places from the rendered scene,
+colours from the outfits, and poses from the language bank: the intended person has the state, everybody else is far
+from it. (The model that reads unmeasured words was trained on the bank's phrases.)
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import platform
 import subprocess
@@ -31,6 +33,7 @@ from unipose_hf.data.language.angles import angles_to_axis_angle, mirror_angles
 from unipose_hf.data.language.bank import complete
 from unipose_hf.data.language.describe import body_directions
 from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.files.write import replacing
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.visualization.outfit import Outfit
 
@@ -95,7 +98,7 @@ def _degrees(a, b):
 
 
 def make_group(number: int, states: States, captured: np.ndarray, rng: np.random.Generator):
-    """A picture, its boxes, the intended person and the hints at it: `{kind: text}`."""
+    """A picture, boxes `(P, 4)`, the index of the intended person and hints: `{kind: text}`."""
     count = int(rng.integers(2, MAX_PEOPLE + 1))
     said = list(SAID)[number // 2 % len(SAID)]
     firsts = [part.phrases[0] for part in states.parts]
@@ -129,6 +132,18 @@ def make_group(number: int, states: States, captured: np.ndarray, rng: np.random
     return Image.fromarray(picture), boxes, chosen, hints
 
 
+def kept_group(work: Path, number: int, states: States, captured: np.ndarray, seed: int):
+    """The group of this number from the folder `work`, rendered if it is not there yet."""
+    told, drawn = work / f"{number:03}.json", work / f"{number:03}.png"
+    if not told.exists():
+        picture, boxes, chosen, hints = make_group(number, states, captured, np.random.default_rng((seed, number)))
+        with replacing(drawn) as part:
+            picture.save(part, format="png")
+        write_file(told, json.dumps({"boxes": boxes.tolist(), "chosen": chosen, "hints": hints}).encode())
+    group = json.loads(told.read_text(encoding="utf-8"))
+    return Image.open(drawn).convert("RGB"), np.array(group["boxes"]), group["chosen"], group["hints"]
+
+
 def overlap(one, other) -> float:
     """Intersection over union of two boxes."""
     sides = [max(0.0, min(one[i + 2], other[i + 2]) - max(one[i], other[i])) for i in (0, 1)]
@@ -136,14 +151,15 @@ def overlap(one, other) -> float:
     return sides[0] * sides[1] / (sum(areas) - sides[0] * sides[1])
 
 
-def main(groups: int, seed: int, output: Path | None) -> None:
-    rng, states = np.random.default_rng(seed), States()
+def main(groups: int, seed: int, work: Path, output: Path | None) -> None:
+    states = States()
+    work.mkdir(parents=True, exist_ok=True)
     captured = load_open_poses("test").axis_angle.numpy()
     estimate = pipeline("image-to-pose")
     place = note()
     counts, chance, wrong = defaultdict(lambda: np.zeros(7, dtype=int)), defaultdict(list), []
     for number in range(groups):
-        picture, boxes, chosen, hints = make_group(number, states, captured, rng)
+        picture, boxes, chosen, hints = kept_group(work, number, states, captured, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             given, found = estimate({"image": picture, "boxes": boxes.tolist()}), estimate(picture)
@@ -161,7 +177,7 @@ def main(groups: int, seed: int, output: Path | None) -> None:
                 best = np.argmax([overlap(person["box"], box) for box in boxes])
                 counts[kind][column + (2 if undecided else int(best != chosen))] += 1
                 if column == 1 and (undecided or best != chosen):
-                    wrong.append(f"{kind}: {text!r}" + (" (undecided)" if undecided else ""))
+                    wrong.append(f"{kind}: {text!r}, group {number}" + (" (undecided)" if undecided else ""))
         print(number, {kind: row.tolist() for kind, row in counts.items()}, file=sys.stderr, flush=True)
         lines = table(counts, chance, wrong)
         if output is not None:  # after each group, so that an interrupted run counts too
@@ -197,5 +213,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work", type=Path, default=Path("runs/choosing"), help="folder of the rendered groups")
     parser.add_argument("--output", type=Path)
     main(**vars(parser.parse_args()))

@@ -107,7 +107,8 @@ def main(folder: Path, output: Path | None) -> None:
     print("\n".join(lines))
     note = f"`python {' '.join(sys.argv)}`, {torch.get_num_threads()} threads, {len(rows)} people."
     if output is not None:
-        write_file(output, "\n".join(["# Photographs", "", note, "", *lines, ""]).encode())
+        _, mark, others = (output.read_text(encoding="utf-8") if output.exists() else "").partition("\n## ")
+        write_file(output, "\n".join(["# Photographs", "", note, "", *lines, mark + others]).encode())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #
 #     bash examples/train/run_all_stages_cpu.sh [FOLDER]
 #
+# PHOTO_LIKE=0.5 makes half of the pictures like photographs, CAPTURED=FOLDER shows more captured poses in them.
 # If interrupted, run it again: finished steps are skipped, and the others resume from their last checkpoint.
 set -euo pipefail
 RUN=${1:-runs/tiny}
@@ -24,7 +25,8 @@ stage() { # number of the script, output folder, additional arguments
 
 [ -e "$RUN/pose_tokenizer/model.safetensors" ] || python "$HERE/train_pose_tokenizer.py" \
     --config "$EXAMPLES/configs/pose_tokenizer_tiny.yaml" --max_steps "$(scaled 30000)" --output_dir "$RUN/pose_tokenizer"
-python "$EXAMPLES/data/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 40960)"
+python "$EXAMPLES/data/build_image_bank.py" --output_dir "$RUN/images" --count "$(scaled 40960)" \
+    --photo_like "${PHOTO_LIKE:-0}" ${CAPTURED:+--captured "$CAPTURED"}
 encoder() { # output folder, steps, additional arguments
     [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/train_pose_encoder.py" --image_bank "$RUN/images" \
         --output_dir "$RUN/$1" --max_steps "$(scaled "$2")" --use_cpu true --report_to none --disable_tqdm true "${@:3}"

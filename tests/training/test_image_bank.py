@@ -49,6 +49,20 @@ def test_a_bank_is_the_same_when_built_again_and_goes_on_where_it_stopped(backbo
     assert all(sorted(path.name for path in (tmp_path / run).iterdir()) == names for run in ("whole", "broken"))
 
 
+def test_a_share_of_the_pictures_can_be_like_photographs(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(image_bank, "CHUNK", 4)
+    captured = torch.zeros(3, 22, 3)
+    for name, share in (("none", 0.0), ("half", 0.5), ("all", 1.0)):
+        build_image_bank(backbone, tmp_path / name, count=4, photo_like=share, captured=captured)
+    none, half, whole = (load_image_bank(tmp_path / name, backbone) for name in ("none", "half", "all"))
+    assert half["poses"].shape == whole["poses"].shape == (4, 22, 3)
+    assert half["features"].isfinite().all() and whole["features"].isfinite().all()
+    assert torch.equal(half["poses"][:2], none["poses"][:2])  # the others stay as they are
+    assert not torch.equal(half["poses"][2:], none["poses"][2:])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        build_image_bank(backbone, tmp_path / "no", count=4, photo_like=2)
+
+
 def test_the_features_are_those_of_the_backbone_with_its_pose_head(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(image_bank, "CHUNK", 4)
     build_image_bank(backbone, tmp_path, count=4)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Synthetic poses and pictures: a sampler of plausible poses, joint limits, rendered people and their surroundings."""
+"""Synthetic poses and pictures: a sampler of plausible poses, joint limits, renders of people, clear or photo-like."""

@@ -186,3 +186,50 @@ def camera_faults(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         Image.fromarray(picture).save(buffer, "JPEG", quality=int(rng.integers(35, 95)))
         picture = np.asarray(Image.open(buffer))
     return picture
+
+
+def photo_faults(picture: np.ndarray, rng: np.random.Generator, span: float) -> np.ndarray:
+    """What spoils photographs: few pixels, shake, darkness with noise, glare, grey, vignettes; uint8 in and out.
+
+    One to three faults at strengths that leave the person, `span` pixels long, recognisable, then those of
+    `camera_faults`.
+    """
+    size = picture.shape[0]
+    kinds = ("few pixels", "shake", "dark", "glare", "grey", "vignette")
+    chosen = rng.choice(kinds, int(rng.integers(1, 4)), replace=False, p=(0.3, 0.2, 0.2, 0.1, 0.08, 0.12))
+    values = picture.astype(np.float32) / 255
+    if "dark" in chosen:
+        values = (values ** rng.uniform(1.0, 1.4)) * rng.uniform(0.3, 0.6)
+        values += rng.normal(0, rng.uniform(0.01, 0.04), values.shape).astype(np.float32)
+    if "glare" in chosen:
+        values = 1 - (1 - values) * rng.uniform(0.3, 0.7)
+    if "grey" in chosen:
+        values = np.repeat(values.mean(-1, keepdims=True), 3, axis=-1) * rng.uniform(0.9, 1.05, 3)
+    if "vignette" in chosen:
+        line = np.linspace(-1, 1, size, dtype=np.float32)
+        values = values * (1 - rng.uniform(0.15, 0.4) * (line**2 + line[:, None] ** 2))[..., None]
+    image = Image.fromarray((np.clip(values, 0, 1) * 255).astype(np.uint8))
+    if "shake" in chosen:
+        image = _shaken(image, rng.uniform(0.02, 0.08) * span, rng)
+    if "few pixels" in chosen:
+        side = int(rng.uniform(44, 140) * size / span)  # the person keeps 44 pixels or more
+        if side < size:
+            smaller = image.resize((side, side), Image.Resampling.BOX)
+            image = smaller.resize(image.size, rng.choice((Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)))
+    return camera_faults(np.asarray(image), rng)
+
+
+def _shaken(image: Image.Image, way: float, rng: np.random.Generator) -> Image.Image:
+    """The mean of an image moved along a line of `way` pixels."""
+    angle = rng.uniform(0, np.pi)
+    steps = np.linspace(-0.5, 0.5, 9)
+    shifted = [
+        image.transform(
+            image.size,
+            Image.Transform.AFFINE,
+            (1, 0, way * step * np.cos(angle), 0, 1, way * step * np.sin(angle)),
+            Image.Resampling.BILINEAR,
+        )
+        for step in steps
+    ]
+    return Image.fromarray(np.mean([np.asarray(one, np.float32) for one in shifted], axis=0).astype(np.uint8))

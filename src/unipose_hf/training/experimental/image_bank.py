@@ -17,6 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from unipose_hf.body import mirror_pose
 from unipose_hf.data.open_poses import OpenPoses, load_open_poses
+from unipose_hf.data.synthesis.photo_like import render_photo_like_images
+from unipose_hf.data.synthesis.photo_poses import PhotoPoses
 from unipose_hf.data.synthesis.rendering import render_training_images
 from unipose_hf.data.synthesis.sampling import PoseSampler, random_global_turn
 from unipose_hf.files.write import replacing
@@ -28,16 +30,20 @@ HIDDEN_FACES = 0.2  # share of people facing the camera: photographs with blurre
 
 
 @torch.no_grad()
-def encode_images(backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16) -> dict[str, torch.Tensor]:
-    """Encodes images `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`.
+def encode_images(
+    backbone: BlazePoseBackbone, images: torch.Tensor, batch_size: int = 16, boxes: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
+    """Encodes images `(n, S, S, 3)` uint8 with S = `backbone.config.image_size`, and `boxes` `(n, 4)` if known.
 
     Returns `landmarks` `(n, 318)`, the landmark features; `maps` `(n, 2, C, s, s)` float16 of the square and its
     mirror image; and `squares` `(n, 4)`. The pose head computes its features from the last two.
     """
     backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
     seen = []
-    for batch in images.split(batch_size):
-        output = backbone(batch.permute(0, 3, 1, 2).float() / 255)
+    batches = images.split(batch_size)
+    known = (None,) * len(batches) if boxes is None else boxes.split(batch_size)
+    for batch, box in zip(batches, known, strict=True):
+        output = backbone(batch.permute(0, 3, 1, 2).float() / 255, box)
         landmarks = output.feature_maps[-1].flatten(1)[:, :NUM_FEATURES]
         seen.append((landmarks, output.maps.half().contiguous(), output.square))
     return dict(zip(("landmarks", "maps", "squares"), map(torch.cat, zip(*seen, strict=True)), strict=True))
@@ -51,6 +57,13 @@ def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: in
     return encode_images(backbone, images) | {"poses": torch.from_numpy(rendered.axis_angle)}
 
 
+def render_and_encode_photo_like(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict:
+    """The same as [`render_and_encode`] for pictures like photographs, each with the box of who is meant."""
+    rendered = render_photo_like_images(poses, seed=seed, size=backbone.config.image_size)
+    images, boxes = torch.from_numpy(rendered.images), torch.from_numpy(rendered.boxes)
+    return encode_images(backbone, images, boxes=boxes) | {"poses": torch.from_numpy(rendered.axis_angle)}
+
+
 def build_image_bank(
     backbone: BlazePoseBackbone,
     folder: str | Path,
@@ -58,16 +71,28 @@ def build_image_bank(
     seed: int = 0,
     poses: OpenPoses | None = None,
     processes: int = 1,
+    photo_like: float = 0.0,
+    captured: torch.Tensor | None = None,
 ) -> None:
     """Fills `folder` with chunks of 256 images until there are `count`; prints a line for each chunk.
 
     Shows the open training poses unless other `poses` are given. The processes share the chunks.
+
+    Args:
+        photo_like: share of pictures like photographs (`data.synthesis.photo_like`), in each chunk.
+        captured: `(n, 22, 3)` more captured poses for these.
+
+    Raises:
+        ValueError: the share is not between 0 and 1.
     """
+    if not 0 <= photo_like <= 1:
+        raise ValueError(f"The share of photo-like pictures is {photo_like:g}; it must be between 0 and 1.")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     poses = poses or load_open_poses("train")
     missing = [n for n in range(-(-count // CHUNK)) if not (folder / f"{n:05d}.safetensors").exists()]
-    work = functools.partial(_build_chunk, backbone, folder, seed, poses)
+    among = {"photo_like": round(photo_like * CHUNK), "captured": captured}
+    work = functools.partial(_build_chunk, backbone, folder, seed, poses, **among)
     if processes == 1:
         _report(map(work, missing), len(missing))
     else:
@@ -81,11 +106,18 @@ def _report(chunks, total):
         print(f"images: chunk {number:05d} of {CHUNK} images ({done}/{total})", flush=True)
 
 
-def _build_chunk(backbone, folder, seed, poses, number):
+def _build_chunk(backbone, folder, seed, poses, number, photo_like=0, captured=None):
     seed = seed * 1_000_003 + number
     generator = torch.Generator().manual_seed(seed)
-    sampled = PoseSampler(poses.axis_angle, poses.clip_id).sample(CHUNK, generator)
-    chunk = render_and_encode(backbone, random_global_turn(sampled, generator, full_yaw=True), seed=seed)
+    parts = []
+    if photo_like < CHUNK:
+        sampled = PoseSampler(poses.axis_angle, poses.clip_id).sample(CHUNK, generator)
+        turned = random_global_turn(sampled, generator, full_yaw=True)
+        parts.append(render_and_encode(backbone, turned[: CHUNK - photo_like], seed=seed))
+    if photo_like:
+        sampled = PhotoPoses(poses, captured).sample(photo_like, generator)
+        parts.append(render_and_encode_photo_like(backbone, sampled, seed=seed))
+    chunk = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     _save(chunk, folder / f"{number:05d}.safetensors")
     return number
 
