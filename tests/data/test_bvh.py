@@ -101,7 +101,7 @@ def test_a_t_pose_rig_in_a_z_up_world(tmp_path, walk, names):
 
 
 def test_a_body_that_lies_only_for_its_rest_pose_is_told(tmp_path, walk):
-    with pytest.warns(UserWarning, match=r"a\.bvh is read as y up, .*--up z"):
+    with pytest.warns(UserWarning, match=r"a\.bvh is read as y up because .*--up z"):
         read_poses(write_rig(tmp_path / "a.bvh", walk, world=Z_UP))
 
 

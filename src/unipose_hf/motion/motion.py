@@ -7,7 +7,7 @@ import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -16,15 +16,15 @@ from PIL import Image
 
 from ..body import JOINT_NAMES
 from ..body.joints import MIXAMO_NAMES
-from ..data.formats.motion_files import MotionArrays, read_motion
 from ..modeling.pose_unipose import NUM_JOINTS, Pose, bundled_body, npz_of, write_file
 from ..modeling.rotation_unipose import axis_angle_to_matrix
-from ..visualization.export import write_bvh, write_glb
-from ..visualization.film import draw_film, posed_vertices
-from ..visualization.picture import contact_sheet
 from .film_files import FILMS, write_film
 from .smoothing import interpolate_places, interpolate_rotations, smooth_places, smooth_rotations, window_of
 
+if TYPE_CHECKING:
+    from ..data.formats.motion_files import MotionArrays
+
+# Readers and renderers are imported where they are used: `import unipose_hf` imports this file.
 SUFFIXES = (".glb", ".bvh", ".npz")
 NAMES = {"smpl": JOINT_NAMES, "mixamo": MIXAMO_NAMES}
 _AT_ONCE = 32  # frames whose vertices are in memory
@@ -100,6 +100,8 @@ class Motion(Sequence[Pose]):
 
         The path of the pelvis is read from .bvh, AMASS-style .npz and our own .glb; for others it is the origin.
         """
+        from ..data.formats.motion_files import read_motion
+
         found = read_motion(path, up=up, facing=facing, joint_map=joint_map, person=person)
         return cls._of(found, frame_rate, path)
 
@@ -160,6 +162,8 @@ class Motion(Sequence[Pose]):
         Raises:
             ValueError: unknown suffix or `names`. FileNotFoundError: the folder does not exist.
         """
+        from ..visualization.export import write_bvh, write_glb
+
         path = _checked_path(path, SUFFIXES, "a motion can be saved as")
         if names not in NAMES:
             raise ValueError(f"names is {names!r}; expected one of {', '.join(map(repr, NAMES))}.")
@@ -194,6 +198,8 @@ class Motion(Sequence[Pose]):
                 whose frames last whole hundredths of a second.
             view: see `unipose_hf.visualization.draw_film`, for example `azimuth=90, follow=False`.
         """
+        from ..visualization.film import draw_film
+
         path = None if path is None else _checked_path(path, FILMS, "a motion can be rendered as")
         rate = self._frame_rate if frame_rate is None else frame_rate
         if path is not None and path.suffix.lower() == ".gif":
@@ -248,6 +254,8 @@ class Motion(Sequence[Pose]):
 
         The lowest point is that of the mesh (`body`, or the bundled body) over all frames; jumps stay jumps.
         """
+        from ..visualization.film import posed_vertices
+
         body, lowest = body or bundled_body(), np.inf
         for start in range(0, len(self), _AT_ONCE):
             poses = [self[frame] for frame in range(start, min(start + _AT_ONCE, len(self)))]
@@ -320,6 +328,8 @@ class Motion(Sequence[Pose]):
 
     def _repr_png_(self) -> bytes:
         """How a notebook shows the motion: six of its poses."""
+        from ..visualization.picture import contact_sheet
+
         frames = np.unique(np.linspace(0, len(self) - 1, 6).round().astype(int))
         buffer = io.BytesIO()
         contact_sheet([self[int(frame)] for frame in frames], columns=len(frames), cell=160).save(buffer, "PNG")

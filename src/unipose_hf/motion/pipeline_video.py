@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..modeling.pipeline_unipose import ImageToPosePipeline
-from ..visualization.overlay import draw_overlay
 from .film_files import write_film
 from .motion import Motion
 from .smoothing import interpolate_places, interpolate_rotations, smooth_places, window_of
@@ -35,6 +34,8 @@ class VideoPeople(list):
         return write_film(Path(path), self._pictures(), self.clip.frame_rate)
 
     def _pictures(self):
+        from ..visualization.overlay import draw_overlay  # imported here so that `import unipose_hf` stays fast
+
         for index, picture in self.clip:
             shown = []
             for number, person in enumerate(self):

@@ -4,22 +4,17 @@
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unipose_hf.data.instructions import draw
 from unipose_hf.data.mining.pose_pool import gather_pool
 from unipose_hf.data.pictures import encode_picture
-from unipose_hf.data.sources.posest_open import BUNDLED_SLICE, list_posest_open
 
 from .dataset_card import write_card
 from .image_sources import open_sources
 from .imagescript import Choice, open_pool
-from .shards import count_rows, import_datasets, keep_plan, write_shards
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from .shards import count_rows, keep_plan, write_shards
 
 
 def build_posest_open(
@@ -60,21 +55,6 @@ def build_posest_open(
         )
     write_card(out, "posest-open")
     return count_rows(out)
-
-
-def load_posest_open_slice(split: str = "train") -> "Dataset":
-    """The 200 images of PoseEst-Open in the package, as a `datasets.Dataset`.
-
-    Args:
-        split: "train" (192 of them) or "test".
-
-    Raises:
-        ValueError: no such split. ImportError: `datasets` is missing.
-    """
-    from pyarrow import parquet
-
-    shards = list_posest_open(BUNDLED_SLICE, split)
-    return import_datasets().Dataset(parquet.read_table(shards))
 
 
 def posest_features():

@@ -3,11 +3,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..licences import LICENCES
 from ..records import PoseRecord, one_of, skipping
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SPLITS = ("train", "test")
 BUNDLED_SLICE = Path(__file__).parents[1] / "assets" / "posest_open_slice"  # 200 pictures
@@ -25,6 +29,23 @@ def list_posest_open(root: str | Path, split: str) -> list[Path]:
     if not shards:
         raise FileNotFoundError(f"{root} has no {split} shards of PoseEst-Open: {LICENCES['PoseEst-Open'].how}.")
     return shards
+
+
+def load_posest_open_slice(split: str = "train") -> "Dataset":
+    """The 200 images of PoseEst-Open in the package, as a `datasets.Dataset`.
+
+    Args:
+        split: "train" (192 of them) or "test".
+
+    Raises:
+        ValueError: no such split. ImportError: `datasets` is missing.
+    """
+    try:
+        from datasets import Dataset
+        from pyarrow import parquet
+    except ImportError:
+        raise ImportError("Data sets are read with datasets: pip install unipose-hf[train]") from None
+    return Dataset(parquet.read_table(list_posest_open(BUNDLED_SLICE, split)))
 
 
 def count_posest_open(root: str | Path, split: str) -> int:
