@@ -65,6 +65,7 @@ def amass(path, poses):
 # -- the command line ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.versions
 def test_help_names_every_command(run):
     shown = run("--help").stdout
     assert all(name in shown for name in ("demo", "describe", "estimate", "edit", "diff", "evaluate", "doctor"))

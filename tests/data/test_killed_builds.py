@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds killed repeatedly at random moments produce the same bytes as an uninterrupted build."""
 
-import multiprocessing
 import random
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 pytest.importorskip("datasets")
 
+from forked import start_process
 from unipose_hf.data.builders import imagescript, shards
 from unipose_hf.data.builders.build import build_data
 
@@ -47,13 +47,8 @@ def contents(out):
 
 
 def test_kills_at_random_moments_lose_nothing(tmp_path):
-    # a fork server that has imported everything starts processes quickly, and without threads
-    fresh = multiprocessing.get_context("forkserver")
-    fresh.set_forkserver_preload(["unipose_hf.data.builders.build", "datasets", "unipose_hf.data.synthesis.rendering"])
-
     def run(out, processes, seconds=None):
-        child = fresh.Process(target=build, args=(out, processes))
-        child.start()
+        child = start_process(build, out, processes)
         child.join(seconds)
         child.kill()
         child.join()

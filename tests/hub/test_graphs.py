@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compiled, exported and ONNX models match eager execution."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ import torch
 from tiny import (
     BLAZEPOSE,
     BOS,
+    CLIP,
     CODEBOOK,
     IMAGE,
     NUM_CODES,
@@ -15,6 +19,7 @@ from tiny import (
     POSE_END,
     POSE_QUERY,
     POSE_START,
+    VITPOSE,
     random_rotations,
     tiny_model,
     tiny_pose_config,
@@ -77,19 +82,38 @@ def test_exported_graphs_equal_the_model(kind):
             torch.testing.assert_close(graphs[name].module()(*inputs), expected, atol=1e-4, rtol=0)
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("kind", KINDS)
-def test_onnx_equals_the_model(kind, tmp_path):
+def check_onnx(model, folder):
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install unipose-hf[onnx]")
-    model = model_of(kind)
-    paths = export_onnx(model, tmp_path / "graphs", text_length=6)
-    assert sorted(path.name for path in (tmp_path / "graphs").iterdir()) == sorted(path.name for path in paths)
     for count in (1, 5):
         for name, (inputs, expected) in cases(model, count).items():
-            session = onnxruntime.InferenceSession(tmp_path / "graphs" / f"{name}.onnx")
+            session = onnxruntime.InferenceSession(folder / f"{name}.onnx")
             names = [node.name for node in session.get_inputs()]
             [found] = session.run(None, {key: value.numpy() for key, value in zip(names, inputs, strict=True)})
             np.testing.assert_allclose(found, expected.numpy(), atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "jointwise" not in kind])
+def test_onnx_equals_the_model(kind, tmp_path):
+    pytest.importorskip("onnxscript", reason="pip install unipose-hf[onnx]")
+    model = model_of(kind)
+    paths = export_onnx(model, tmp_path / "graphs", text_length=6)
+    assert sorted(path.name for path in (tmp_path / "graphs").iterdir()) == sorted(path.name for path in paths)
+    check_onnx(model, tmp_path / "graphs")
+
+
+@torch.no_grad()
+def test_onnx_of_the_docs_equals_the_bundled_tokenizer(tmp_path, monkeypatch):
+    """A jointwise tokenizer, by the snippet, which `tests/project/test_readme.py` leaves to this test."""
+    pytest.importorskip("onnxscript", reason="pip install unipose-hf[onnx]")
+    page = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text(encoding="utf-8")
+    [snippet] = [text for text in re.findall(r"```python\n(.*?)```", page, re.S) if "export_onnx" in text]
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(snippet, "snippet", "exec"), names)
+    tokenizer = names["model"].model.pose_tokenizer
+    assert tokenizer.config.search_rounds and tokenizer.config.kernel_size == 1
+    check_onnx(tokenizer, tmp_path / "graphs")
 
 
 def test_what_does_not_export_is_said():
@@ -98,10 +122,12 @@ def test_what_does_not_export_is_said():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("places", [False, True])
-def test_the_forward_pass_compiles_to_one_graph(places):
-    """Picture, pose and queries at once; the picture shows nobody, so that the encoder searches it."""
-    model = tiny_model(pose_vision=BLAZEPOSE, pose_place_embeddings=places)
+@pytest.mark.parametrize(
+    "changes", [dict(pose_vision=BLAZEPOSE, pose_place_embeddings=True), dict(vision=CLIP, pose_vision=VITPOSE)]
+)
+def test_the_forward_pass_compiles_to_one_graph(changes):
+    """Picture, pose and queries at once; the picture shows nobody, so that BlazePose searches it."""
+    model = tiny_model(**changes)
     image = [IMAGE] * model.config.image_seq_length
     row = [
         BOS,
@@ -116,7 +142,10 @@ def test_the_forward_pass_compiles_to_one_graph(places):
         POSE_END,
     ]
     ids = torch.tensor([row, row])
-    inputs = dict(pose_pixel_values=torch.rand(2, 3, 256, 256), pose_values=random_rotations(2))
+    size = (256, 256) if changes["pose_vision"] is BLAZEPOSE else tuple(VITPOSE["image_size"])
+    inputs = dict(pose_pixel_values=torch.rand(2, 3, *size), pose_values=random_rotations(2))
+    if "vision" in changes:
+        inputs["pixel_values"] = torch.rand(2, 3, CLIP["image_size"], CLIP["image_size"])
     labels = torch.where(ids == POSE_QUERY, model.config.pose_code_offset + CODEBOOK // 2, ids)
     expected = model(ids, labels=labels, **inputs)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")

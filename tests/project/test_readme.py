@@ -22,6 +22,7 @@ SNIPPETS = [
     pytest.param(snippet, id=f"{file.stem}-{number}")
     for file, text in PAGES.items()
     for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.S))
+    if "export_onnx" not in snippet  # which tests/hub/test_graphs.py runs, and reads what it wrote
 ]
 CARD = (BUNDLED_CHECKPOINT / "README.md").read_text(encoding="utf-8")
 

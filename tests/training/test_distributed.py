@@ -1,23 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two processes give the same result as one on the same batches, replicated or sharded."""
 
-import socket
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from distributed_runs import PROCESSES, SETTINGS, train, train_as
+from forked import run_distributed
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """With the runs of two processes and of one."""
     folder = tmp_path_factory.mktemp("runs")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(train_as, (folder, port), nprocs=PROCESSES)
+    run_distributed(train_as, folder, PROCESSES)
     for name, settings in SETTINGS.items():
         train(folder / f"one {name}", 1, **settings)
     return folder

@@ -5,9 +5,6 @@ import json
 import os
 import random
 import signal
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +13,7 @@ import torch
 from datasets import Array2D, Dataset, Features, List, Value
 from safetensors.torch import load_file
 
+from forked import run_distributed, start_process
 from tiny import random_rotations, tiny_pose_config
 from unipose_hf.body import JOINT_NAMES, load_body
 from unipose_hf.data.open_poses import load_open_poses
@@ -78,9 +76,9 @@ def test_a_run_killed_anywhere_ends_as_an_unbroken_one(tmp_path):
     whole = make_trainer(tmp_path / "whole", **RUN)
     whole.train()
     step = random.randrange(1, 20)
-    code = "import test_pose_tokenizer_training as t; "
-    code += f"t.killed_run({str(tmp_path / 'killed')!r}, {step})"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
+    killed = start_process(killed_run, tmp_path / "killed", step)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     half = tmp_path / "killed" / "checkpoint-1000"  # as if killed again while writing a checkpoint
     half.mkdir(parents=True)
     (half / "model.safetensors").write_bytes(b"half")
@@ -201,10 +199,7 @@ def train_as(rank, folder, port):
 
 
 def test_two_processes_learn_what_one_does_and_keep_one_codebook(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(train_as, (tmp_path, port), nprocs=2)
+    run_distributed(train_as, tmp_path, 2)
     one = make_trainer(tmp_path, FSQ, max_steps=4, **QUIET)
     one.train()
     lines = torch.load(tmp_path / "fsq0.pt")[0]

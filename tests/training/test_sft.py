@@ -5,15 +5,13 @@ import errno
 import math
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from transformers import TrainerCallback
 
+from forked import start_process
 from tiny import VITPOSE
 from tiny_training import arguments, sample, some_samples, text_model_and_processor, weights
 from unipose_hf.body import forward_kinematics
@@ -188,32 +186,26 @@ class StopAfter(TrainerCallback):
         control.should_training_stop = state.global_step >= self.step
 
 
+def run_to_the_end(folder):
+    trainer = trainer_of(folder, max_steps=12, save_steps=1)
+    trainer.train(resume_from_checkpoint=True)
+    torch.save(weights(trainer.model), folder / "end.pt")
+
+
 def test_a_run_killed_at_any_moment_goes_on(tmp_path):
-    """The script is killed while it works, once a checkpoint is there, and started again."""
-    code = (
-        "from test_sft import trainer_of, weights; import torch\n"
-        "trainer = trainer_of({folder!r}, max_steps=12, save_steps=1)\n"
-        "trainer.train(resume_from_checkpoint=True); torch.save(weights(trainer.model), {folder!r} + '/end.pt')"
-    )
-    folder = str(tmp_path / "killed")
-    command = [sys.executable, "-c", code.format(folder=folder)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while process.poll() is None and not list(Path(folder).glob("checkpoint-*")):
-        try:
-            process.wait(0.02)
-        except subprocess.TimeoutExpired:
-            pass
+    """The run is killed while it works, once a checkpoint is there, and started again."""
+    folder = tmp_path / "killed"
+    process = start_process(run_to_the_end, folder)
+    while process.is_alive() and not list(folder.glob("checkpoint-*")):
+        process.join(0.02)
     process.kill()
-    process.wait()
-    assert not (Path(folder) / "end.pt").exists()
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
-    # in a separate process: settings of other tests may change the last bits
-    unbroken = str(tmp_path / "whole")
-    whole_command = [sys.executable, "-c", code.format(folder=unbroken)]
-    subprocess.run(whole_command, env=environment, capture_output=True, check=True)
-    whole, ended = (torch.load(Path(f) / "end.pt", weights_only=True) for f in (unbroken, folder))
+    process.join()
+    assert not (folder / "end.pt").exists()
+    for again in (folder, tmp_path / "whole"):
+        process = start_process(run_to_the_end, again)
+        process.join()
+        assert process.exitcode == 0
+    whole, ended = (torch.load(f / "end.pt", weights_only=True) for f in (tmp_path / "whole", folder))
     assert all(torch.equal(whole[key], ended[key]) for key in whole)
 
 
