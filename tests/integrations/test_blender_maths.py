@@ -275,7 +275,7 @@ def test_the_real_app_answers(addon):
 
     page = launch(prevent_thread_lock=True, quiet=True)
     try:
-        standing = named_pose("mountain").to_dict()
+        standing = named_pose("mountain pose").to_dict()
         raised = Pose.from_dict(addon.client.edit(page.local_url, standing, "Raise the left arm above the head."))
         assert raised.joints[20, 1] > Pose.from_dict(standing).joints[20, 1] + 0.5  # the wrist, in metres
         assert Pose.from_dict(addon.client.say(page.local_url, "a deep squat", seed=2))
