@@ -3,7 +3,7 @@
 #     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := src tests examples
+SOURCES := src tests examples integrations
 
 .PHONY: demo app test test-app test-newest test-oldest lint format docs clean
 

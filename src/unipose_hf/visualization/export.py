@@ -86,7 +86,7 @@ def write_bvh(
         lines.append(f"{indent}}}")
 
     add(0, 0)
-    lines += ["MOTION", f"Frames: {len(poses)}", f"Frame Time: {frame_time:.6f}"]
+    lines += ["MOTION", f"Frames: {len(poses)}", f"Frame Time: {frame_time:.8f}"]
     for one, place in zip(poses, places, strict=True):
         angles = roma.rotmat_to_euler("ZXY", torch.from_numpy(one.matrix).double(), degrees=True).numpy()[order]
         lines.append(_numbers([*place, *angles.reshape(-1)]))
