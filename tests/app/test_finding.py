@@ -17,7 +17,7 @@ def folder(tmp_path):
     """A folder with a pose, a motion, and a file that is neither; it is searched during the test."""
     (tmp_path / "mine").mkdir()
     unipose_hf.named_pose("standing relaxed").save(tmp_path / "mine" / "upright.npz")
-    unipose_hf.Motion.from_file(unipose_hf.sample("walk.bvh")).save(tmp_path / "walk.bvh")
+    unipose_hf.sample("walk.bvh", tmp_path)
     (tmp_path / "notes.json").write_text("{}")
     use_folder(tmp_path)
     yield tmp_path

@@ -14,7 +14,7 @@ def test_without_spaces_functions_stay_as_they_are(monkeypatch):
     assert lending.on_gpu(len) is len
 
 
-def test_arguments_and_results_cross_to_another_process(monkeypatch):
+def test_arguments_and_results_cross_to_another_process(monkeypatch, tmp_path):
     lent = []
 
     def gpu(duration):
@@ -31,6 +31,6 @@ def test_arguments_and_results_cross_to_another_process(monkeypatch):
     monkeypatch.setattr(actions, "_run", lending.on_gpu(actions._run))
     pose = actions.say("standing", choices=2)[1]["pose"]
     assert isinstance(Pose.from_dict(actions.edit(pose, "Raise the left arm.")["pose"]), Pose)
-    people = actions.find_people(str(sample("photo.jpg")))
+    people = actions.find_people(str(sample("photo.jpg", tmp_path)))
     assert people.overlay().size == people.picture.size
     assert lent == [("_run", lending.SECONDS)] * 4
