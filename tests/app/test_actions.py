@@ -53,13 +53,6 @@ def test_people_of_a_picture():
         assert actions.estimate(Image.new("RGB", (64, 64), "white")) == []
 
 
-def test_search_finds_names_first():
-    found = actions.search("warrior", most=5)
-    assert 1 < len(found) <= 5 and "warrior" in found[0]["name"].lower()
-    assert actions.read(found[0]["pose"]) == unipose_hf.named_pose(found[0]["name"])
-    assert actions.search("no such words at all") == []
-
-
 @pytest.mark.parametrize("format", actions.FORMATS)
 def test_files_read_back(format, tmp_path):
     pose = unipose_hf.named_pose("warrior two")

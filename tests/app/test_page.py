@@ -12,7 +12,7 @@ import unipose_hf
 from unipose_hf import Pose
 
 gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
-TOOLS = {"say", "edit", "describe", "search", "estimate", "export"}
+TOOLS = {"say", "edit", "describe", "search", "nearest", "estimate", "export"}
 
 
 def test_tools_answer_a_client(served, tmp_path):
@@ -20,9 +20,10 @@ def test_tools_answer_a_client(served, tmp_path):
     assert set(client.view_api(print_info=False, return_format="dict")["named_endpoints"]) == {
         f"/{tool}" for tool in TOOLS
     }
-    [found] = client.predict("warrior two", 1, api_name="/search")
+    [found] = client.predict("warrior two", 1, ["named"], api_name="/search")
     assert client.predict(found["pose"], "short", api_name="/describe") == "warrior II"
-    lowered = client.predict(found["pose"], "Lower both arms.", api_name="/edit")["pose"]
+    assert client.predict(found["pose"], 1, ["named", "open"], api_name="/nearest")[0]["name"] == found["name"]
+    lowered = client.predict(found["pose"], "Lower both arms.", ["left arm"], api_name="/edit")["pose"]
     file = client.predict(lowered, "glb", api_name="/export")
     np.testing.assert_allclose(Pose.from_glb(file).joints, Pose.from_dict(lowered).joints, atol=1e-3)
     photo = gradio_client.handle_file(str(unipose_hf.sample("photo.jpg")))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from transformers import AutoModelForCausalLM
 
 from hub_metadata import check_dataset_card, check_model_card
@@ -136,18 +135,11 @@ def test_the_language_model_alone_answers_in_words_as_the_whole_does():
         assert torch.allclose(served(ids).logits, model(ids).logits, atol=1e-5)
 
 
-def test_the_page_estimates_writes_and_edits(monkeypatch):
-    app = runpy.run_path(str(ROOT / "hub_cards/space/app.py"), run_name="app")
-    with Image.open(PHOTO) as picture:
-        rotations, mesh, words = app["from_picture"](picture)
-    assert Path(mesh).stat().st_size > 100_000 and words.endswith(".")
-    assert torch.tensor(rotations).shape == (22, 3)
-    changed = app["edited"](rotations, "Raise the left arm above the head.")[0]
-    assert changed != rotations
-    assert app["from_text"]("The left knee is bent.")[0] != changed
+def test_the_space_is_the_page_of_the_package(monkeypatch):
+    from unipose_hf.app import serving
 
-
-def test_the_page_can_be_built():
-    pytest.importorskip("gradio", reason="pip install gradio")
-    app = runpy.run_path(str(ROOT / "hub_cards/space/app.py"), run_name="app")
-    assert len(app["page"]().fns) == 3
+    started = []
+    monkeypatch.setattr(serving, "launch", lambda **options: started.append(options))
+    runpy.run_path(str(ROOT / "hub_cards/space/app.py"), run_name="__main__")
+    assert started == [{"mcp": True}]
+    assert "unipose-hf[app]" in (ROOT / "hub_cards/space/requirements.txt").read_text(encoding="utf-8")

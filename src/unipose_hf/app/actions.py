@@ -19,8 +19,10 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..data.language import describe_poses, named_pose, search_poses
+from ..data.language import describe_poses
 from ..modeling.pose_unipose import Pose
+from .lending import on_gpu
+from .limbs import changed_parts, check_parts, in_words, keep_locked
 
 FORMATS: tuple[str, ...] = ("glb", "bvh", "npz", "json", "obj", "png")
 MOST_WORDS = 60  # of a sentence
@@ -52,13 +54,10 @@ def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
     text = _sentence(text, "a person kneeling, arms raised")
     if not 1 <= choices <= MOST_CHOICES:
         raise ValueError(f"choices is {choices}; ask for 1 to {MOST_CHOICES} poses.")
-    run = _pipeline("text-to-pose")
-    with _one_at_a_time, torch.random.fork_rng(devices=[]):
-        answers = [run(text)]
-        if choices > 1:
-            torch.manual_seed(seed)
-            more = run(text, num_return_sequences=choices - 1, **SAMPLING)
-            answers += more if isinstance(more, list) else [more]
+    answers = [_answer("text-to-pose", text)]
+    if choices > 1:
+        more = _answer("text-to-pose", text, seed, num_return_sequences=choices - 1, **SAMPLING)
+        answers += more if isinstance(more, list) else [more]
     texts = _words([answer["pose"] for answer in answers])
     return [
         {"pose": answer["pose"].to_dict(), "score": answer["score"], "description": words}
@@ -66,24 +65,31 @@ def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
     ]
 
 
-def edit(pose: dict[str, Any], text: str) -> dict[str, Any]:
+def edit(pose: dict[str, Any], text: str, free: list[str] | None = None) -> dict[str, Any]:
     """Change a pose by words.
 
     Args:
         pose: a pose, as another function returned it.
         text: what to change, in plain English, such as "Raise the left arm above the head."
+        free: the limbs that may change: "left arm", "right arm", "left leg", "right leg", "head", "torso" and "hips"
+            (the turn of the whole body). Joints of the others keep their rotations. Without it, everything may.
 
     Returns:
-        `pose` and `description` of the changed pose.
+        `pose` and `description` of the changed pose, and `changed`, the limbs that the change moved.
 
     Raises:
-        ValueError: an empty or too long text, or something that is not a pose.
+        ValueError: an empty or too long text, an unknown limb, words that change locked limbs alone, or something
+            that is not a pose.
     """
     text, source = _sentence(text, "Raise the left arm above the head."), read(pose)
-    run = _pipeline("pose-editing")
-    with _one_at_a_time:
-        changed = run({"pose": source, "text": text})["pose"]
-    return {"pose": changed.to_dict(), "description": _words([changed])[0]}
+    if free is not None:
+        check_parts(free)
+    answer = _answer("pose-editing", {"pose": source, "text": text})["pose"]
+    changed = answer if free is None else keep_locked(source, answer, free)
+    parts = changed_parts(source, changed)
+    if not parts and (locked := changed_parts(source, answer)):
+        raise ValueError(f"The words change what is locked ({in_words(locked)}); let it move, or use other words.")
+    return {"pose": changed.to_dict(), "description": _words([changed])[0], "changed": parts}
 
 
 def estimate(picture: str | Image.Image) -> list[dict[str, Any]]:
@@ -125,22 +131,6 @@ def describe(pose: dict[str, Any], style: str = "full") -> str:
     if style not in STYLES:
         raise ValueError(f"style is {style!r}; use {' or '.join(STYLES)}.")
     return _words([read(pose)], style)[0]
-
-
-def search(words: str, most: int = 24) -> list[dict[str, Any]]:
-    """Find named poses (yoga, sports, gestures, everyday postures) by words.
-
-    Args:
-        words: words that the name or a description contains, such as "kneel". Empty for all poses.
-        most: the largest number of results.
-
-    Returns:
-        One dictionary for each pose, matches in names first: `name`, `description` and `pose`. Empty if none matches.
-    """
-    if most < 1:
-        raise ValueError(f"most is {most}; ask for at least one pose.")
-    found = search_poses(words)[:most]
-    return [{"name": one.name, "description": one.texts[0], "pose": named_pose(one.name).to_dict()} for one in found]
 
 
 def export(pose: dict[str, Any], format: str = "glb", folder: str | None = None) -> str:
@@ -188,17 +178,26 @@ def json_of(pose: Pose) -> str:
 
 def warm_up() -> None:
     """Load what the first sentence needs."""
-    run = _pipeline("text-to-pose")
-    with _one_at_a_time:
-        answer = run("standing")
-    _words([answer["pose"]])
+    _words([_answer("text-to-pose", "standing")["pose"]])
 
 
 def find_people(picture: str | Path | Image.Image) -> list[dict[str, Any]]:
     """The `People` in a picture, with everything that `pipeline("image-to-pose")` says about them."""
-    run = _pipeline("image-to-pose")
+    return _answer("image-to-pose", picture)
+
+
+def _answer(task: str, given: Any, seed: int | None = None, **options: Any) -> Any:
+    _pipeline(task)  # loaded here, so that the processes of a ZeroGPU Space begin with it
     with _one_at_a_time:
-        return run(picture)
+        return _run(task, given, seed, options)
+
+
+@on_gpu
+def _run(task: str, given: Any, seed: int | None, options: dict[str, Any]) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        return _pipeline(task)(given, **options)
 
 
 @functools.cache

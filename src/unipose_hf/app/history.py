@@ -37,6 +37,12 @@ class History:
             raise ValueError("There is no pose yet; say one, estimate one from a picture, or find one by its name.")
         return self.steps[self.at].pose
 
+    @property
+    def before(self) -> Pose | None:
+        """The pose that the current one was made from; None for the first."""
+        parent = self.steps[self.at].parent if self.steps else None
+        return None if parent is None else self.steps[parent].pose
+
     def add(self, pose: Pose, text: str) -> "History":
         """A step made from the current one, which becomes current. From an earlier step this starts a branch."""
         if not self.steps:

@@ -2,18 +2,23 @@
 """The page: tabs that make a pose (Say, Estimate, Search, Pose), and beside them the pose with its edits and files."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from ..modeling.pose_unipose import Pose
-from . import actions
+from . import actions, finding
 from .drawing import thumbnail
+from .gallery import sources
 from .history import History
+from .limbs import HIPS, PARTS, changed_parts, in_words
 from .talking import as_sentences
+from .tinting import write_tinted
 from .tools import add_tools
-from .widget import pose_widget, widget_files
+from .widget import pose_widget, widget_files, widget_value
 
 EXAMPLES = (
     "a person kneeling, arms raised",
@@ -21,11 +26,16 @@ EXAMPLES = (
     "a boxer punching with the left hand",
     "standing on one leg",
 )
+MOST_FOUND = 12
 EDITS = ("Raise the left arm above the head.", "Bend the knees.", "Turn the head to the right.")
-BY_HAND = "By hand"
+BY_HAND, BY_HAND_TAB = "By hand", "Pose"
+SOURCES = {"named": "Named poses", "open": "Motion capture", "folder": "Your folder"}
 STYLE = """
 .gradio-container {max-width: 1280px !important; margin: 0 auto !important}
 footer {display: none !important}
+.changed {margin: 0} .changed::before {
+  content: ""; display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin-right: 0.5em;
+  background: #e8a54a}
 #poses .grid-container, #named .grid-container, #steps .grid-container {padding-top: 2.2rem}
 """
 _KEPT = (600, 1800)  # uploaded and written files: looked through every ten minutes, removed after half an hour
@@ -45,7 +55,7 @@ def build_page() -> gr.Blocks:
         gr.Markdown("# UniPose\nSay it, show it, find it or pose it by hand; change it by words; take it with you.")
         history, choices, people, found = gr.State(History()), gr.State([]), gr.State([]), gr.State([])
         with gr.Row():
-            with gr.Column(scale=5, min_width=320), gr.Tabs():
+            with gr.Column(scale=5, min_width=320), gr.Tabs() as tabs:
                 with gr.Tab("Say"):
                     words = gr.Textbox(
                         label="What does the body do?", placeholder=EXAMPLES[0], lines=2, max_lines=3, elem_id="words"
@@ -79,18 +89,32 @@ def build_page() -> gr.Blocks:
                     person = gr.Radio([], label="Person", visible=False, elem_id="person")
                     gr.Markdown("Pictures are looked at and not kept.")
                 with gr.Tab("Search"):
-                    query = gr.Textbox(
-                        label="Words of a named pose", placeholder="warrior, kneel, squat, wave ...", elem_id="query"
+                    query = gr.Textbox(label="Words", placeholder="warrior, kneel, squat, wave ...", elem_id="query")
+                    with gr.Row():
+                        find = gr.Button("Search by words", variant="primary", elem_id="find")
+                        alike = gr.Button("Poses like the present one", elem_id="alike")
+                    where = gr.CheckboxGroup(
+                        [(SOURCES[source], source) for source in sources()],
+                        value=list(sources()),
+                        label="Where to look",
+                        elem_id="where",
                     )
-                    find = gr.Button("Search", variant="primary", elem_id="find")
-                    named = _gallery("Named poses", 3, "named")
-                with gr.Tab("Pose"):
+                    named = _gallery("Poses found: choose one", 3, "named")
+                with gr.Tab(BY_HAND_TAB):
                     widget = pose_widget()
             with gr.Column(scale=4, min_width=320):
                 body = gr.Model3D(label="The pose: drag to turn it about", height=380, elem_id="body")
+                moved = gr.HTML(visible=False, padding=False, elem_id="moved")
                 caption = gr.Textbox(label="In words", lines=2, interactive=False, buttons=["copy"], elem_id="caption")
                 change = gr.Textbox(
                     label="Change it by words", placeholder=EDITS[0], submit_btn="Change", elem_id="change"
+                )
+                free = gr.CheckboxGroup(
+                    [(f"{part} (turns the whole body)" if part == HIPS else part, part) for part in PARTS],
+                    value=list(PARTS),
+                    label="Limbs that may change, by words and by hand",
+                    show_select_all=True,
+                    elem_id="free",
                 )
                 undo = gr.Button("Undo", size="sm", elem_id="undo")
                 steps = _gallery("Steps: choose one to go back to it, or to branch off", 3, "steps", 230)
@@ -105,40 +129,39 @@ def build_page() -> gr.Blocks:
                     buttons=["copy"],
                     elem_id="numbers",
                 )
-        shown = [history, body, caption, numbers, steps, widget]
-
-        def then_files(event: Any) -> None:
-            event.success(_files, history, files, show_progress="hidden", api_visibility="private")
+        shown = [history, body, moved, caption, numbers, steps]
+        private: dict[str, Any] = {"api_visibility": "private"}
 
         def on(trigger: Any, do: Any, inputs: Any, outputs: Any, **options: Any) -> Any:
-            return trigger(as_sentences(do), inputs, outputs, api_visibility="private", **options)
+            return trigger(as_sentences(do), inputs, outputs, **private, **options)
 
-        gr.on([ask.click, words.submit], lambda: 0, None, seed, api_visibility="private", queue=False).then(
-            as_sentences(_say), [words, seed], [choices, poses, *shown], api_visibility="private", **_OF_MODEL
-        ).success(_files, history, files, show_progress="hidden", api_visibility="private")
-        others.click(lambda n: n + 1, seed, seed, api_visibility="private", queue=False).then(
-            as_sentences(_say), [words, seed], [choices, poses, *shown], api_visibility="private", **_OF_MODEL
-        ).success(_files, history, files, show_progress="hidden", api_visibility="private")
-        then_files(on(poses.select, _choose, choices, shown))
-        for event in (
-            on(look.click, _estimate, photo, [people, overlay, person, *shown], **_OF_MODEL),
-            sample.click(_sample, None, photo, api_visibility="private").then(
-                as_sentences(_estimate),
-                photo,
-                [people, overlay, person, *shown],
-                api_visibility="private",
-                **_OF_MODEL,
-            ),
-        ):
-            then_files(event)
-        then_files(on(person.input, _choose_person, [person, people], shown))
-        then_files(on(overlay.select, _click_person, people, [person, *shown]))
-        gr.on([find.click, query.submit], as_sentences(_search), query, [found, named], api_visibility="private")
-        then_files(on(named.select, _choose_named, found, shown))
-        then_files(on(change.submit, _edit, [change, history], [change, *shown], **_OF_MODEL))
-        then_files(on(undo.click, _undo, history, shown))
-        then_files(on(steps.select, _go, history, shown))
-        then_files(on(widget.input, _by_hand, [widget, history], shown[:-1]))
+        def settle(event: Any, with_widget: bool = True) -> None:
+            """What follows each change of the pose."""
+            if with_widget:
+                event = event.success(_for_widget, [history, free], widget, show_progress="hidden", **private)
+            event.success(_files, history, files, show_progress="hidden", **private)
+
+        said = gr.on([ask.click, words.submit], lambda: 0, None, seed, queue=False, **private)
+        varied = others.click(lambda n: n + 1, seed, seed, queue=False, **private)
+        for event in (said, varied):
+            settle(on(event.then, _say, [words, seed], [choices, poses, *shown], **_OF_MODEL))
+        settle(on(poses.select, _choose, choices, shown))
+        estimated = [people, overlay, person, *shown]
+        settle(on(look.click, _estimate, photo, estimated, **_OF_MODEL))
+        settle(on(sample.click(_sample, None, photo, **private).then, _estimate, photo, estimated, **_OF_MODEL))
+        settle(on(person.input, _choose_person, [person, people], shown))
+        settle(on(overlay.select, _click_person, people, [person, *shown]))
+        for trigger in (find.click, query.submit):
+            on(trigger, _search, [query, where], [found, named], **_OF_MODEL)
+        on(alike.click, _alike, [history, where], [found, named])
+        settle(on(named.select, _choose_found, found, shown))
+        settle(on(change.submit, _edit, [change, history, free], [change, *shown], **_OF_MODEL))
+        settle(on(undo.click, _undo, history, shown))
+        settle(on(steps.select, _go, history, shown))
+        settle(on(widget.input, _by_hand, [widget, history], shown), with_widget=False)
+        free.change(_for_widget, [history, free], widget, show_progress="hidden", **private)
+        # The widget shows the body already.
+        tabs.select(_beside_tab, None, body, queue=False, show_progress="hidden", **private)
         add_tools()
     return page
 
@@ -161,14 +184,32 @@ def _show(history: History) -> tuple:
     """What stands beside the tabs: the values of `shown`."""
     pose = history.pose
     pictures = [(thumbnail(step.pose), label) for step, label in zip(history.steps, history.labels(), strict=True)]
+    glb, parts = Path(actions.export(pose, "glb")), _changed(history)
+    if parts:
+        glb = write_tinted(glb, parts, glb.with_name(f"{glb.stem}-{'-'.join(parts).replace(' ', '')}.glb"))
     return (
         history,
-        actions.export(pose, "glb"),
+        str(glb),
+        gr.HTML(f'<p class="changed" role="status">Changed by this step: {in_words(parts)}.</p>', visible=bool(parts)),
         actions.describe(pose),
         str([[round(float(x), 4) for x in row] for row in pose.axis_angle]),
         gr.Gallery(pictures, selected_index=history.at),
-        actions.json_of(pose),
     )
+
+
+def _changed(history: History) -> list[str]:
+    """The limbs that the current step moved; none for a first step."""
+    before = history.before
+    return [] if before is None else changed_parts(before, history.pose)
+
+
+def _for_widget(history: History, free: list[str]) -> str:
+    pose = history.pose if history.steps else Pose(np.zeros((22, 3)))
+    return widget_value(pose, free, _changed(history))
+
+
+def _beside_tab(event: gr.SelectData) -> gr.Model3D:
+    return gr.Model3D(visible=event.value != BY_HAND_TAB)
 
 
 def _files(history: History) -> list[str]:
@@ -236,23 +277,39 @@ def nearest_box(point: Sequence[float], boxes: list[list[float]]) -> int:
     return min(range(len(boxes)), key=lambda number: distance(boxes[number]))
 
 
-def _search(query: str) -> tuple:
+def _search(query: str, where: list[str]) -> tuple:
     if not query.strip():
         raise ValueError("Write a word to search for, for example warrior, kneel or wave.")
-    found = [(actions.read(one["pose"]), one["name"]) for one in actions.search(query, most=12)]
+    found = finding.search(query, MOST_FOUND, where=["named"]) if "named" in where else []
+    if others := [source for source in where if source != "named"]:
+        found += finding.search(query, MOST_FOUND // 2, where=others)
+    if not where:
+        raise ValueError("There is nowhere to look; choose at least one place.")
     if not found:
         raise ValueError(
-            f"No named pose has the words {query!r}; try one word, or say the pose in a sentence instead."
+            f"No named pose has the words {query!r}; try one word, look in other places too, or say the pose in a "
+            "sentence instead."
         )
-    return found, gr.Gallery([(thumbnail(pose), name) for pose, name in found], selected_index=None)
+    return _found([(actions.read(one["pose"]), one["name"]) for one in found])
 
 
-def _choose_named(found: list, event: gr.SelectData) -> tuple:
+def _alike(history: History, where: list[str]) -> tuple:
+    found = finding.nearest(history.pose.to_dict(), most=MOST_FOUND, where=where)
+    return _found(
+        [(actions.read(one["pose"]), f"{one['name']}, {100 * one['distance']:.0f} cm away") for one in found]
+    )
+
+
+def _found(poses: list[tuple[Pose, str]]) -> tuple:
+    return poses, gr.Gallery([(thumbnail(pose), name) for pose, name in poses], selected_index=None)
+
+
+def _choose_found(found: list, event: gr.SelectData) -> tuple:
     return _show(History.start(*found[event.index]))
 
 
-def _edit(text: str, history: History) -> tuple:
-    changed = actions.edit(history.pose.to_dict(), text)
+def _edit(text: str, history: History, free: list[str]) -> tuple:
+    changed = actions.edit(history.pose.to_dict(), text, None if len(free) == len(PARTS) else free)
     return "", *_show(history.add(actions.read(changed["pose"]), text))
 
 
@@ -265,4 +322,4 @@ def _go(history: History, event: gr.SelectData) -> tuple:
 
 
 def _by_hand(pose: str, history: History) -> tuple:
-    return _show(history.add(Pose(actions.read(pose)), BY_HAND))[:-1]
+    return _show(history.add(actions.read(pose), BY_HAND))

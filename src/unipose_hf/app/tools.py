@@ -3,13 +3,13 @@
 
 import gradio as gr
 
-from . import actions
+from . import actions, finding
 from .talking import as_sentences
 
 
 def add_tools() -> None:
     """Add the endpoints to the `gr.Blocks` that is being built."""
-    for tool in (actions.say, actions.edit, actions.describe, actions.search):
+    for tool in (actions.say, actions.edit, actions.describe, finding.search, finding.nearest):
         gr.api(as_sentences(tool), api_name=tool.__name__, concurrency_limit=1, concurrency_id="model")
     # Pictures and files go through components, which fetch what the client gives, serve what it gets, and refuse the
     # server's own files.

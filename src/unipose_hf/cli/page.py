@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command that serves the page: app."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,9 +16,12 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address; 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
     mcp: Annotated[bool, typer.Option("--mcp", help="Also serve the functions as MCP tools for assistants.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="A folder with your own poses and motions, to search them too.")
+    ] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve a page on which poses are said, estimated, searched, edited and posed by hand (extra `app`)."""
     from ..app.serving import launch
 
-    launch(mcp=mcp, server_port=port, server_name=host, inbrowser=browser)
+    launch(mcp=mcp, folder=folder, server_port=port, server_name=host, inbrowser=browser)

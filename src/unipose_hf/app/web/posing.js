@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Poses a body by hand: joints are turned by rings or keys, hands and feet dragged by inverse kinematics.
-// `props.value` is the pose as JSON text, as Pose.to_dict writes it. Local rotations are relative to the T-pose, so a
-// bone's quaternion is the joint's rotation.
+// `props.value` is the pose as JSON text, as Pose.to_dict writes it, and beside it `free`, the names of the limbs that
+// may move, and `changed`, those that are tinted. Local rotations are relative to the T-pose, so a bone's quaternion is
+// the joint's rotation.
+
+import { makeLimits } from "./limits.js";
+import { LIMBS, reach } from "./reach.js";
+import { makeTint } from "./tint.js";
 
 const STEP = (5 * Math.PI) / 180;
 const KEYS = {
   ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [1, -1], ArrowRight: [1, 1], PageUp: [2, 1], PageDown: [2, -1],
 };
-// The joints that follow a dragged hand or foot, from its end inwards.
-const LIMBS = {
-  left_wrist: ["left_elbow", "left_shoulder"],
-  right_wrist: ["right_elbow", "right_shoulder"],
-  left_ankle: ["left_knee", "left_hip"],
-  right_ankle: ["right_knee", "right_hip"],
-};
-const ROUNDS = 12; // of cyclic coordinate descent for each movement of the pointer
-const DOT = 0x2563eb, CHOSEN = 0xf97316, HANDLE = 0x16a34a;
+const CHANGED = (8 * Math.PI) / 180; // as CHANGED_DEGREES of limbs.py
+const DOT = 0x2563eb, CHOSEN = 0xdc2626, HANDLE = 0x16a34a, LOCKED = 0x6b7280;
 
-export async function start({ element, props, trigger, watch, body, joints, mirror, three }) {
+export async function start({ element, props, trigger, watch, body, joints, mirror, limits, parts, three }) {
   const T = await import(three);
   const view = element.querySelector(".posing-view");
   const find = (name) => element.querySelector(`[data-do="${name}"]`);
-  const choice = find("joint");
+  const choice = find("joint"), limited = find("limits"), status = element.querySelector(".posing-status");
+  const label = (joint) => joints[joint].replaceAll("_", " ");
+  const bounds = makeLimits(limits);
   view.tabIndex = 0;
 
   const renderer = new T.WebGLRenderer({ antialias: true, alpha: true });
@@ -42,6 +42,7 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   scene.add(file.scene);
   file.scene.traverse((thing) => { thing.frustumCulled = false; });
   const bones = joints.map((name) => file.scene.getObjectByName(name));
+  const tint = makeTint(file.scene);
   const floor = new T.GridHelper(4, 16, 0x9aa3af, 0xc4cad3);
   scene.add(floor);
 
@@ -64,7 +65,8 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   rings.setSize(0.6);
   scene.add(rings.getHelper());
 
-  let chosen = 0, dragged = null, asked = false;
+  let chosen = 0, dragged = null, asked = false, held = null;
+  let free = new Set(joints.keys()); // the joints that may move
   const place = new T.Vector3(), plane = new T.Plane(), ray = new T.Raycaster(), pointer = new T.Vector2();
 
   function draw() {
@@ -84,12 +86,31 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   }
 
   function choose(number) {
-    dots[chosen].material.color.setHex(dots[chosen].userData.color);
     chosen = number;
-    dots[chosen].material.color.setHex(CHOSEN);
+    dots.forEach((dot, joint) => {
+      const color = joint === chosen ? CHOSEN : free.has(joint) ? dot.userData.color : LOCKED;
+      dot.material.color.setHex(color);
+      dot.material.opacity = free.has(joint) ? 0.85 : 0.4;
+    });
     choice.value = String(chosen);
-    rings.attach(bones[chosen]);
+    if (free.has(chosen)) rings.attach(bones[chosen]); else rings.detach();
+    say(free.has(chosen) ? "" : `${label(chosen)} is locked.`);
     draw();
+  }
+
+  function say(sentence) {
+    const text = sentence && sentence[0].toUpperCase() + sentence.slice(1);
+    if (status.textContent !== text) status.textContent = text;
+  }
+
+  // --- limits ----------------------------------------------------------------------------------------------------------
+
+  const box = (joint) => (limited.checked ? bounds.box(joint, bones[joint].quaternion) : null);
+  // Takes hold of a joint: from here on it may move within `held`.
+  function hold(joint) { held = box(joint); }
+  function keepWithin(joint) {
+    const stopped = bounds.clamp(joint, bones[joint].quaternion, held);
+    say(stopped ? `${label(joint)} is at its limit.` : "");
   }
 
   // --- the pose in and out -------------------------------------------------------------------------------------------
@@ -102,18 +123,32 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
     return [q.x * scale, q.y * scale, q.z * scale];
   }
 
+  const numbersOf = (names) => new Set(names.flatMap((name) => parts[name]));
   function readPose() {
     const pose = JSON.parse(props.value);
     pose.axis_angle.forEach((vector, number) => {
       const axis = new T.Vector3(...vector), angle = axis.length();
       bones[number].quaternion.setFromAxisAngle(angle > 0 ? axis.divideScalar(angle) : new T.Vector3(1, 0, 0), angle);
     });
-    draw();
+    before = bones.map((bone) => bone.quaternion.clone());
+    free = numbersOf(pose.free ?? Object.keys(parts));
+    [...choice.options].forEach((option, joint) => {
+      option.textContent = label(joint) + (free.has(joint) ? "" : " (locked)");
+    });
+    tint(numbersOf(pose.changed ?? []));
+    choose(chosen);
   }
 
   let own = props.value; // what this widget wrote last, which need not be read again
+  let before = bones.map((bone) => bone.quaternion.clone()); // the rotations that were told last
   function tell() {
-    const pose = { ...JSON.parse(props.value), axis_angle: bones.map((bone) => axisAngle(bone.quaternion)) };
+    const changed = Object.keys(parts).filter((name) => (
+      parts[name].some((joint) => bones[joint].quaternion.angleTo(before[joint]) > CHANGED)
+    ));
+    if (bones.every((bone, joint) => bone.quaternion.angleTo(before[joint]) < 1e-4)) return; // a click, no change
+    before = bones.map((bone) => bone.quaternion.clone());
+    tint(numbersOf(changed));
+    const pose = { ...JSON.parse(props.value), axis_angle: bones.map((bone) => axisAngle(bone.quaternion)), changed };
     own = JSON.stringify(pose);
     props.value = own;
     trigger("input");
@@ -123,58 +158,66 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   // --- changes -------------------------------------------------------------------------------------------------------
 
   const mirrored = (q) => new T.Quaternion(q.x, -q.y, -q.z, q.w); // reflected in the plane between left and right
+  // Each gives the rotations of all joints; those of locked ones are not used.
+  const turns = () => bones.map((bone) => bone.quaternion.clone());
+  const identity = () => new T.Quaternion();
+  const copied = (side) => bones.map((bone, number) => (
+    joints[mirror[number]].startsWith(side) ? mirrored(bones[mirror[number]].quaternion) : bone.quaternion.clone()
+  ));
   const changes = {
-    mirror() {
-      const turned = bones.map((_, number) => mirrored(bones[mirror[number]].quaternion));
-      turned.forEach((q, number) => bones[number].quaternion.copy(q));
-    },
-    "copy-left": () => copy("left"),
-    "copy-right": () => copy("right"),
-    "reset-joint": () => bones[chosen].quaternion.identity(),
-    reset: () => bones.forEach((bone) => bone.quaternion.identity()),
+    mirror: () => bones.map((_, number) => mirrored(bones[mirror[number]].quaternion)),
+    "copy-left": () => copied("left"),
+    "copy-right": () => copied("right"),
+    "reset-joint": () => turns().with(chosen, identity()),
+    reset: () => bones.map(identity),
   };
-  function copy(side) {
-    joints.forEach((name, number) => {
-      if (name.startsWith(side)) bones[mirror[number]].quaternion.copy(mirrored(bones[number].quaternion));
+  for (const [name, change] of Object.entries(changes)) {
+    find(name).addEventListener("click", () => {
+      change().forEach((turn, number) => { if (free.has(number)) bones[number].quaternion.copy(turn); });
+      say(free.size < joints.length ? "Locked limbs were left as they are." : "");
+      tell();
     });
-  }
-  for (const [name, change] of Object.entries(changes)) find(name).addEventListener("click", () => { change(); tell(); });
-
-  // Cyclic coordinate descent: each joint in turn points the end of its limb at the target.
-  function reach(end, target) {
-    const to = new T.Vector3(), from = new T.Vector3(), at = new T.Vector3(), turn = new T.Quaternion();
-    const world = new T.Quaternion(), parent = new T.Quaternion();
-    for (let round = 0; round < ROUNDS; round += 1) {
-      for (const name of LIMBS[joints[end]]) {
-        const bone = bones[joints.indexOf(name)];
-        bone.getWorldPosition(at);
-        from.copy(bones[end].getWorldPosition(from)).sub(at).normalize();
-        to.copy(target).sub(at).normalize();
-        turn.setFromUnitVectors(from, to);
-        bone.getWorldQuaternion(world);
-        bone.parent.getWorldQuaternion(parent);
-        bone.quaternion.copy(parent.invert().multiply(turn).multiply(world)).normalize();
-        bone.updateWorldMatrix(false, true);
-      }
-    }
   }
 
   function aim(event) {
-    const box = renderer.domElement.getBoundingClientRect();
-    pointer.set(((event.clientX - box.left) / box.width) * 2 - 1, 1 - ((event.clientY - box.top) / box.height) * 2);
+    const { left, top, width, height } = renderer.domElement.getBoundingClientRect();
+    pointer.set(((event.clientX - left) / width) * 2 - 1, 1 - ((event.clientY - top) / height) * 2);
     ray.setFromCamera(pointer, camera);
+  }
+
+  // Where a joint is in the window, for scripts that drag it.
+  view.placeOf = (name) => {
+    const { left, top, width, height } = renderer.domElement.getBoundingClientRect();
+    place.copy(dots[joints.indexOf(name)].position).project(camera);
+    return [left + ((place.x + 1) / 2) * width, top + ((1 - place.y) / 2) * height];
+  };
+
+  // The number of the joint at the pointer, or -1. A finger hides what it points at, so it may be further off.
+  function jointAt(event) {
+    const near = event.pointerType === "touch" ? 28 : 13; // pixels
+    const far = joints.map((name) => {
+      const [x, y] = view.placeOf(name);
+      return Math.hypot(x - event.clientX, y - event.clientY);
+    });
+    const nearest = far.indexOf(Math.min(...far));
+    return far[nearest] < near ? nearest : -1;
   }
 
   // In the capture phase, so that looking about does not start where a dot is.
   view.addEventListener("pointerdown", (event) => {
     if (rings.axis) return; // on a ring
-    aim(event);
-    const [hit] = ray.intersectObjects(dots);
-    if (!hit) return;
+    const hit = jointAt(event);
+    if (hit < 0) return;
     event.stopPropagation();
-    choose(hit.object.userData.number);
-    if (joints[chosen] in LIMBS) {
-      dragged = chosen;
+    view.focus({ preventScroll: true });
+    choose(hit);
+    const limb = LIMBS[joints[chosen]];
+    if (!limb) return;
+    const numbers = { middle: joints.indexOf(limb.middle), root: joints.indexOf(limb.root) };
+    if (free.has(numbers.middle) && free.has(numbers.root)) {
+      dragged = { limb, numbers, limits: bounds, held: null };
+      dragged.bones = { end: bones[chosen], middle: bones[numbers.middle], root: bones[numbers.root] };
+      if (limited.checked) dragged.held = { middle: box(numbers.middle), root: box(numbers.root) };
       rings.detach();
       plane.setFromNormalAndCoplanarPoint(camera.getWorldDirection(new T.Vector3()), dots[chosen].position);
       view.setPointerCapture(event.pointerId);
@@ -184,23 +227,31 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
     if (dragged === null) return;
     event.stopPropagation();
     aim(event);
-    if (ray.ray.intersectPlane(plane, place)) reach(dragged, place);
+    if (ray.ray.intersectPlane(plane, place)) {
+      const stopped = reach(T, { ...dragged, target: place });
+      say(stopped ? `${label(dragged.numbers.root)} is at its limit.` : "");
+    }
     draw();
   }, true);
-  view.addEventListener("pointerup", (event) => {
-    if (dragged === null) return;
-    event.stopPropagation();
-    view.releasePointerCapture(event.pointerId);
-    dragged = null;
-    rings.attach(bones[chosen]);
-    tell();
-  }, true);
+  for (const end of ["pointerup", "pointercancel"]) {
+    view.addEventListener(end, (event) => {
+      if (dragged === null) return;
+      event.stopPropagation();
+      view.releasePointerCapture(event.pointerId);
+      dragged = null;
+      choose(chosen);
+      tell();
+    }, true);
+  }
   view.addEventListener("keydown", (event) => {
     if (!(event.key in KEYS)) return;
     event.preventDefault();
     const [axis, sign] = KEYS[event.key];
+    if (!free.has(chosen)) return say(`${label(chosen)} is locked.`);
     const around = new T.Vector3().setComponent(axis, 1);
+    hold(chosen);
     bones[chosen].quaternion.multiply(new T.Quaternion().setFromAxisAngle(around, sign * STEP));
+    keepWithin(chosen);
     draw();
   });
   let pause = null; // several taps are one change
@@ -214,9 +265,10 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   rings.addEventListener("change", draw);
   rings.addEventListener("dragging-changed", (event) => {
     orbit.enabled = !event.value;
-    if (!event.value) tell();
+    if (event.value) hold(chosen); else tell();
   });
-  joints.forEach((name, number) => choice.add(new Option(name.replace("_", " "), String(number))));
+  rings.addEventListener("objectChange", () => keepWithin(chosen));
+  joints.forEach((_, number) => choice.add(new Option(label(number), String(number))));
   choice.addEventListener("change", () => choose(Number(choice.value)));
 
   // A tab that is not shown has no size yet.
@@ -230,7 +282,7 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   }).observe(view);
 
   watch("value", () => { if (props.value !== own) { own = props.value; readPose(); } });
+  chosen = joints.indexOf("left_shoulder");
   readPose();
-  choose(joints.indexOf("left_shoulder"));
   view.dataset.ready = "true";
 }

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds poses by words or by likeness; the page's tab Search, and two of its tools."""
+
+from typing import Any
+
+import torch
+
+from ..data.language import describe_poses, load_language_bank, search_poses
+from ..modeling.pose_unipose import Pose
+from .actions import read, say
+from .gallery import Gallery, joints_facing, load_gallery, sources
+
+ALIKE = 0.02  # metres; of poses that are more alike than this, as in one clip, only the nearest is given
+
+
+def search(words: str, most: int = 24, where: list[str] | None = None) -> list[dict[str, Any]]:
+    """Find poses by words.
+
+    Args:
+        words: words such as "kneel", which the names or descriptions of named poses (yoga, sports, gestures, everyday
+            postures) contain. Open poses and those of the user's folder have no descriptions: files whose names have
+            the words come first, and then the poses that are nearest to what `say` makes of the words. Empty for all.
+        most: the largest number of results.
+        where: "named", "open" (motion capture) and "folder" (the folder given to `unipose app --folder`). Without it,
+            the named poses.
+
+    Returns:
+        One dictionary for each pose: `name`, `source`, `description` and `pose`; named poses first, and of them
+        matches in names. Empty if none matches.
+
+    Raises:
+        ValueError: `most` below 1, a source that is not there, or a text that is too long for `say`.
+    """
+    galleries = _galleries(most, ["named"] if where is None else where)
+    found: list[tuple[str, Gallery, int]] = []
+    others = [(source, gallery) for source, gallery in galleries.items() if source != "named"]
+    if "named" in galleries:
+        rows = {pose.name: row for row, pose in enumerate(load_language_bank().named)}
+        found += [("named", galleries["named"], rows[one.name]) for one in search_poses(words)[:most]]
+    wanted = words.lower().split()
+    for source, gallery in others:
+        named = [row for row, name in enumerate(gallery.names) if all(word in name.lower() for word in wanted)]
+        found += _different([(source, gallery, row) for row in named], most - len(found))
+    if wanted and others and len(found) < most:
+        joints = joints_facing(torch.tensor(read(say(words, choices=1)[0]["pose"]).axis_angle))
+        ranked = [(one, gallery, row) for _, one, gallery, row in _ranked(joints, dict(others))]
+        found += _different([one for one in ranked if one not in found], most - len(found))
+    return _answers(found)
+
+
+def nearest(pose: dict[str, Any], most: int = 12, where: list[str] | None = None) -> list[dict[str, Any]]:
+    """Find the poses that are most like a pose.
+
+    Args:
+        pose: a pose, as another function returned it.
+        most: the largest number of results.
+        where: "named" (yoga, sports, gestures, everyday postures), "open" (motion capture) and "folder" (the folder
+            given to `unipose app --folder`). Without it, all that there are.
+
+    Returns:
+        One dictionary for each pose, nearest first: `name`, `source`, `description`, `distance` and `pose`. The
+        distance is the mean over the joints in metres, with both bodies facing the viewer and their hips in one place.
+
+    Raises:
+        ValueError: `most` below 1, a source that is not there, or something that is not a pose.
+    """
+    galleries = _galleries(most, list(sources()) if where is None else where)
+    joints = joints_facing(torch.tensor(read(pose).axis_angle))
+    ranked = _ranked(joints, galleries)
+    distances = {(source, row): distance for distance, source, _, row in ranked}
+    found = _different([(source, gallery, row) for _, source, gallery, row in ranked], most)
+    return [
+        answer | {"distance": round(distances[source, row], 4)}
+        for answer, (source, _, row) in zip(_answers(found), found, strict=True)
+    ]
+
+
+def _galleries(most: int, where: list[str]) -> dict[str, Gallery]:
+    if most < 1:
+        raise ValueError(f"most is {most}; ask for at least one pose.")
+    if not where:
+        raise ValueError(f"There is nowhere to look; choose at least one of {', '.join(sources())}.")
+    return {source: load_gallery(source) for source in where}
+
+
+def _ranked(joints: torch.Tensor, galleries: dict[str, Gallery]) -> list[tuple[float, str, Gallery, int]]:
+    """Every pose of the galleries with its distance, nearest first."""
+    found = [
+        (distance, source, gallery, row)
+        for source, gallery in galleries.items()
+        for row, distance in enumerate(gallery.distances(joints).tolist())
+    ]
+    return sorted(found, key=lambda one: one[0])
+
+
+def _different(found: list[tuple[str, Gallery, int]], most: int) -> list[tuple[str, Gallery, int]]:
+    """The first `most` of them, without those that are nearly the same as one before."""
+    chosen: list[tuple[str, Gallery, int]] = []
+    kept = torch.zeros(0, 22, 3)
+    for source, gallery, row in found:
+        if len(chosen) >= most:
+            break
+        joints = gallery.joints[row]
+        if len(kept) and (kept - joints).norm(dim=-1).mean(dim=-1).min() < ALIKE:
+            continue
+        kept = torch.cat([kept, joints[None]])
+        chosen.append((source, gallery, row))
+    return chosen
+
+
+def _answers(found: list[tuple[str, Gallery, int]]) -> list[dict[str, Any]]:
+    if not found:
+        return []
+    poses = [Pose(gallery.axis_angle[row].numpy()) for _, gallery, row in found]
+    texts = describe_poses([pose.axis_angle for pose in poses])
+    named = load_language_bank().named
+    return [
+        {
+            "name": gallery.names[row],
+            "source": source,
+            "description": named[row].texts[0] if source == "named" else text,
+            "pose": pose.to_dict(),
+        }
+        for (source, gallery, row), pose, text in zip(found, poses, texts, strict=True)
+    ]
