@@ -311,7 +311,6 @@ def test_plain_english_is_drawn_with_the_engine_now_and_then(engine, shape):
         assert poses.shape == shape and len(texts) == 24 and poses.isfinite().all()
         said = [text.lower().rstrip(".") for text in texts if text]
         if engines:
-            assert 6 <= len(said) <= 8  # a third of the rows: its texts are long
             continue
         assert len(set(said)) == len(said) > 8
         for first, last in zip(range(6), range(18, 24), strict=True):  # mirror images of the first rows

@@ -110,8 +110,7 @@ def draw_plain(
     table: PlainTable,
     engine: Callable,
 ) -> tuple[torch.Tensor, list[str]]:
-    """Plain English from a table; one in `ENGINE_EVERY` blocks comes from `engine` and the `pool`, with texts for
-    a third of its rows, because they are long.
+    """Plain English from a table; one in `ENGINE_EVERY` blocks comes from `engine` and the `pool`.
 
     A quarter of the rows are mirror images of others, text and poses, where the text names a side: so a batch asks
     for left or right. Only the first of several equal texts is kept, because each is true of the others' poses.
@@ -121,8 +120,7 @@ def draw_plain(
         engine: `draw_siblings` for single poses, `draw_instructions` for pairs.
     """
     if int(torch.randint(ENGINE_EVERY, (1,), generator=generator)) == 0:
-        poses, texts = engine(pool, -(-rows // 3), generator)
-        return poses.repeat(3, *[1] * (poses.ndim - 1))[:rows], (texts + [""] * rows)[:rows]
+        return engine(pool, rows, generator)
     drawn = torch.randint(len(table.texts), (rows,), generator=generator)
     mirrored = rows // 4
     drawn[rows - mirrored :] = drawn[:mirrored]
