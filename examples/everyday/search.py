@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find poses by words: `python examples/everyday/search.py "both hands above the head" --clips FOLDER`.
+"""Find poses by words: `python examples/everyday/search.py "crawling on hands and knees" --clips FOLDER`.
 
 Searches the frames of .bvh and .npz files, or without a folder the open poses of the package.
 """
@@ -11,7 +11,6 @@ import torch
 from transformers import pipeline
 
 from unipose_hf import Pose
-from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.data.formats.pose_files import read_poses
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.visualization import contact_sheet
@@ -29,8 +28,7 @@ def main():
         files = sorted(file for file in args.clips.rglob("*") if file.suffix.lower() in (".bvh", ".npz"))
         names, poses = [file.name for file in files], [read_poses(file) for file in files]
     places = [(name, frame) for name, clip in zip(names, poses, strict=True) for frame in range(len(clip))]
-    model = str(BUNDLED_CHECKPOINT.with_name("pose-text-retrieval"))
-    found = pipeline("pose-retrieval", model=model, gallery=torch.cat(poses))(args.text, top_k=args.top)
+    found = pipeline("pose-retrieval", gallery=torch.cat(poses))(args.text, top_k=args.top)
     for one in found:
         print(f"{one['score']:.2f}", *places[one["index"]])
     contact_sheet([Pose(one["pose"]) for one in found]).save(args.output)

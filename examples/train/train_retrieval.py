@@ -33,20 +33,29 @@ from pathlib import Path
 
 import torch
 from datasets import load_dataset
-from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from trl import TrlParser
 
+from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
 from unipose_hf.evaluation.reporting.model_index import retrieval_results, with_model_index
-from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions, draw_plain, draw_siblings
+from unipose_hf.training.drawn_texts import (
+    DrawnRows,
+    PlainTable,
+    draw_captions,
+    draw_instructions,
+    draw_plain,
+    draw_siblings,
+)
 from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import (
     RetrievalTrainer,
     RetrievalTrainingArguments,
     new_retrieval_model,
+    plain_word_vectors,
     replace_text_vocabulary,
     retrieval_tokenizer,
 )
@@ -54,12 +63,13 @@ from unipose_hf.training.stages import plain_composer
 
 CARD = Path(__file__).parents[2] / "hub_cards/pose-retrieval.md"
 SEED, SIBLINGS_SEED, PLAIN_SEED, POSES = 11, 5, 17, 65_536
-PIECES = 4000
+PIECES, WORD_WEIGHT = 7000, 12  # words of the plain-English model are repeated in addition to the texts
 MEAN = " The weights are the mean of those before the plain English, which count {:.2f}, and those after it."
 SOURCES = (
     "; captured poses of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu, created with funding from "
     "NSF EIA-0196217), KayKit, MakeHuman and mesh2motion (CC0), DeepMimic and AnimatedDrawings (MIT)"
 )
+PLAIN_TEXTS, PLAIN_STEPS = 36_000, {"pose-text-retrieval": 2000, "pose-pair-text-retrieval": 1500}
 BUNDLED = {"pose-text-retrieval": draw_captions, "pose-pair-text-retrieval": draw_instructions}
 
 
@@ -102,7 +112,7 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
     captured = load_captured_poses(Path(script.open_data) / "mocap") if script.open_data else None
     composer = plain_composer(script.open_data, captured)
     pool = pose_pool(SEED, max(4096, round(POSES * min(1, script.scale))))
-    tokenizer = bundled_tokenizer(folder / "text_tokenizer", pool, composer)
+    tokenizer = bundled_tokenizer(folder / "text_tokenizer", composer)
     for name in [script.only] if script.only else BUNDLED:
         torch.manual_seed(SEED)
         pairs = "pair" in name
@@ -112,13 +122,17 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             phases[name + "-siblings"] = draw_siblings, siblings
         if script.model:
             phases, model = {}, AutoModel.from_pretrained(script.model)
-            replace_text_vocabulary(model, AutoTokenizer.from_pretrained(script.model), tokenizer)
+            vectors = plain_word_vectors(tokenizer, model.config.word_embedding_size)
+            replace_text_vocabulary(model, AutoTokenizer.from_pretrained(script.model), tokenizer, vectors)
             before = {name: weight.clone() for name, weight in model.state_dict().items()}
         else:
             model = new_retrieval_model(tokenizer, pairs=pairs)
-        engine = draw_instructions if pairs else draw_siblings
-        plain = functools.partial(draw_plain, composer=composer, engine=engine, pairs=pairs)
-        phases[name + "-plain"] = plain, dict(max_steps=2000, learning_rate=1e-3, warmup_steps=10, seed=PLAIN_SEED)
+            vectors = plain_word_vectors(tokenizer, model.config.word_embedding_size)
+            model.get_input_embeddings().weight.data.copy_(vectors)
+        table = PlainTable(composer, max(300, round(PLAIN_TEXTS * min(1, script.scale))), pairs, PLAIN_SEED)
+        plain = functools.partial(draw_plain, table=table, engine=draw_instructions if pairs else draw_siblings)
+        settings = dict(max_steps=PLAIN_STEPS[name], learning_rate=1.2e-3, warmup_steps=10, seed=PLAIN_SEED)
+        phases[name + "-plain"] = plain, settings
         for phase, (draw, settings) in phases.items():
             settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))
             own = replace(args, output_dir=str(folder / phase), flip=False, **settings)
@@ -128,7 +142,8 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             trainer.train(resume_from_checkpoint=True)
         if script.model and script.keep:  # averaging the weights reduces forgetting more than it hurts on the new data
             model.load_state_dict({n: weight.lerp(before[n], script.keep) for n, weight in model.state_dict().items()})
-        trainer.save_model(str(folder / name))
+        save_in_float16(model, tokenizer, folder / name)
+        model = AutoModel.from_pretrained(folder / name)
         figures = evaluate_retrieval(model, tokenizer)
         if script.open_data:
             figures["described"] = evaluate_described(model, tokenizer, Path(script.open_data) / "language")
@@ -141,13 +156,16 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
         print(f"{name}: {json.dumps(figures)}\nThe model is in {folder / name}.")
 
 
-def bundled_tokenizer(folder: Path, pool: torch.Tensor, composer: Composer) -> PreTrainedTokenizerFast:
+def bundled_tokenizer(folder: Path, composer: Composer) -> PreTrainedTokenizerFast:
     """Tokenizer trained on the texts of the bank, descriptions, and the engine's captions and instructions. Cached in
     `folder`, so that a resumed run tokenizes its texts the same way.
     """
     if not folder.exists():
-        sentences = caption_poses(pool[:4096], seed=SEED) + instruct_pairs(pool[:2048], pool[2048:4096], seed=SEED)
+        pool = pose_pool(SEED, 4096)
+        sentences = caption_poses(pool, seed=SEED) + instruct_pairs(pool[:2048], pool[2048:], seed=SEED)
         sentences += composer.all_texts()
+        words = AutoTokenizer.from_pretrained(PLAIN_CHECKPOINT).get_vocab()
+        sentences += [word[1:] for word in sorted(words) if word[0] == "▁" and word[1:].isalpha()] * WORD_WEIGHT
         temporary = folder.with_suffix(f".{os.getpid()}.part")
         retrieval_tokenizer(sentences, PIECES).save_pretrained(temporary)
         try:
@@ -155,6 +173,17 @@ def bundled_tokenizer(folder: Path, pool: torch.Tensor, composer: Composer) -> P
         except OSError:  # the run of the other model was first, with the same tokenizer
             shutil.rmtree(temporary)
     return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def save_in_float16(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Saves a model that takes half of the space on disk and is loaded in float32, with its tokenizer."""
+    model.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text()) | {"dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    pieces = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))  # half as large without indentation
+    text = json.dumps(pieces, ensure_ascii=False, separators=(",", ":"))
+    (folder / "tokenizer.json").write_text(text, encoding="utf-8")
 
 
 def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:

@@ -30,6 +30,7 @@ from .modeling.processing_unipose import TASKS, UniPoseProcessor
 from .motion.pipeline_video import VideoToPosePipeline
 
 BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
+RETRIEVAL_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("pose-text-retrieval")
 PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain English, and pictures worse
 
 
@@ -104,7 +105,11 @@ def register() -> None:
             )
     if "pose-retrieval" not in PIPELINE_REGISTRY.supported_tasks:
         PIPELINE_REGISTRY.register_pipeline(
-            "pose-retrieval", PoseRetrievalPipeline, pt_model=(_QuietModel,), type="multimodal"
+            "pose-retrieval",
+            PoseRetrievalPipeline,
+            pt_model=(_QuietModel,),
+            default={"model": (str(RETRIEVAL_CHECKPOINT), None)},
+            type="multimodal",
         )
 
 

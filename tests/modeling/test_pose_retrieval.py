@@ -24,14 +24,22 @@ from unipose_hf import (
     PoseTextRetrievalConfig,
     PoseTextRetrievalModel,
 )
-from unipose_hf.body import JOINT_NAMES
+from unipose_hf.body import JOINT_NAMES, mirror_pose
 from unipose_hf.data.language.composer import Composer
+from unipose_hf.data.language.wording import swap_sides
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
 from unipose_hf.hub.folder import export
 from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_loss, sigmoid_loss
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.drawn_texts import SIBLINGS, draw_captions, draw_instructions, draw_plain, draw_siblings
+from unipose_hf.training.drawn_texts import (
+    SIBLINGS,
+    PlainTable,
+    draw_captions,
+    draw_instructions,
+    draw_plain,
+    draw_siblings,
+)
 from unipose_hf.training.open_samples import share_limbs
 from unipose_hf.visualization import draw_results
 
@@ -121,6 +129,14 @@ def test_each_loss_is_the_one_named():
         torch.testing.assert_close(output.loss, expected[loss])
         cosines = output.text_embeds @ output.pose_embeds.T
         torch.testing.assert_close(logits, 10 * cosines - (10 if loss == "siglip" else 0))
+
+
+def test_a_large_batch_is_read_like_its_texts_one_by_one():
+    model, texts = tiny_retrieval(), [("word " * (1 + 7 * number % 19)).strip() for number in range(20)]
+    together = model.get_text_features(**words(texts)).pooler_output
+    for number, text in enumerate(texts):
+        alone = model.get_text_features(**words([text])).pooler_output[0]
+        torch.testing.assert_close(together[number], alone, atol=1e-5, rtol=0)
 
 
 def test_padding_changes_no_text():
@@ -279,19 +295,29 @@ def test_plain_english_is_drawn_with_the_engine_now_and_then(engine, shape):
         drawn.append(len(drawn))
         return engine(*arguments)
 
-    draw = functools.partial(draw_plain, composer=Composer(pool), engine=draw_engine, pairs=len(shape) == 4)
+    table = PlainTable(Composer(pool), 60, pairs=len(shape) == 4, seed=1)
+    assert len(table.texts) == 60 and table.poses.shape == (60, *shape[1:]) and table.poses.isfinite().all()
+    draw = functools.partial(draw_plain, table=table, engine=draw_engine)
     blocks, of_engine = [], []
-    for seed in range(5):
+    for seed in range(6):
         before = len(drawn)
         blocks.append(draw(pool, 24, torch.Generator().manual_seed(seed)))
         of_engine.append(len(drawn) > before)
     assert any(of_engine) and not all(of_engine)
     again = draw(pool, 24, torch.Generator().manual_seed(4))
     assert again[1] == blocks[4][1] and torch.equal(again[0], blocks[4][0])
+    mirrored = 0
     for (poses, texts), engines in zip(blocks, of_engine, strict=True):
         assert poses.shape == shape and len(texts) == 24 and poses.isfinite().all()
         said = [text.lower().rstrip(".") for text in texts if text]
-        assert engines or len(set(said)) == len(said) > 12
+        if engines:
+            continue
+        assert len(set(said)) == len(said) > 8
+        for first, last in zip(range(6), range(18, 24), strict=True):  # mirror images of the first rows
+            if texts[last] and texts[last] == swap_sides(texts[first]):
+                assert torch.equal(poses[last], mirror_pose(poses[first]))
+                mirrored += 1
+    assert mirrored > 2
 
 
 @pytest.mark.parametrize("num_poses", KINDS)

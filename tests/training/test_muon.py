@@ -64,7 +64,12 @@ def test_a_step_is_that_of_the_two_optimisers():
     ]
     train(one, [MuonWithAdamW(muon_groups(one, 0.1), 1e-2)], 5)
     train(two, parts, 5)
-    assert same(one, two) and not same(one, new_model())
+    assert torch.equal(one.norm.weight, two.norm.weight) or torch.allclose(one.norm.weight, two.norm.weight, atol=1e-3)
+    moved = (two.linear.weight - new_model().linear.weight).norm()
+    assert (one.linear.weight - two.linear.weight).norm() < 0.05 * moved  # torch's iteration is in bfloat16
+    for name, weight in one.state_dict().items():
+        assert torch.allclose(weight, two.state_dict()[name], atol=2e-3), name
+    assert not same(one, new_model())
 
 
 @pytest.mark.parametrize("way", ["file", "copy"])

@@ -23,6 +23,7 @@ from unipose_hf.training.retrieval import (
     collate_rows,
     flip_some,
     new_retrieval_model,
+    plain_word_vectors,
     replace_text_vocabulary,
     retrieval_tokenizer,
 )
@@ -91,6 +92,20 @@ def test_a_model_learns_further_words_and_reads_the_ones_it_knew_as_before():
     assert new and 0.5 < after[new].square().mean() < 2  # as long as the others
     words = tokenizer(TEXTS, padding=True, return_tensors="pt")
     assert model.get_text_features(**words).pooler_output.isfinite().all()
+
+
+def test_new_words_start_near_similar_words():
+    said = ["crouch", "squat", "guitar", "left", "right", "knee"]
+    tokenizer = retrieval_tokenizer(100 * [" " + " ".join(said)], 380)
+    vectors = plain_word_vectors(tokenizer, 64)
+    assert vectors.shape == (len(tokenizer), 64) and 0.9 < vectors.square().mean() < 1.1
+    numbers = [tokenizer.get_vocab()["▁" + word] for word in said]
+    crouch, squat, guitar, *_ = torch.nn.functional.normalize(vectors[numbers])
+    assert crouch @ squat > crouch @ guitar + 0.1
+    known = retrieval_tokenizer(TEXTS, 300)
+    model = new_retrieval_model(known, word_embedding_size=64)
+    replace_text_vocabulary(model, known, tokenizer, vectors)
+    assert torch.equal(model.get_input_embeddings().weight[numbers[0]], vectors[numbers[0]])
 
 
 @pytest.mark.parametrize("num_poses", KINDS)

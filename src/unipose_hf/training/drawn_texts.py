@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 import torch
 
+from unipose_hf.body import mirror_pose
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.language.composer import Composer
+from unipose_hf.data.language.wording import swap_sides
 from unipose_hf.training.open_samples import PROMPT_CLAUSES, related_pairs, share_limbs
 
 SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # number of similar poses in a group, and how often they share a limb
@@ -25,7 +27,7 @@ class DrawnRows(torch.utils.data.Dataset):
     [`RetrievalTrainer`] does.
 
     Args:
-        draw: one of `draw_captions`, `draw_siblings` and `draw_instructions`, or `draw_plain` with its composer
+        draw: one of `draw_captions`, `draw_siblings` and `draw_instructions`, or `draw_plain` with its table
             (`functools.partial`).
         pool: poses to draw from.
         count: total number of rows.
@@ -79,36 +81,56 @@ def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
     return poses, caption_poses(poses, seed=int(torch.randint(2**31, (1,), generator=generator)))
 
 
+class PlainTable:
+    """
+    Plain-English texts of the language bank with their poses, composed once: composing a text takes as long as a step
+    of training on it. Two thirds are requests as people type them, the others descriptions.
+
+    Args:
+        composer: composes the poses and texts.
+        count: number of texts.
+        pairs: pairs of poses and instructions from the first to the second, instead of single poses.
+        seed: random seed of the texts.
+    """
+
+    def __init__(self, composer: Composer, count: int, pairs: bool = False, seed: int = 0):
+        asked = composer.instructions if pairs else composer.prompts
+        told = composer.differences if pairs else composer.descriptions
+        parts = [asked(count - count // 3, seed), told(count // 3, seed)]
+        self.texts = [text for part in parts for text in part.texts]
+        poses = torch.cat([part.poses for part in parts])  # (count, 1 or 2, 22, 3)
+        self.poses = poses if pairs else poses[:, 0]
+
+
 def draw_plain(
     pool: torch.Tensor,
     rows: int,
     generator: torch.Generator,
     *,
-    composer: Composer,
+    table: PlainTable,
     engine: Callable,
-    pairs: bool = False,
 ) -> tuple[torch.Tensor, list[str]]:
-    """Plain English, half requests, half descriptions; about every other block comes from `engine` and the `pool`.
+    """Plain English from a table; one in `ENGINE_EVERY` blocks comes from `engine` and the `pool`.
 
-    Only the first of several equal texts is kept, because each would be true of the others' poses.
+    A quarter of the rows are mirror images of others, text and poses, where the text names a side: so a batch asks
+    for left or right. Only the first of several equal texts is kept, because each is true of the others' poses.
 
     Args:
-        composer: composes the poses and texts.
+        table: the plain-English texts and poses.
         engine: `draw_siblings` for single poses, `draw_instructions` for pairs.
-        pairs: draw pairs of poses and instructions from the first to the second, instead of single poses.
     """
-    seed, kind = torch.randint(2**31, (2,), generator=generator).tolist()
-    if kind % ENGINE_EVERY == 0:
+    if int(torch.randint(ENGINE_EVERY, (1,), generator=generator)) == 0:
         return engine(pool, rows, generator)
-    if pairs:
-        requests, descriptions = composer.instructions(rows // 2, seed), composer.differences(rows - rows // 2, seed)
-    else:
-        requests, descriptions = composer.prompts(rows // 2, seed), composer.descriptions(rows - rows // 2, seed)
-    texts = requests.texts + descriptions.texts
+    drawn = torch.randint(len(table.texts), (rows,), generator=generator)
+    mirrored = rows // 4
+    drawn[rows - mirrored :] = drawn[:mirrored]
+    texts, poses = [table.texts[number] for number in drawn.tolist()], table.poses[drawn]
+    for row in range(rows - mirrored, rows):
+        if (swapped := swap_sides(texts[row])) != texts[row]:
+            texts[row], poses[row] = swapped, mirror_pose(poses[row])
     first = {text.lower().rstrip("."): number for number, text in reversed(list(enumerate(texts)))}
     texts = [text if first[text.lower().rstrip(".")] == number else "" for number, text in enumerate(texts)]
-    poses = torch.cat([requests.poses, descriptions.poses])
-    return (poses if pairs else poses[:, 0]), texts
+    return poses, texts
 
 
 def _wording(generator):

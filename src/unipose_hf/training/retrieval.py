@@ -20,14 +20,23 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import nn
-from transformers import EvalPrediction, PreTrainedTokenizerBase, PreTrainedTokenizerFast, Trainer, TrainingArguments
+from transformers import (
+    AutoTokenizer,
+    EvalPrediction,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainingArguments,
+)
 
+from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.body import mirror_pose, remove_yaw
 from unipose_hf.captions.flip import flip_text
 from unipose_hf.evaluation.metrics.retrieval_metrics import retrieval_recall
 from unipose_hf.modeling.configuration_pose_retrieval import PosePairTextRetrievalConfig, PoseTextRetrievalConfig
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig
 from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalModel, PoseTextRetrievalModel
+from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
 from unipose_hf.training.drawn_texts import DrawnRows
@@ -77,22 +86,52 @@ def new_retrieval_model(
 
 @torch.no_grad()
 def replace_text_vocabulary(
-    model: PoseTextRetrievalModel, known: PreTrainedTokenizerBase, tokenizer: PreTrainedTokenizerBase
+    model: PoseTextRetrievalModel,
+    known: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase,
+    vectors: torch.Tensor | None = None,
 ) -> None:
     """Replaces a model's vocabulary, that of `known`, by that of `tokenizer`, in place.
 
-    Pieces in both vocabularies keep their rows; a new piece starts as the sum of its former pieces, scaled to the
-    length of a single row.
+    Pieces in both vocabularies keep their rows; a new piece starts as its row of `vectors`, or else as the sum of its
+    former pieces, scaled to the length of a single row.
+
+    Args:
+        vectors: `(len(tokenizer), word_embedding_size)`, for example from [`plain_word_vectors`].
     """
     rows, vocabulary = model.get_input_embeddings().weight, known.get_vocab()
     table = torch.empty(len(tokenizer), rows.shape[1], dtype=rows.dtype)
     for piece, number in tokenizer.get_vocab().items():
+        if piece not in vocabulary and vectors is not None:
+            table[number] = vectors[number]
+            continue
         text = piece.replace("▁", " ")
         parts = [vocabulary[piece]] if piece in vocabulary else known.encode(text, add_special_tokens=False)
         table[number] = rows[parts].sum(0) / max(1, len(parts)) ** 0.5
     model.set_input_embeddings(torch.nn.Embedding.from_pretrained(table, freeze=False))
     model.config.vocab_size = len(tokenizer)
     model.config.pad_token_id = tokenizer.pad_token_id
+
+
+@torch.no_grad()
+def plain_word_vectors(tokenizer: PreTrainedTokenizerBase, size: int) -> torch.Tensor:
+    """The word embeddings of the bundled plain-English model for the pieces of a tokenizer, `(len(tokenizer), size)`.
+
+    They are reduced to their principal components, and scaled so that components average a square of 1, as in an
+    untrained model. Similar words start alike, so that a word that few training texts use is still understood.
+    """
+    known = AutoTokenizer.from_pretrained(PLAIN_CHECKPOINT)
+    model = UniPoseForConditionalGeneration.from_pretrained(PLAIN_CHECKPOINT)
+    rows = model.get_input_embeddings().weight
+    pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    vocabulary, table = known.get_vocab(), rows.new_zeros(len(pieces), rows.shape[1])
+    for number, piece in enumerate(pieces):
+        text = piece.replace("▁", " ")
+        parts = [vocabulary[piece]] if piece in vocabulary else known.encode(text, add_special_tokens=False)
+        table[number] = rows[parts].mean(0)
+    table = table - table.mean(0)
+    _, _, axes = torch.linalg.svd(table, full_matrices=False)
+    return torch.nn.functional.normalize(table @ axes[:size].T) * size**0.5
 
 
 @dataclass

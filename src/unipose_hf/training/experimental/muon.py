@@ -28,6 +28,41 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
+class Muon(torch.optim.Muon):
+    """torch's Muon, but on a CPU in float32: its bfloat16 takes several times as long where that is emulated."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        if any(p.device.type != "cpu" for group in self.param_groups for p in group["params"]):
+            return super().step(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                momentum = self.state[param].setdefault("momentum_buffer", torch.zeros_like(param.grad))
+                momentum.lerp_(param.grad, 1 - group["momentum"])
+                update = param.grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+                update = orthogonalized(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                param.mul_(1 - group["lr"] * group["weight_decay"])
+                param.add_(update, alpha=-0.2 * group["lr"] * max(param.shape) ** 0.5)  # "match_rms_adamw"
+        return loss
+
+
+def orthogonalized(matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float):
+    """The matrix with singular values near 1, by Newton-Schulz iteration in float32."""
+    a, b, c = coefficients
+    found = matrix.float().T if len(matrix) > matrix.shape[1] else matrix.float()
+    found = found / found.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = found @ found.T
+        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    return found.T if len(matrix) > matrix.shape[1] else found
+
+
 class MuonWithAdamW(torch.optim.Optimizer):
     """
     Muon on the groups with `"muon": True`, AdamW on the others; schedulers and checkpoints see one optimiser.
@@ -55,7 +90,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         """Both optimisers share the groups and states of this one."""
         muon = [group for group in self.param_groups if group["muon"]]
         adamw = [group for group in self.param_groups if not group["muon"]]
-        self._parts = [torch.optim.Muon(muon, adjust_lr_fn="match_rms_adamw")] if muon else []
+        self._parts = [Muon(muon, adjust_lr_fn="match_rms_adamw")] if muon else []
         self._parts += [torch.optim.AdamW(adamw)] if adamw else []
         for part in self._parts:
             part.state = self.state

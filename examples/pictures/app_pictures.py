@@ -2,7 +2,7 @@
 """Takes the pictures of the app in the docs: its four tabs, and an animated one of a pose said, edited by words and
 dragged by hand. Needs playwright and chromium.
 
-python examples/app_pictures.py docs/pictures
+python examples/pictures/app_pictures.py docs/pictures
 """
 
 import argparse
