@@ -122,12 +122,12 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             phases[name + "-siblings"] = draw_siblings, siblings
         if script.model:
             phases, model = {}, AutoModel.from_pretrained(script.model)
-            vectors = plain_word_vectors(tokenizer, model.config.word_embedding_size)
+            vectors = plain_word_vectors(tokenizer, model.config.word_embedding_size, PLAIN_CHECKPOINT)
             replace_text_vocabulary(model, AutoTokenizer.from_pretrained(script.model), tokenizer, vectors)
             before = {name: weight.clone() for name, weight in model.state_dict().items()}
         else:
             model = new_retrieval_model(tokenizer, pairs=pairs)
-            vectors = plain_word_vectors(tokenizer, model.config.word_embedding_size)
+            vectors = plain_word_vectors(tokenizer, model.config.word_embedding_size, PLAIN_CHECKPOINT)
             model.get_input_embeddings().weight.data.copy_(vectors)
         table = PlainTable(composer, max(300, round(PLAIN_TEXTS * min(1, script.scale))), pairs, PLAIN_SEED)
         plain = functools.partial(draw_plain, table=table, engine=draw_instructions if pairs else draw_siblings)

@@ -13,6 +13,7 @@ from test_pose_retrieval import KINDS, TEXTS, known_poses, some_poses, tiny_retr
 from test_sft import StopAfter
 from tiny_chat import tiny_tokenizer
 from tiny_training import weights
+from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.body import mirror_pose, remove_yaw
 from unipose_hf.captions.flip import flip_text
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
@@ -97,7 +98,7 @@ def test_a_model_learns_further_words_and_reads_the_ones_it_knew_as_before():
 def test_new_words_start_near_similar_words():
     said = ["crouch", "squat", "guitar", "left", "right", "knee"]
     tokenizer = retrieval_tokenizer(100 * [" " + " ".join(said)], 380)
-    vectors = plain_word_vectors(tokenizer, 64)
+    vectors = plain_word_vectors(tokenizer, 64, PLAIN_CHECKPOINT)
     assert vectors.shape == (len(tokenizer), 64) and 0.9 < vectors.square().mean() < 1.1
     numbers = [tokenizer.get_vocab()["▁" + word] for word in said]
     crouch, squat, guitar, *_ = torch.nn.functional.normalize(vectors[numbers])

@@ -14,6 +14,7 @@ As published, training has two separate phases: endless automatic texts (`drawn_
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,6 @@ from transformers import (
     TrainingArguments,
 )
 
-from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.body import mirror_pose, remove_yaw
 from unipose_hf.captions.flip import flip_text
 from unipose_hf.evaluation.metrics.retrieval_metrics import retrieval_recall
@@ -114,14 +114,14 @@ def replace_text_vocabulary(
 
 
 @torch.no_grad()
-def plain_word_vectors(tokenizer: PreTrainedTokenizerBase, size: int) -> torch.Tensor:
-    """The word embeddings of the bundled plain-English model for the pieces of a tokenizer, `(len(tokenizer), size)`.
+def plain_word_vectors(tokenizer: PreTrainedTokenizerBase, size: int, checkpoint: str | Path) -> torch.Tensor:
+    """The word embeddings of a UniPose checkpoint for the pieces of a tokenizer, `(len(tokenizer), size)`.
 
     They are reduced to their principal components, and scaled so that components average a square of 1, as in an
     untrained model. Similar words start alike, so that a word that few training texts use is still understood.
     """
-    known = AutoTokenizer.from_pretrained(PLAIN_CHECKPOINT)
-    model = UniPoseForConditionalGeneration.from_pretrained(PLAIN_CHECKPOINT)
+    known = AutoTokenizer.from_pretrained(checkpoint)
+    model = UniPoseForConditionalGeneration.from_pretrained(checkpoint)
     rows = model.get_input_embeddings().weight
     pieces = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
     vocabulary, table = known.get_vocab(), rows.new_zeros(len(pieces), rows.shape[1])
