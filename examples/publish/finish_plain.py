@@ -4,9 +4,10 @@
     python examples/publish/finish_plain.py runs/plain/last --logs runs/plain/learn runs/plain/last \\
         --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
 
-Several runs that continue each other are averaged: noise of the last steps cancels, and the mean of runs whose learning
-rate fell to zero was better than each of them. `--prompts` is a folder with `run.py`, which runs prompts and checks the answers against measured facts; `--language`
-is a folder of captured poses with human descriptions, one in ten of which is held out.
+Several runs that continue each other are averaged: the noise of their last steps cancels, and the mean of runs whose
+learning rate fell to zero was better than each of them. `--prompts` is a folder with `run.py`, which runs prompts and
+checks the answers against measured facts; `--language` is a folder of captured poses with human descriptions, one in
+ten of which is held out.
 """
 
 import argparse
@@ -54,7 +55,7 @@ def judged(model: Path, prompts: Path) -> dict:
 
 
 def mean_of(runs: list[Path], folder: Path) -> Path:
-    """A copy of the last run, in `folder`, whose weights are the means over all runs; a single run is returned itself."""
+    """A copy of the last run, in `folder`, with the mean weights of all runs; a single run is returned itself."""
     if len(runs) == 1:
         return runs[0]
     shutil.copytree(runs[-1], folder, ignore=shutil.ignore_patterns("checkpoint-*", "optimizer*"))
