@@ -23,7 +23,8 @@ def say(address, text, seed=0):
 
 def edit(address, pose, text):
     """The pose changed by a sentence."""
-    return ask(address, "edit", pose, text)["pose"]
+    every_limb = None  # all may change
+    return ask(address, "edit", pose, text, every_limb)["pose"]
 
 
 def describe(address, pose):

@@ -252,7 +252,7 @@ def test_the_app_is_asked(addon, stand_in, monkeypatch):
     assert addon.client.say(stand_in, "a squat") == addon.client.edit(stand_in, squat, "Sit down.") == squat
     assert addon.client.say(stand_in, "a squat", seed=5) == squat
     assert addon.client.describe(stand_in, squat) == "a squat"
-    asked = [("say", ["a squat", 1, 0]), ("edit", [squat, "Sit down."]), ("say", ["a squat", 2, 5])]
+    asked = [("say", ["a squat", 1, 0]), ("edit", [squat, "Sit down.", None]), ("say", ["a squat", 2, 5])]
     assert StandIn.asked == [*asked, ("describe", [squat, "full"])]
 
 
