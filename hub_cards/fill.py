@@ -72,6 +72,7 @@ BUNDLED = {
     "unipose-tiny": "unipose-tiny",
     "unipose-plain": "unipose-plain",
     "pose-text-retrieval": "pose-retrieval",
+    "pose-text-retrieval-plain": "pose-retrieval",
     "pose-pair-text-retrieval": "pose-retrieval",
 }
 

@@ -30,7 +30,7 @@ from .modeling.processing_unipose import TASKS, UniPoseProcessor
 from .motion.pipeline_video import VideoToPosePipeline
 
 BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
-RETRIEVAL_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("pose-text-retrieval")
+RETRIEVAL_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("pose-text-retrieval-plain")  # reads plain English
 PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain English, and pictures worse
 
 
