@@ -68,7 +68,10 @@ def test_cards_hold_what_is_measured(fill):
             assert found == measure()
 
 
-@pytest.mark.parametrize("name", ["unipose-tiny", "unipose-plain", "pose-text-retrieval", "pose-text-retrieval-plain", "pose-pair-text-retrieval"])
+@pytest.mark.parametrize(
+    "name",
+    ["unipose-tiny", "unipose-plain", "pose-text-retrieval", "pose-text-retrieval-plain", "pose-pair-text-retrieval"],
+)
 def test_bundled_cards_are_those_that_the_script_writes(fill, name):
     text = (BUNDLED_CHECKPOINT.with_name(name) / "README.md").read_text(encoding="utf-8")
     assert text == fill.bundled_card(name)

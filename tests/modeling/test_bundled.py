@@ -147,7 +147,10 @@ def test_captions_say_more_of_their_own_pose_than_of_another(pipelines, poses):
     assert sacrebleu.corpus_bleu(answers, references).score > sacrebleu.corpus_bleu(answers, others).score + 2
 
 
-@pytest.mark.parametrize(("name", "least"), [("pose-text-retrieval", 78), ("pose-text-retrieval-plain", 78), ("pose-pair-text-retrieval", 70)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("pose-text-retrieval", 78), ("pose-text-retrieval-plain", 78), ("pose-pair-text-retrieval", 70)],
+)
 def test_the_retrieval_models_find_held_out_poses(name, least):
     folder = BUNDLED_CHECKPOINT.with_name(name)
     assert sum(file.stat().st_size for file in folder.iterdir()) < 5e6
