@@ -103,8 +103,13 @@ def make_hat(body: np.ndarray, joints: np.ndarray, color, *, brim: float = 0.06,
     base = high[1] - 0.45 * (high[1] - joints[_HEAD, 1])
     angle = np.linspace(0, 2 * np.pi, _AROUND, endpoint=False)
     reach = brim * (np.clip(np.sin(angle), 0, 1) ** 0.5 if peak else np.ones(_AROUND))
-    rows = ((base, reach, 1.0), (base + 0.004, reach * 0, 1.0), (high[1] - 0.02, reach * 0, 0.95))
-    rows = (*rows, (high[1] + 0.02, reach * 0, 0.7), (high[1] + 0.028, reach * 0, 0.01))
+    rows = (  # height, how far the brim reaches, width
+        (base, reach, 1.0),
+        (base + 0.004, reach * 0, 1.0),
+        (high[1] - 0.02, reach * 0, 0.95),
+        (high[1] + 0.02, reach * 0, 0.7),
+        (high[1] + 0.028, reach * 0, 0.01),
+    )
     rings = [
         np.stack(
             [
