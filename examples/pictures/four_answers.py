@@ -13,7 +13,7 @@ from transformers import pipeline
 import unipose_hf  # noqa: F401  registers the pipelines
 from unipose_hf.visualization import contact_sheet, draw_pose
 
-PROMPTS = ("sitting on the floor", "dancing with one arm up")
+PROMPTS = ("sitting on a chair", "dancing with one arm up")
 SAMPLING = {"num_return_sequences": 4, "decoding": "sample", "steps": 4, "temperature": 0.6}
 
 
