@@ -141,7 +141,7 @@ def test_people_whose_labels_never_hold_are_left_out(tmp_path):
 def test_what_cannot_be_is_said_before_any_work(tmp_path):
     (tmp_path / "coco").mkdir()
     options = dict(out=tmp_path / "out", size=4)
-    with pytest.raises(ValueError, match="labels by a vision language model"):
+    with pytest.raises(ValueError, match="labels from a vision-language model"):
         build_data("multi-person", data=tmp_path, **options)
     with pytest.raises(ValueError, match="Rows of COCO may not be uploaded"):
         build_data("imagescript", data=tmp_path, publish=True, **options)
