@@ -37,6 +37,7 @@ footer {display: none !important}
 .changed {margin: 0} .changed::before {
   content: ""; display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin-right: 0.5em;
   background: #e8a54a}
+#numbers [data-testid=block-info] {max-width: calc(100% - 2rem)}
 #poses .grid-container, #named .grid-container, #steps .grid-container {padding-top: 2.2rem}
 """
 # A text with a copy button has none of its own: in the browser the label names its first control, the button.
@@ -86,7 +87,7 @@ def build_page() -> gr.Blocks:
                     )
                     with gr.Row():
                         look = gr.Button("Estimate poses", variant="primary", elem_id="look")
-                        sample = gr.Button("Try the sample photograph", elem_id="sample")
+                        sample = gr.Button("Try the sample", elem_id="sample")
                     overlay = gr.Image(
                         label="The bodies found: choose a person here or below",
                         interactive=False,
