@@ -13,11 +13,12 @@ from pathlib import Path
 from PIL import Image
 
 SIZE = {"width": 1180, "height": 800}
-WIDTH = 860  # of the animated picture
+WIDTH = 1000  # of the animated picture
 PATIENCE = 180_000  # milliseconds
 FLAGS = "--no-sandbox --disable-gpu --enable-unsafe-swiftshader --no-first-run --disable-sync"
 ARROW = """
 const arrow = document.createElement("div");
+arrow.id = "arrow";
 arrow.innerHTML = `<svg width="22" height="26"><path d="M2 2 L2 21 L7 16 L11 24 L14 22 L10 15 L17 15 Z" fill="#111"
   stroke="#fff" stroke-width="1.5"/></svg>`;
 arrow.style.cssText = "position:fixed;left:-50px;top:0;z-index:99999;pointer-events:none";
@@ -60,7 +61,7 @@ class Film:
     def save(self, path: Path) -> None:
         """An animated WebP that starts over after a while."""
         self.frames[0].save(
-            path, save_all=True, append_images=self.frames[1:], duration=self.times, loop=0, quality=62, method=6
+            path, save_all=True, append_images=self.frames[1:], duration=self.times, loop=0, quality=75, method=6
         )
 
 
@@ -71,6 +72,15 @@ def numbers(page) -> str:
 def changed(page, before: str) -> None:
     page.wait_for_function("b => document.querySelector('#numbers textarea').value !== b", arg=before)
     page.wait_for_timeout(3500)  # the 3D view and the files follow
+    view, earlier = page.locator("#body"), None
+    while view.is_visible():
+        picture = view.screenshot(animations="disabled")
+        with Image.open(io.BytesIO(picture)) as seen:
+            drawn = len(set(seen.convert("RGB").resize((64, 64)).crop((0, 10, 64, 64)).getdata())) > 100
+        if drawn and picture == earlier:
+            break
+        earlier = picture
+        page.wait_for_timeout(1000)
 
 
 def choose_tab(page, name: str) -> None:
@@ -112,6 +122,7 @@ def take_film(page, path: Path) -> None:
     page.mouse.up()
     changed(page, before)
     film.take(2200)
+    page.evaluate("document.querySelector('#arrow').remove()")
     film.save(path)
 
 
@@ -138,7 +149,7 @@ def take_tabs(page, folder: Path) -> None:
     page.locator("#named .thumbnail-item").nth(1).click()
     changed(page, before)
     page.locator("#alike").click()
-    page.get_by_text("0 cm away").wait_for()
+    page.get_by_text(", 0 cm away").first.wait_for()
     page.wait_for_timeout(2000)
     take("search")
     choose_tab(page, "Say")

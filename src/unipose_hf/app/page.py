@@ -31,13 +31,22 @@ EDITS = ("Raise the left arm above the head.", "Bend the knees.", "Turn the head
 BY_HAND, BY_HAND_TAB = "By hand", "Pose"
 SOURCES = {"named": "Named poses", "open": "Motion capture", "folder": "Your folder"}
 STYLE = """
-.gradio-container {max-width: 1280px !important; margin: 0 auto !important}
+.gradio-container {width: 100% !important; min-width: 0 !important; max-width: 1280px !important;
+  margin: 0 auto !important}
 footer {display: none !important}
 .changed {margin: 0} .changed::before {
   content: ""; display: inline-block; width: 0.8em; height: 0.8em; border-radius: 2px; margin-right: 0.5em;
   background: #e8a54a}
+#numbers [data-testid=block-info] {max-width: calc(100% - 2rem)}
 #poses .grid-container, #named .grid-container, #steps .grid-container {padding-top: 2.2rem}
 """
+# A text with a copy button has none of its own: in the browser the label names its first control, the button.
+NAME_TEXTS = """() => {
+  for (const text of document.querySelectorAll("label textarea")) {
+    const label = text.closest("label");
+    if (label.control !== text) text.ariaLabel = label.querySelector("[data-testid=block-info]").textContent.trim();
+  }
+}"""
 _KEPT = (600, 1800)  # uploaded and written files: looked through every ten minutes, removed after half an hour
 _OF_MODEL = {"concurrency_limit": 1, "concurrency_id": "model"}
 
@@ -78,7 +87,7 @@ def build_page() -> gr.Blocks:
                     )
                     with gr.Row():
                         look = gr.Button("Estimate poses", variant="primary", elem_id="look")
-                        sample = gr.Button("Try the sample photograph", elem_id="sample")
+                        sample = gr.Button("Try the sample", elem_id="sample")
                     overlay = gr.Image(
                         label="The bodies found: choose a person here or below",
                         interactive=False,
@@ -103,7 +112,7 @@ def build_page() -> gr.Blocks:
                 with gr.Tab(BY_HAND_TAB):
                     widget = pose_widget()
             with gr.Column(scale=4, min_width=320):
-                body = gr.Model3D(label="The pose: drag to turn it about", height=380, elem_id="body")
+                body = gr.Model3D(label="The pose: drag to turn it", height=380, elem_id="body")
                 moved = gr.HTML(visible=False, padding=False, elem_id="moved")
                 caption = gr.Textbox(label="In words", lines=2, interactive=False, buttons=["copy"], elem_id="caption")
                 change = gr.Textbox(
@@ -117,7 +126,7 @@ def build_page() -> gr.Blocks:
                     elem_id="free",
                 )
                 undo = gr.Button("Undo", size="sm", elem_id="undo")
-                steps = _gallery("Steps: choose one to go back to it, or to branch off", 3, "steps", 230)
+                steps = _gallery("Steps: choose one to go back", 3, "steps", 230)
                 files = gr.File(
                     label="Download", file_count="multiple", interactive=False, height=330, elem_id="files"
                 )
@@ -162,6 +171,7 @@ def build_page() -> gr.Blocks:
         free.change(_for_widget, [history, free], widget, show_progress="hidden", **private)
         # The widget shows the body already.
         tabs.select(_beside_tab, None, body, queue=False, show_progress="hidden", **private)
+        page.load(None, js=NAME_TEXTS)
         add_tools()
     return page
 
