@@ -77,7 +77,7 @@ def draw_curves(stages: dict[str, list[dict]], file: Path, curves: tuple[str, ..
             panel.plot([start + line["step"] for line in logged], [float(line[key]) for line in logged], label=name)
             start += lines[-1]["step"]
         panel.set(title=key, xlabel="step")
-    panels[0, 0].legend()
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=8)
     figure.savefig(file, dpi=80)
 
 

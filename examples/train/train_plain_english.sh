@@ -23,7 +23,7 @@ TEXTS=() && POSES=()
 
 LEARN=(--use_lora false --use_muon true --use_cpu true --bf16 false --gradient_checkpointing false --report_to none
     --disable_tqdm true --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 25 --save_steps 100
-    --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2
+    --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2 --contact_loss_weight 6
     --given_share 0.3 --templates 0.1 --plain 0.8 --per_device_train_batch_size 64 --image_bank "$RUN/images")
 stage() { # output folder, additional arguments
     [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/train_stage3.py" --output_dir "$RUN/$1" "${LEARN[@]}" \
