@@ -18,7 +18,7 @@ from plain_english import area_under_curve  # next to this file
 from transformers import AutoModel, AutoTokenizer, pipeline
 
 import unipose_hf  # noqa: F401  registers the pipelines
-from unipose_hf.auto import BUNDLED_CHECKPOINT
+from unipose_hf.auto import RETRIEVAL_CHECKPOINT
 from unipose_hf.body import remove_yaw
 from unipose_hf.data.language.angles import angles_to_axis_angle
 from unipose_hf.data.language.bank import load_language_bank
@@ -87,7 +87,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prompts", type=Path)
     parser.add_argument("--model", help="folder or Hub id; the bundled model by default")
-    parser.add_argument("--retrieval", default=str(BUNDLED_CHECKPOINT.with_name("pose-text-retrieval")))
+    parser.add_argument("--retrieval", default=str(RETRIEVAL_CHECKPOINT))
     parser.add_argument("--answers", type=Path, help="file (.npz) to keep the answers in")
     parser.add_argument("--output", type=Path)
     main(**vars(parser.parse_args()))
