@@ -95,8 +95,8 @@ class PlainTable:
 
     def __init__(self, composer: Composer, count: int, pairs: bool = False, seed: int = 0):
         asked = composer.instructions if pairs else composer.prompts
-        told = composer.differences if pairs else composer.descriptions
-        parts = [asked(count - count // 3, seed), told(count // 3, seed)]
+        described = composer.differences if pairs else composer.descriptions
+        parts = [asked(count - count // 3, seed), described(count // 3, seed)]
         self.texts = [text for part in parts for text in part.texts]
         poses = torch.cat([part.poses for part in parts])  # (count, 1 or 2, 22, 3)
         self.poses = poses if pairs else poses[:, 0]

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A loss on how the limbs meet the rest of the body: a hand on a hip, crossed legs, a foot against the other knee.
 
-A mean joint error hardly feels that a hand misses the face by ten centimetres, but people see just that. This loss
-compares the vectors between parts of different limbs, the more the closer these should be. It is not in the paper.
+A hand that misses the face by ten centimetres hardly changes the mean joint error, but it is what people notice. This
+loss compares the vectors between parts of different limbs; the closer the parts should be, the more a pair counts. It
+is not in the paper.
 """
 
 import torch
 
 from unipose_hf.body import JOINT_NAMES, LIMBS
 
-NEAR = 0.2  # metres: pairs of parts at this distance count e times less than touching ones
+NEAR = 0.2  # metres: at this distance, a pair of parts counts 1 / e of what touching parts count
 HAND = 0.1  # metres from the wrist to the middle of the hand
 
 
@@ -17,7 +18,7 @@ def contact_loss(joints: torch.Tensor, true_joints: torch.Tensor, weights: torch
     """
     Args:
         joints, true_joints: joints `(N, 22, 3)` in metres.
-        weights: weights of the joints `(N, 22)`.
+        weights: weights of the joints `(N, 22)`; a pair has the weight of its joint with the higher number.
 
     Returns:
         per pose, `(N,)`, the summed errors in metres of the vectors between parts of different limbs that are close in
