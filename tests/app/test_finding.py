@@ -71,7 +71,7 @@ def test_words_find_open_poses_by_the_pose_they_make():
     [
         (lambda: nearest(POSE.to_dict(), most=0), "at least one"),
         (lambda: nearest(POSE.to_dict(), where=["folder"]), "--folder DIR"),
-        (lambda: search("sit", where=["web"]), "no source 'web'; choose of named, open"),
+        (lambda: search("sit", where=["web"]), "no source 'web'; choose one of named, open"),
         (lambda: search("sit", where=[]), "nowhere to look"),
     ],
 )

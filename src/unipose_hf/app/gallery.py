@@ -35,7 +35,7 @@ class Gallery:
     joints: Tensor
 
     def distances(self, joints: Tensor) -> Tensor:
-        """`(N,)` metres to a pose's joints `(22, 3)`: the mean over the joints, as farthest point sampling has it."""
+        """Distances `(N,)` in metres to the joints `(22, 3)` of a pose: means over the joints."""
         return (self.joints - joints).norm(dim=-1).mean(dim=-1)
 
 
@@ -70,7 +70,7 @@ def load_gallery(source: str) -> Gallery:
     if source == "folder" and _folder is None:
         raise ValueError("There is no folder to search; start the page with `unipose app --folder DIR`.")
     if source not in sources():
-        raise ValueError(f"There is no source {source!r}; choose of {', '.join(sources())}.")
+        raise ValueError(f"There is no source {source!r}; choose one of {', '.join(sources())}.")
     if source == "folder":
         return _of_folder(_folder, _listing(_folder))
     return _of_named() if source == "named" else _of_open()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limbs of which the page speaks: which of them may move, and which of them a change moved."""
+"""The limbs that the page names: which may move, and which a change moved."""
 
 from collections.abc import Collection, Sequence
 
