@@ -3,8 +3,9 @@
 
     python examples/benchmarks/retrieval_score.py ../shared/plain_english --output scores.md
 
-Compares the score of `text-to-pose` with the similarity of prompt and pose by the retrieval model, and with both
-combined. The folder is that of `plain_english.py`. `--answers` keeps the answers for another retrieval model.
+Compares the score of `text-to-pose`, the share of named poses that are less similar to the prompt, with the similarity
+itself and with its distance from the mean of the named poses. The folder is that of `plain_english.py`. `--answers`
+keeps the answers for another retrieval model.
 """
 
 import argparse
@@ -25,10 +26,6 @@ from unipose_hf.data.language.bank import load_language_bank
 from unipose_hf.modeling.pipeline_pose_retrieval import embed_poses, embed_texts
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    return values.argsort().argsort() / len(values)
 
 
 def answered(prompts: Path, model: str | None) -> dict[str, np.ndarray]:
@@ -66,14 +63,12 @@ def main(prompts: Path, model: str | None, retrieval: str, answers: Path | None,
     texts = embed_texts(encoder, tokenizer, found["texts"].tolist())
     similarity = (texts * embedded(torch.from_numpy(found["poses"]).float())).sum(1)
     others = texts @ embedded(angles_to_axis_angle(load_language_bank().named_angles)).T  # (prompts, named poses)
-    better = (others > similarity[:, None]).float().mean(1)
+    distance = (similarity - others.mean(1)) / others.std(1)
     scores = {
         "score of text-to-pose": found["scores"],
         "similarity by the retrieval model": similarity.numpy(),
-        "its rank among the named poses": -better.numpy(),
+        "its distance from the mean of the named poses, in standard deviations": distance.numpy(),
     }
-    for name in list(scores)[1:]:
-        scores[f"mean of the ranks of score and {name}"] = ranks(scores["score of text-to-pose"]) + ranks(scores[name])
     right = found["right"]
     lines = ["| score | area under the curve |", "| --- | --- |"]
     lines += [f"| {name} | {area_under_curve(values, right):.2f} |" for name, values in scores.items()]

@@ -30,7 +30,12 @@ def test_search_finds_names_first():
     np.testing.assert_allclose(
         Pose.from_dict(found[0]["pose"]).joints, unipose_hf.named_pose(found[0]["name"]).joints, atol=1e-4
     )
-    assert search("no such words at all") == []
+
+
+def test_words_that_no_name_has_find_fitting_poses():
+    found = search("somebody who is crawling along on hands and knees", most=6)
+    assert len(found) == 6 and len({one["name"] for one in found}) == 6
+    assert any("crawl" in one["name"].lower() or "fours" in one["name"].lower() for one in found)
 
 
 def test_a_pose_finds_itself_whatever_way_it_faces():
@@ -60,7 +65,7 @@ def test_a_folder_is_searched_by_likeness_and_by_names(folder):
     assert nearest(POSE.to_dict(), most=1, where=["folder"])[0]["name"] == "warrior.json"
 
 
-def test_words_find_open_poses_by_the_pose_they_make():
+def test_words_find_open_poses_that_have_no_descriptions():
     found = search("both arms straight up above the head", most=3, where=["open"])
     wrists = [Pose.from_dict(one["pose"]).joints[20:22, 1].mean() for one in found]
     assert len(found) == 3 and max(wrists) > 0.5  # metres above the hips

@@ -8,9 +8,10 @@ import pytest
 import torch
 from transformers import pipeline
 
-from unipose_hf import named_pose
+from unipose_hf import Pose, named_pose
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.body import mirror_pose
+from unipose_hf.data.language import fit_to_text
 from unipose_hf.data.language.angles import angles_to_axis_angle
 from unipose_hf.data.language.bank import load_language_bank
 
@@ -105,6 +106,22 @@ def test_left_and_right_are_not_confused(search, phrase):
             scores[name, text] = np.mean([found["score"] for found in search(text, gallery=gallery)])
     assert scores["own", phrase] > scores["mirrored", phrase] + 0.005
     assert scores["mirrored", other] > scores["own", other] + 0.005
+
+
+def test_a_pose_fits_its_own_words_better_than_others_do():
+    names = ["squat", "T-pose", "lying on the back", "downward dog", "sitting on a chair"]
+    poses = {name: named_pose(name) for name in names}
+    for name in names:
+        fits = {other: fit_to_text(pose, name) for other, pose in poses.items()}
+        assert max(fits, key=fits.get) == name and fits[name] > 0.95, (name, fits)
+
+
+def test_a_pose_fits_words_about_its_own_side():
+    pose = named_pose("standing relaxed").axis_angle.copy()
+    pose[16] = [0, 0, 2.4]  # left shoulder
+    mirrored = Pose(mirror_pose(torch.from_numpy(pose)[None])[0].numpy())
+    words = "left arm raised up to the side"
+    assert fit_to_text(Pose(pose), words) > fit_to_text(mirrored, words)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

@@ -13,6 +13,7 @@ from transformers import pipeline
 from tiny_chat import tiny_model_and_processor
 from unipose_hf import Pose, UniPoseProcessor
 from unipose_hf.data.captured_poses import RAREST, load_captured_poses
+from unipose_hf.data.language import fit_to_text
 from unipose_hf.data.language.composer import Composer, load_described
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.modeling.processing_unipose import TASKS, TEXT_STYLES, task_messages
@@ -74,7 +75,7 @@ def test_words_that_were_not_taught_are_named(parts):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             result = make("Kneeling person’s arms raised, LIFTS the knees 3")
-        assert 0 < result["score"] < 1
+        assert result["score"] == fit_to_text(result["pose"], "Kneeling person’s arms raised, LIFTS the knees 3")
     finally:
         processor.known_words = None
         vars(processor).pop("_known_words", None)
@@ -84,12 +85,12 @@ def test_words_that_were_not_taught_are_named(parts):
 def test_the_processor_keeps_its_words_and_style(parts, tmp_path):
     _, processor = parts
     try:
-        processor.text_style, processor.known_words = "full", "arm leg"
+        processor.text_style, processor.known_words, processor.normalize_prompts = "full", "arm leg", True
         processor.save_pretrained(tmp_path)
     finally:
-        processor.text_style = processor.known_words = None
+        processor.text_style, processor.known_words, processor.normalize_prompts = None, None, False
     again = UniPoseProcessor.from_pretrained(tmp_path)
-    assert again.text_style == "full" and again.unknown_words("arm foot legs") == ["foot"]
+    assert again.normalize_prompts and again.text_style == "full" and again.unknown_words("arm foot legs") == ["foot"]
 
 
 @pytest.mark.parametrize("decoding", ["argmax", "expected", "sample"])

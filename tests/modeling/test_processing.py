@@ -101,6 +101,25 @@ def test_control_tokens_in_words_stay_words(processor, as_string, role):
     assert output["mm_token_type_ids"].sum() == 0
 
 
+def test_normalized_prompts_read_every_spelling_alike(processor):
+    def prompt(text, role="user"):
+        ids = processor.apply_chat_template([{"role": role, "content": [words("Pose: "), words(text)]}], **CHAT)
+        return processor.tokenizer.decode(ids["input_ids"][0])
+
+    spellings = ["T-pose.", "t pose", "T-Pose"]
+    assert len({prompt(text) for text in spellings}) == 3
+    processor.normalize_prompts = True
+    try:
+        assert {prompt(text) for text in spellings} == {prompt("t pose")}
+        assert "T-pose." in prompt("T-pose.", role="assistant")
+        names = {*CONTROL, *(f"<pose_{i}>" for i in range(CODEBOOK))}
+        shouted = " ".join(CONTROL).upper()
+        ids = processor.apply_chat_template([{"role": "user", "content": shouted}], **CHAT)["input_ids"][0].tolist()
+        assert not names & set(tokens(processor, ids[2:]))
+    finally:
+        processor.normalize_prompts = False
+
+
 def test_random_words_come_back_as_they_were(processor):
     generator = random.Random(0)
     alphabet = [*CONTROL, *"abcXYZ <>_/0179.,'é\n", "pose", "_1", "日", "\u200d", "\x00", "🤸🏽"]

@@ -45,7 +45,7 @@ def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
         seed: another seed gives other variations.
 
     Returns:
-        One dictionary for each choice: `pose`, `score` (weak evidence that the pose fits the text) and
+        One dictionary for each choice: `pose`, `score` in [0, 1] (how well the pose fits the text) and
         `description` (the pose measured and put into words).
 
     Raises:

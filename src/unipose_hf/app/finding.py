@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from ..data.language import describe_poses, load_language_bank, search_poses
+from ..data.language.fitting import text_features
 from ..modeling.pose_unipose import Pose
-from .actions import read, say
+from .actions import read
 from .gallery import Gallery, joints_facing, load_gallery, sources
 
 ALIKE = 0.02  # metres; of poses that are more alike than this, as in one clip, only the nearest is given
@@ -17,34 +18,30 @@ def search(words: str, most: int = 24, where: list[str] | None = None) -> list[d
     """Find poses by words.
 
     Args:
-        words: words such as "kneel", which the names or descriptions of named poses (yoga, sports, gestures, everyday
-            postures) contain. Open poses and those of the user's folder have no descriptions: files whose names have
-            the words come first, and then the poses that are nearest to what `say` makes of the words. Empty for all.
+        words: words such as "kneel" or "crawling on hands and knees". Poses whose names or descriptions contain all
+            of the words come first, and then those that fit them best by the retrieval model. Empty for all.
         most: the largest number of results.
         where: "named", "open" (motion capture) and "folder" (the folder given to `unipose app --folder`). Without it,
             the named poses.
 
     Returns:
-        One dictionary for each pose: `name`, `source`, `description` and `pose`; named poses first, and of them
-        matches in names. Empty if none matches.
+        One dictionary for each pose: `name`, `source`, `description` and `pose`.
 
     Raises:
-        ValueError: `most` below 1, a source that is not there, or a text that is too long for `say`.
+        ValueError: `most` below 1, or a source that is not there.
     """
     galleries = _galleries(most, ["named"] if where is None else where)
     found: list[tuple[str, Gallery, int]] = []
-    others = [(source, gallery) for source, gallery in galleries.items() if source != "named"]
     if "named" in galleries:
         rows = {pose.name: row for row, pose in enumerate(load_language_bank().named)}
         found += [("named", galleries["named"], rows[one.name]) for one in search_poses(words)[:most]]
     wanted = words.lower().split()
-    for source, gallery in others:
-        named = [row for row, name in enumerate(gallery.names) if all(word in name.lower() for word in wanted)]
-        found += _different([(source, gallery, row) for row in named], most - len(found))
-    if wanted and others and len(found) < most:
-        joints = joints_facing(torch.tensor(read(say(words, choices=1)[0]["pose"]).axis_angle))
-        ranked = [(one, gallery, row) for _, one, gallery, row in _ranked(joints, dict(others))]
-        found += _different([one for one in ranked if one not in found], most - len(found))
+    for source, gallery in galleries.items():
+        if source != "named":
+            named = [row for row, name in enumerate(gallery.names) if all(word in name.lower() for word in wanted)]
+            found += _different([(source, gallery, row) for row in named], most - len(found))
+    if wanted and len(found) < most:
+        found += _different([one for one in _fitting(words, galleries) if one not in found], most - len(found))
     return _answers(found)
 
 
@@ -81,6 +78,17 @@ def _galleries(most: int, where: list[str]) -> dict[str, Gallery]:
     if not where:
         raise ValueError(f"There is nowhere to look; choose at least one of {', '.join(sources())}.")
     return {source: load_gallery(source) for source in where}
+
+
+def _fitting(words: str, galleries: dict[str, Gallery]) -> list[tuple[str, Gallery, int]]:
+    """Every pose of the galleries, those first that fit the words best."""
+    wanted = text_features([words])[0]
+    found = [
+        (similarity, source, gallery, row)
+        for source, gallery in galleries.items()
+        for row, similarity in enumerate((gallery.features @ wanted).tolist())
+    ]
+    return [one[1:] for one in sorted(found, key=lambda one: -one[0])]
 
 
 def _ranked(joints: torch.Tensor, galleries: dict[str, Gallery]) -> list[tuple[float, str, Gallery, int]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..body import forward_kinematics, load_body, remove_yaw
 from ..data.language import angles_to_axis_angle, load_language_bank
+from ..data.language.fitting import pose_features
 from ..data.mining.selection import farthest_points
 from ..data.open_poses import load_open_poses
 from ..motion import Motion
@@ -37,6 +38,11 @@ class Gallery:
     def distances(self, joints: Tensor) -> Tensor:
         """Distances `(N,)` in metres to the joints `(22, 3)` of a pose: means over the joints."""
         return (self.joints - joints).norm(dim=-1).mean(dim=-1)
+
+    @functools.cached_property
+    def features(self) -> Tensor:
+        """Unit vectors `(N, embed_dim)` of the retrieval model."""
+        return pose_features(self.axis_angle)
 
 
 def joints_facing(axis_angle: Tensor) -> Tensor:

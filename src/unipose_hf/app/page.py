@@ -296,10 +296,7 @@ def _search(query: str, where: list[str]) -> tuple:
     if not where:
         raise ValueError("There is nowhere to look; choose at least one place.")
     if not found:
-        raise ValueError(
-            f"No named pose has the words {query!r}; try one word, look in other places too, or say the pose in a "
-            "sentence instead."
-        )
+        raise ValueError("Your folder has no poses; look in other places too.")
     return _found([(actions.read(one["pose"]), one["name"]) for one in found])
 
 

@@ -229,6 +229,8 @@ class UniPoseProcessor(ProcessorMixin):
             on several styles; `None` for the default prompts only.
         known_words (`str`, *optional*): the words in the model's training texts, in lower case, separated by spaces;
             pipelines warn about other words.
+        normalize_prompts (`bool`, *optional*, defaults to `False`): whether user text is read in lower case, without
+            hyphens inside words or a full stop at the end, so that "T-pose." and "t pose" are the same prompt.
     """
 
     valid_processor_kwargs = UniPoseProcessorKwargs
@@ -244,9 +246,10 @@ class UniPoseProcessor(ProcessorMixin):
         num_image_tokens: int = 576,
         text_style: str | None = None,
         known_words: str | None = None,
+        normalize_prompts: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.text_style, self.known_words = text_style, known_words
+        self.text_style, self.known_words, self.normalize_prompts = text_style, known_words, normalize_prompts
         self.num_codes = num_codes
         self.num_image_tokens = num_image_tokens
         self.image_token, self.pose_token, self.pose_query_token = IMAGE_TOKEN, POSE_TOKEN, POSE_QUERY_TOKEN
@@ -512,12 +515,13 @@ class UniPoseProcessor(ProcessorMixin):
         conversations, is_batched = super()._normalize_conversations(conversation)
         for messages in conversations:
             for message in messages:
-                content = message.get("content")
-                message["content"] = (
-                    self._plain(content)
-                    if isinstance(content, str)
-                    else [self._plain_part(part) for part in content or []]
-                )
+                content = message.get("content") or []
+                parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+                parts = [self._checked_part(part) for part in parts]
+                if self.normalize_prompts and message.get("role") == "user":
+                    parts = _normalized(parts)
+                parts = [part | {"text": self._plain(part["text"])} if part["type"] == "text" else part for part in parts]
+                message["content"] = parts[0]["text"] if content and isinstance(content, str) else parts
         return conversations, is_batched
 
     def _plain(self, text):
@@ -526,12 +530,12 @@ class UniPoseProcessor(ProcessorMixin):
             text = text.replace(_BREAK, "")
         return self._control_tokens.sub(lambda match: match.group()[:1] + _BREAK + match.group()[1:], text)
 
-    def _plain_part(self, part):
+    def _checked_part(self, part):
         kind = part.get("type")
         if kind == "text":
             if not isinstance(part.get("text"), str):
                 raise ValueError(f"The value of 'text' in a chat must be a string, but it is {part.get('text')!r}.")
-            return {"type": "text", "text": self._plain(part["text"])}
+            return {"type": "text", "text": part["text"]}
         if kind == "pose" and part.get("pose") is None:
             raise ValueError("A part of type 'pose' in a chat needs the key 'pose', which is missing.")
         if kind not in ("image", "pose"):
@@ -583,6 +587,13 @@ class UniPoseProcessor(ProcessorMixin):
             masks.append(mask.astype(np.int64).tolist())
         processed["assistant_masks"] = masks
         return processed
+
+
+def _normalized(parts):
+    """The parts of a user message in lower case, without hyphens inside words or a full stop at the end."""
+    texts = [re.sub(r"(?<=\w)-(?=\w)", " ", part.get("text", "").lower()) for part in parts]
+    texts[-1:] = [text.rstrip(" .") for text in texts[-1:]]
+    return [part | {"text": text} if part["type"] == "text" else part for part, text in zip(parts, texts, strict=True)]
 
 
 def _picture(part, key):

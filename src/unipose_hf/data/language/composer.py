@@ -281,12 +281,12 @@ class Composer:
         kind = rng.random()
         if kind < 0.08 and self.described_pairs is not None:
             return self._described_pair(rng)
-        if kind < 0.22:  # become an entirely different pose
+        if kind < 0.2:  # become an entirely different pose
             text, goal = self._named(rng)
             lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
             angles, captured = self._source(rng)
             return Draft(lead + text, angles, captured=captured, target=goal)
-        if kind < 0.45:
+        if kind < 0.55:
             return self._relative(rng)
         return self._set_parts(rng)
 

@@ -53,9 +53,11 @@ def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
 
 
 def typing_noise(text: str, rng: random.Random) -> str:
-    """Imitates typing: often lower case and without a full stop, sometimes with a typo."""
+    """Imitates typing: often lower case and without a full stop or hyphens ("t pose"), sometimes with a typo."""
     if rng.random() < 0.5:
         text = text.lower()
+    if rng.random() < 0.4:
+        text = re.sub(r"(?<=\w)-(?=\w)", rng.choice((" ", " ", "")), text)
     if rng.random() < 0.5:
         text = text.rstrip(".")
     if rng.random() < 0.08 and len(text) > 6:
