@@ -37,7 +37,7 @@ TASK_SHARES = {
     },
 }
 # The same for samples in plain English.
-PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 5, "pose-to-text": 2, "pose-diff": 0.7}
+PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 5, "pose-to-text": 1, "pose-diff": 0.4}
 BAND = 4  # plain-English blocks hold texts of similar length, cut from this many times the rows, sorted by length
 ANSWER_CLAUSES = 9  # maximum number of statements in an answer, as in the evaluation
 # Answers only state what would still hold if joints were rotated by STEADY radians, and prefer poses with at least
