@@ -287,9 +287,8 @@ class PoseTokenizerModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        if isinstance(
-            module, nn.Conv1d
-        ):  # the width of the input decides, as in torch; a fixed 0.02 starves 6 channels
+        if isinstance(module, nn.Conv1d):
+            # the number of inputs sets the scale, as in torch; a fixed 0.02 would be too small for 6 channels
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             bound = 1 / math.sqrt(module.weight[0].numel())
             init.uniform_(module.bias, -bound, bound)
