@@ -100,7 +100,7 @@ class UNIPOSE_OT_load(_Words, bpy.types.Operator, ImportHelper):
             return f"Posed from {name}"
         rate = scene.render.fps / scene.render.fps_base
         frames = [scene.frame_current + number * rate / poses.rate for number in range(len(poses.rotations))]
-        figure.animate(poses.rotations, poses.places, frames, scene.unipose.on_floor)
+        figure.animate(poses.rotations, poses.positions, frames, scene.unipose.on_floor)
         scene.frame_set(scene.frame_current)
         return f"{len(frames)} poses from {name} as keyframes"
 

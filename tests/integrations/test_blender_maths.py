@@ -167,7 +167,7 @@ def test_rotation_vectors_survive_matrices(addon):
 def test_saved_poses_are_read(addon, tmp_path, suffix):
     pose = named_pose("warrior two")
     read = addon.files.read_poses(pose.save(tmp_path / f"pose.{suffix}"))
-    assert degrees_of_turns(read.rotations[0], pose.matrix) < 0.01 and not read.places.any()
+    assert degrees_of_turns(read.rotations[0], pose.matrix) < 0.01 and not read.positions.any()
     np.testing.assert_allclose(addon.files.joint_positions(read.rotations[0]), pose.joints, atol=1e-3)
     addon.files.write_json(tmp_path / "again.json", read.rotations[0])
     np.testing.assert_allclose(Pose.from_json(tmp_path / "again.json").joints, pose.joints, atol=1e-3)
@@ -180,7 +180,7 @@ def test_saved_motions_are_read(addon, tmp_path, suffix, names):
     walk = Motion(some_poses(6), frame_rate=24, translation=path)
     read = addon.files.read_poses(walk.save(tmp_path / f"walk.{suffix}", names=names))
     assert degrees_of_turns(read.rotations, walk.matrix) < 0.01 and read.rate == pytest.approx(24, abs=1e-3)
-    np.testing.assert_allclose(read.places, path, atol=1e-5)
+    np.testing.assert_allclose(read.positions, path, atol=1e-5)
 
 
 def test_other_files_are_refused_in_a_sentence(addon, tmp_path):

@@ -170,14 +170,16 @@ def render(
     """Render a pose from a file, or a whole motion."""
     from unipose_hf.data.formats.pose_files import read_pose
 
-    from ..motion.film_files import FILMS
+    from ..motion.animation_files import ANIMATION_SUFFIXES
 
     output = Path(f"{file.stem}.png") if output is None else output
-    if output.suffix.lower() not in _PICTURES + FILMS:
-        raise ValueError(f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES + FILMS)}.")
+    if output.suffix.lower() not in _PICTURES + ANIMATION_SUFFIXES:
+        raise ValueError(
+            f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES + ANIMATION_SUFFIXES)}."
+        )
     check_target(output)
     options = reading(up, facing, joint_map, person)
-    if output.suffix.lower() in FILMS:
+    if output.suffix.lower() in ANIMATION_SUFFIXES:
         from ..motion import Motion
 
         Motion.from_file(file, **options)[::every].render(output, size, azimuth=azimuth, elevation=elevation)

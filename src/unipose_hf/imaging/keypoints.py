@@ -97,11 +97,11 @@ def _keypoints(figure: Figure, size: tuple[int, int], keep_hidden: bool) -> np.n
 
 
 def _points(figure: Figure) -> np.ndarray:
-    """(18, 3) places in the world."""
-    places = {name: figure.joints[JOINT_NAMES.index(name)] for name in OPENPOSE_NAMES if name in JOINT_NAMES}
-    places |= {name: figure.vertices[number] for name, number in _face_vertices().items()}
-    places["neck"] = (places["left_shoulder"] + places["right_shoulder"]) / 2  # OpenPose's, above our joint "neck"
-    return np.stack([places[name] for name in OPENPOSE_NAMES])
+    """(18, 3) points in the world."""
+    points = {name: figure.joints[JOINT_NAMES.index(name)] for name in OPENPOSE_NAMES if name in JOINT_NAMES}
+    points |= {name: figure.vertices[number] for name, number in _face_vertices().items()}
+    points["neck"] = (points["left_shoulder"] + points["right_shoulder"]) / 2  # OpenPose's, above our joint "neck"
+    return np.stack([points[name] for name in OPENPOSE_NAMES])
 
 
 @functools.cache

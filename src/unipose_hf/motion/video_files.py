@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .film_files import import_av
+from .animation_files import import_av
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp")
 # the rotation that a telephone stores beside pictures which it does not turn itself, anti-clockwise

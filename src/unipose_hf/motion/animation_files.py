@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes moving pictures: .gif with Pillow, .mp4 with PyAV."""
+"""Writes animations: .gif with Pillow, .mp4 with PyAV."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..files.write import replacing
 
-FILMS = (".gif", ".mp4")
+ANIMATION_SUFFIXES = (".gif", ".mp4")
 _PALETTE_FRAMES = 4  # pictures whose colours a .gif uses for all
 _CODECS = ("libx264", "h264", "mpeg4")  # the first one that the installed PyAV has
 
@@ -26,7 +26,7 @@ def import_av() -> ModuleType:
     return av
 
 
-def write_film(path: Path, pictures: Iterable[Image.Image], frame_rate: float) -> Path:
+def write_animation(path: Path, pictures: Iterable[Image.Image], frame_rate: float) -> Path:
     """Write RGB pictures of one size as a .gif or .mp4, atomically, and return the path.
 
     Raises:

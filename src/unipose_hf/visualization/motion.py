@@ -22,7 +22,7 @@ LINE = (203, 208, 216)
 LIGHT = ((0.2, 0.022, 0.36),)  # one shadow instead of a picture's two, since it takes as long to render as the body
 
 
-def draw_film(
+def draw_motion(
     poses: Sequence[Pose],
     translation: np.ndarray | None = None,
     *,
