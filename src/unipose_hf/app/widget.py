@@ -39,7 +39,7 @@ def widget_files() -> list[Path]:
 
 @functools.cache
 def _body() -> Path:
-    return Pose(np.zeros((22, 3))).save(actions.own_folder() / "body.glb")
+    return Pose(np.zeros((22, 3))).save(actions.temporary_folder() / "body.glb")
 
 
 def pose_widget() -> gr.HTML:
