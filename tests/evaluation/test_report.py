@@ -592,13 +592,13 @@ def test_a_model_is_told_by_its_contents(tmp_path):
 # -- ablations -------------------------------------------------------------------------------------------------------
 
 
-def test_ablations_set_models_beside_one_another():
+def test_ablations_compare_models():
     def result(task, protocol, **figures):
         return Result(task, OPEN_DATA, "b", 4, {protocol: {k: Figure.of([v]) for k, v in figures.items()}}).to_dict()
 
     causal = [result("text-to-pose", "full-set", **{"t2p_r@5": 1.5}), result("pose-to-text", TEXT_PROTOCOL, bleu4=30)]
     mixed = [result("text-to-pose", "one at a time", seconds=0.25)]
-    text = report_text(mixed, beside={"causal": causal})
+    text = report_text(mixed, other_models={"causal": causal})
     [head, _, ours, other] = re.search(rf"Attention .*Data: {OPEN_DATA}\.\n\n((?:\|.*\n)+)", text)[1].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, ours, other)]
     found = {row[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[1:]}

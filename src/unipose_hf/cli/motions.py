@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Motions: the command motion, and videos for the command estimate."""
+"""The command motion, and videos for the command estimate."""
 
 import warnings
 from enum import StrEnum
@@ -11,7 +11,7 @@ import typer
 from .app import app
 from .checks import check_target
 from .loading import open_pipeline
-from .reading import Facing, JointMap, Person, PoseFile, Up, reading
+from .reading_options import Facing, JointMap, Person, PoseFile, Up, reading
 
 Every = Annotated[int, typer.Option(min=1, help="Take every N-th frame.")]
 
