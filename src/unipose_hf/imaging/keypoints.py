@@ -41,7 +41,7 @@ FACE: dict[str, tuple[float, float, float]] = {
     "right_ear": (-0.0865, 0.086, 0.013),
     "left_ear": (0.0865, 0.086, 0.013),
 }
-# A point is hidden if its own body lies more than so many metres in front of it: the surface itself for the face, and
+# A point is hidden if its own body is more than this many metres in front of it: the surface itself for the face, and
 # about the thickness of the limb for joints. Neck, shoulders and hips are always kept: the trunk around them shows
 # where they are, and a limb cannot be drawn without them.
 DEEPEST: dict[str, float] = {

@@ -60,7 +60,7 @@ def _write_mp4(path: Path, pictures: Iterator[Image.Image], size: tuple[int, int
     codec = next((name for name in _CODECS if name in av.codecs_available), None)
     if codec is None:
         raise ValueError("The installed PyAV has no encoder for .mp4; write a .gif, or reinstall av.")
-    width, height = (side + side % 2 for side in size)  # the encoders want even sides
+    width, height = (side + side % 2 for side in size)  # the encoders require even sides
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=Fraction(frame_rate).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -43,7 +43,7 @@ class VideoPeople(list):
                 if 0 <= row < len(person["motion"]):
                     camera = person["cameras"][row]
                     shown.append({"pose": person["motion"][row], "camera": camera, "number": number})
-            yield draw_overlay(picture, shown, largest_side=OVERLAY_SIDE)
+            yield draw_overlay(picture, shown, max_side=OVERLAY_SIDE)
 
 
 class VideoToPosePipeline(ImageToPosePipeline):

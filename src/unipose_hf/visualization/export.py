@@ -148,7 +148,7 @@ def write_glb(
     faces = body.faces.cpu().numpy()
     bones, weights = four_weights(body.lbs_weights.cpu().numpy())
     colors, _ = BodyPaint.of(body).dress(outfit or Outfit())
-    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # sRGB, as glTF wants
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # sRGB, as glTF requires
     inverse_bind = np.tile(np.eye(4, dtype=np.float32), (22, 1, 1))
     inverse_bind[:, :3, 3] = -joints
 
@@ -214,7 +214,7 @@ def four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keep each vertex's four largest skinning weights: joint numbers (V, 4) and weights (V, 4) that sum to one."""
     bones = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     kept = np.take_along_axis(weights, bones, axis=1)
-    bones = np.where(kept > 0, bones, 0)  # glTF wants joint 0 where the weight is 0
+    bones = np.where(kept > 0, bones, 0)  # glTF requires joint 0 where the weight is 0
     return bones, kept / kept.sum(1, keepdims=True)
 
 
