@@ -42,8 +42,8 @@ from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
 from unipose_hf.evaluation.reporting.model_index import retrieval_results, with_model_index
-from unipose_hf.training.drawn_texts import (
-    DrawnRows,
+from unipose_hf.training.generated_rows import (
+    GeneratedRows,
     PlainTable,
     draw_captions,
     draw_instructions,
@@ -137,7 +137,7 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))
             own = replace(args, output_dir=str(folder / phase), flip=False, **settings)
             batch = own.train_batch_size
-            rows = DrawnRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
+            rows = GeneratedRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
             trainer = RetrievalTrainer(model, own, rows, processing_class=tokenizer)
             trainer.train(resume_from_checkpoint=True)
         if script.model and script.keep:  # averaging the weights reduces forgetting more than it hurts on the new data

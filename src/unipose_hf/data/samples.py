@@ -53,7 +53,7 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
     question = fill_template(template, images=images, poses=poses[: rule.poses], text=asked)
     answer = {"type": "pose", "pose": poses[-1]} if rule.answer == "pose" else {"type": "text", "text": text}
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
-    return {"task": task, **set_aside(messages)}
+    return {"task": task, **separate_media(messages)}
 
 
 def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def filled_messages(sample: dict) -> list[dict]:
     return [{**turn, "content": [filled(part) for part in turn["content"]]} for turn in sample["messages"]]
 
 
-def set_aside(messages: list[dict]) -> dict[str, list]:
+def separate_media(messages: list[dict]) -> dict[str, list]:
     """Messages with placeholders, and separately what they stand for."""
     found = {"image": [], "pose": []}
 
