@@ -101,17 +101,17 @@ def filled_messages(sample: dict) -> list[dict]:
 
 def separate_media(messages: list[dict]) -> dict[str, list]:
     """Messages with placeholders, and separately what they stand for."""
-    found = {"image": [], "pose": []}
+    media = {"image": [], "pose": []}
 
-    def emptied(part):
+    def as_placeholder(part):
         kind = part["type"]
         if kind == "text":
             return part
-        found[kind].append(part[kind])
+        media[kind].append(part[kind])
         return {key: value for key, value in part.items() if key != kind}
 
-    messages = [{**turn, "content": [emptied(part) for part in turn["content"]]} for turn in messages]
-    return {"messages": messages, "images": found["image"], "poses": found["pose"]}
+    messages = [{**turn, "content": [as_placeholder(part) for part in turn["content"]]} for turn in messages]
+    return {"messages": messages, "images": media["image"], "poses": media["pose"]}
 
 
 def _boxed(image, box):
