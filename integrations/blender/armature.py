@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blender's side of a rig: finds the armature, reads how it stands, and turns its bones."""
+"""Blender's side of a rig: finds the armature, reads its pose, and rotates its bones."""
 
 import numpy as np
 from mathutils import Matrix

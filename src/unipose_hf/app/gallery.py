@@ -63,7 +63,7 @@ def use_folder(folder: str | Path | None) -> None:
 
 
 def sources() -> tuple[str, ...]:
-    """Where `search` and `nearest` look: "named", "open" and, if there is one, "folder"."""
+    """The sources of `search` and `nearest`: "named", "open" and, if there is one, "folder"."""
     return ("named", "open") if _folder is None else ("named", "open", "folder")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The history of one pose's edits: a tree, so that going back and editing anew keeps the other branch."""
+"""The history of one pose's edits: a tree, so that going back and editing again keeps the other branch."""
 
 from dataclasses import dataclass, replace
 

@@ -17,7 +17,7 @@ def launch(mcp: bool = False, folder: str | Path | None = None, **options: Any) 
 
     Args:
         mcp: also serve its functions as MCP tools, at `/gradio_api/mcp/`.
-        folder: a folder with your own poses and motions, which the tab Search looks through too.
+        folder: a folder with your own poses and motions, which the tab Search includes.
         options: arguments of Gradio's `launch`, such as `server_port`, `server_name`, `inbrowser` and `share`.
 
     Returns:

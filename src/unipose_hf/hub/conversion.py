@@ -236,7 +236,7 @@ def _refuse(problems, reason=None):
 
 
 def _open(role, path):
-    """Opens a part and refuses one that is plainly something else."""
+    """Opens a part and refuses one that is obviously something else."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{role}={path} does not exist; expected {_PARTS[role]}.")
@@ -475,11 +475,11 @@ def _open_lora(folder):
 def _config(settings, tokenizer, pose_config, files, clip_heads, pose_vit_heads):
     names = ("image", "pose", "pose_start", "pose_end", "pose_query")
     ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<{name}>") for name in names}
-    # the published queries are the last rows of the vocabulary; our three placeholders stand on the first of them
+    # the published queries are the last rows of the vocabulary; our three placeholders replace the first of them
     vocab_size = ids["pose_query_token_id"] + pose_config.num_codes
     if settings["vocab_size"] != vocab_size:
         raise ValueError(
-            f"config.json says vocab_size {settings['vocab_size']}, but the tokenizer and the pose tokenizer make "
+            f"config.json has vocab_size {settings['vocab_size']}, but the tokenizer and the pose tokenizer make "
             f"{vocab_size}; take all parts from one release."
         )
     optional = ("hidden_act", "max_position_embeddings", "initializer_range", "attention_dropout", "head_dim")

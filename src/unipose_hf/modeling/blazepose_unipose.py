@@ -285,7 +285,7 @@ class PoseHead(nn.Module):
         pose = self.pose(self.blocks(self.neck(self.stages(maps)))).float().flatten(1)
         joints, rows = pose[:, : NUM_JOINTS * 3].view(-1, NUM_JOINTS, 3), pose[:, NUM_JOINTS * 3 :]
         rows = rows.view(-1, NUM_JOINTS, 2, 3)
-        # out of the square's axes; up is up here, so that the turn goes the other way
+        # from the square's axes to the picture's; y is up here, so the rotation is reversed
         turn = -square[:, 3]
         joints = torch.cat((_turn(joints[..., :2], turn), joints[..., 2:]), dim=-1)
         root = _turn(rows[:, 0].transpose(1, 2), turn).transpose(1, 2)  # (n, 2, 3): x and y of each column
@@ -309,7 +309,7 @@ def mirror_image(joints: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mirror_square(square: Tensor) -> Tensor:
-    """Squares `(..., 4)` around people whose picture was mirrored inside its square: the turn goes the other way."""
+    """Squares `(..., 4)` around people whose picture was mirrored within its square: the rotation is reversed."""
     return torch.cat((square[..., :3], -square[..., 3:]), dim=-1)
 
 

@@ -337,7 +337,7 @@ class PoseTokenizerModel(PreTrainedModel):
             raise ValueError(
                 f"A pose has {self.config.num_codes} codes, but the codes have shape {tuple(codes.shape)}."
             )
-        # a compiled graph cannot look at values
+        # a compiled graph cannot depend on values
         if not is_tracing() and codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
             raise ValueError(
                 f"Codes must be in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."

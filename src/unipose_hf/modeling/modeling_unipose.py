@@ -244,13 +244,11 @@ class UniPoseModel(UniPosePreTrainedModel):
                 layer = self.config.vision_feature_layer if tower is self.vision_tower else -1
                 features, outputs = feature_map(tower, pixels, layer, **kwargs)  # (images, C, rows, columns)
                 first_outputs = first_outputs or outputs
-                cells.append(
-                    resample(features, image_grid(self.config)).flatten(2).transpose(1, 2)
-                )  # (images, cells, C)
+                features = resample(features, image_grid(self.config))
+                cells.append(features.flatten(2).transpose(1, 2))  # (images, cells, C)
         outputs = self._project(torch.cat([part.to(cells[0].device) for part in cells], -1))
-        if kwargs.get(
-            "output_hidden_states", self.config.output_hidden_states
-        ):  # only if asked for, not if merely needed for a layer
+        # only if requested, not if merely needed for a layer
+        if kwargs.get("output_hidden_states", self.config.output_hidden_states):
             outputs.hidden_states = first_outputs.hidden_states
         outputs.attentions = first_outputs.attentions
         return outputs
@@ -421,9 +419,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         self.model = UniPoseModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.generation_config.pose_decoding = "argmax"
-        self.generation_config._from_model_config = (
-            False  # otherwise loading drops attributes that transformers does not know
-        )
+        # otherwise loading drops attributes that transformers does not know
+        self.generation_config._from_model_config = False
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

@@ -322,9 +322,9 @@ class Motion(Sequence[Pose]):
         return Motion, (np.array(self._axis_angle), self._frame_rate, np.array(self._translation), self._betas)
 
     def __repr__(self) -> str:
-        way = float(np.linalg.norm(np.diff(self._translation, axis=0), axis=1).sum())
+        distance = float(np.linalg.norm(np.diff(self._translation, axis=0), axis=1).sum())
         shape = "" if self._betas is None else ", with betas"
-        return f"Motion({len(self)} frames at {self._frame_rate:g} per second, path of {way:.1f} m{shape})"
+        return f"Motion({len(self)} frames at {self._frame_rate:g} per second, path of {distance:.1f} m{shape})"
 
     def _repr_png_(self) -> bytes:
         """How a notebook shows the motion: six of its poses."""

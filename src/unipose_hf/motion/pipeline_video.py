@@ -63,8 +63,8 @@ class VideoToPosePipeline(ImageToPosePipeline):
     (`Motion.smoothed`). People who were detected only once are left out. Frames are decoded as they are needed, so
     that memory does not grow with the video.
 
-    The path of the pelvis assumes a camera that stands still and level, with a focal length of the picture's diagonal:
-    directions are good, distances are rough. Cuts are not detected; split edited videos into their shots.
+    The path of the pelvis assumes a still, level camera whose focal length is the picture's diagonal: directions are
+    good, distances are rough. Cuts are not detected; split edited videos into their shots.
 
     `threshold` and the other options of `image-to-pose` apply to each frame.
 

@@ -14,7 +14,7 @@ _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: I
 
 
 class Clip:
-    """Every `every`-th frame of a video, at regular times; each iteration decodes the file anew.
+    """Every `every`-th frame of a video, at regular times; each iteration decodes the file again.
 
     Iterating gives pairs of an index and an upright RGB PIL image. Index `k` is the frame at `k / frame_rate` seconds;
     indices are skipped where the video has no frames, as in screen recordings and on some phones.

@@ -3,7 +3,7 @@
 the language bank with texts in plain English.
 
 Each `draw_...` takes a pool of poses `(n, 22, 3)`, the number of rows and a generator, and returns poses `(rows, 22,
-3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty if there is nothing to say.
+3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty if there is nothing to state.
 """
 
 from collections.abc import Callable

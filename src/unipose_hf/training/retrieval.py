@@ -274,9 +274,8 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
             loss, output = self.compute_loss(model, inputs, return_outputs=True)
-        rows = torch.arange(
-            len(output.text_embeds), device=loss.device
-        )  # without labels, transformers would not compute metrics
+        # without labels, transformers would not compute metrics
+        rows = torch.arange(len(output.text_embeds), device=loss.device)
         return loss, (output.text_embeds, output.pose_embeds), rows
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

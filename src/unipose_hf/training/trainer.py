@@ -224,9 +224,8 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         target, weights, bounds, *read = (poses[name] for name in POSES)
         labelled = labels != -100
         answers = inputs["input_ids"] == self.unipose_config.pose_query_token_id
-        if (
-            weights is None
-        ):  # without losses on whole poses, the cross-entropy is over the whole vocabulary, as in the model
+        if weights is None:
+            # without losses on whole poses, the cross-entropy is over the whole vocabulary, as in the model
             answers = torch.zeros_like(answers)
         codes = (labels[answers] - self.unipose_config.pose_code_offset).unflatten(0, (-1, self._num_codes))
         given, original_ids = self._given_codes(codes), inputs["input_ids"]
@@ -287,9 +286,8 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         before = texts.weights[:, 1:] != 0  # logits predict the next token
         keep = F.pad(before, (0, 1))
         logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits.float()
-        logits[
-            :, self.unipose_config.pose_start_token_id
-        ] = -torch.inf  # as during generation; otherwise its probability would grow
+        # as during generation; otherwise its probability would grow
+        logits[:, self.unipose_config.pose_start_token_id] = -torch.inf
         nll = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
         self._log_metric("sampled_cross_entropy", nll.detach().sum() / max(1, len(nll)))
         return (nll * texts.weights[:, 1:][before]).sum() / max(1, len(nll))

@@ -42,8 +42,8 @@ def draw_motion(
         size: width and height in pixels, or one number for both.
         body: a body model, or None for the bundled one.
         azimuth, elevation: camera direction in degrees, as for `draw_pose`.
-        follow: the camera goes along with the body, so that only the grid on the floor shows how far it goes;
-            otherwise it stands still and sees the whole path.
+        follow: the camera goes along with the body, so that only the grid on the floor shows how far the body moves;
+            otherwise it is still and sees the whole path.
         outfit: the person's appearance.
         backend: "opengl", "software" or None to choose automatically.
 

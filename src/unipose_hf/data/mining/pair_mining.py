@@ -241,9 +241,8 @@ def _faiss_look_up(faiss, features) -> Callable:
         wanted = _directions(features, targets).numpy()
         best, indices = (torch.from_numpy(found) for found in index.search(wanted, count + 1))
         itself = indices == targets[:, None]
-        itself[:, -1] |= ~itself.any(
-            1
-        )  # a pose may be missing among its own neighbours if it has more than `count` copies
+        # a pose may be missing among its own neighbours if it has more than `count` copies
+        itself[:, -1] |= ~itself.any(1)
         return _nearest_first(best[~itself].reshape(-1, count), indices[~itself].reshape(-1, count))
 
     return look_up

@@ -28,8 +28,8 @@ def report_text(
         f"# {title}",
         "",
         "Errors in mm or degrees, FID and counts as they are, times in seconds, the rest in per cent; in brackets the "
-        "variance over several runs, where there were any. Figures stand in one table only if task, data, protocol "
-        "and body are the same: others do not compare.",
+        "variance over several runs, if there were any. Figures share a table only if task, data, protocol and body "
+        "are the same; others are not comparable.",
         *_times(results),
     ]
     for task in dict.fromkeys(result["task"] for result in results):

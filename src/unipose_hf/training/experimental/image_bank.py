@@ -26,7 +26,9 @@ from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbon
 
 CHUNK = 256
 BATCH_SIZE = 32  # images: the maps of more do not fit in a CPU's cache
-HIDDEN_FACES = 0.2  # share of people facing the camera: photographs with blurred faces must not look like backs
+HIDDEN_FACES = (
+    0.2  # share of people facing the camera: so that blurred faces in photographs are not taken for backs of heads
+)
 
 
 @torch.no_grad()
