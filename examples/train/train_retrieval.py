@@ -191,7 +191,7 @@ def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     described = figures.get("described", {})
     rows = {"held-out clips, the caption engine's texts": figures}
-    rows |= {f"captured and kept back, {voice} texts": own for voice, own in described.items()}
+    rows |= {f"captured and held out, {voice} texts": own for voice, own in described.items()}
     keys = [key for key in figures if key not in ("rows", "described")]
     table = f"| texts | rows | {' | '.join(keys)} |\n|{' --- |' * (len(keys) + 2)}"
     for name, own in rows.items():
