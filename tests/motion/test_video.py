@@ -15,7 +15,7 @@ from unipose_hf import Motion, Pose
 from unipose_hf.body import load_body
 from unipose_hf.cli import app
 from unipose_hf.motion.animation_files import write_animation
-from unipose_hf.motion.pipeline_video import _kept, _person, _places
+from unipose_hf.motion.pipeline_video import _pelvis_positions, _person, _used_frames
 from unipose_hf.motion.tracking import Track, Tracker, box_of
 from unipose_hf.motion.video_files import Clip
 
@@ -111,7 +111,7 @@ def test_gaps_are_filled_by_slerp():
     found = {k: person(0.9, pose=turned(0.1 * k), camera=(100.0, 10.0 * k, 60.0)) for k in range(2, 20)}
     found[5] = person(0.02, pose=turned(3.0))  # a bad pose between good ones
     del found[9], found[10]
-    result = _person(Track(np.zeros(4), 0, found=found), FakeClip(), (300, 200), smooth=0.5)
+    result = _person(Track(np.zeros(4), 0, estimates=found), FakeClip(), (300, 200), smooth=0.5)
     assert result["frames"] == (6, 58) and len(result["motion"]) == 18 and result["motion"].frame_rate == 10
     np.testing.assert_allclose(result["motion"].axis_angle[:, 16, 2], 0.1 * np.arange(2, 20), atol=0.01)
     assert not result["scores"][[3, 7, 8]].any() and result["score"] == pytest.approx(0.9)
@@ -123,7 +123,7 @@ def test_smoothing_is_on_request():
     rng = np.random.default_rng(0)
     found = {k: person(0.9, pose=turned(0.05 * k + rng.normal(0, 0.1))) for k in range(40)}
     angles = [
-        _person(Track(np.zeros(4), 0, found=found), FakeClip(), (9, 9), s)["motion"].axis_angle for s in (0, 0.9)
+        _person(Track(np.zeros(4), 0, estimates=found), FakeClip(), (9, 9), s)["motion"].axis_angle for s in (0, 0.9)
     ]
     raw, smooth = (np.abs(angle[:, 16, 2] - 0.05 * np.arange(40)).mean() for angle in angles)
     assert smooth < 0.7 * raw
@@ -132,16 +132,16 @@ def test_smoothing_is_on_request():
 
 def test_bad_poses_are_better_than_none_for_long():
     scores = [0.01] + [0.9] * 3 + [0.01] * 2 + [0.9] * 3 + [0.01] * 9 + [0.9] * 2 + [0.01]
-    track = Track(np.zeros(4), 0, found={k: person(score) for k, score in enumerate(scores)})
-    assert _kept(track, 5).tolist() == [1, 2, 3, 6, 7, 8, *range(9, 18), 18, 19]
+    track = Track(np.zeros(4), 0, estimates={k: person(score) for k, score in enumerate(scores)})
+    assert _used_frames(track, 5).tolist() == [1, 2, 3, 6, 7, 8, *range(9, 18), 18, 19]
 
 
-def test_places_are_metres_from_the_camera():
+def test_positions_are_metres_from_the_camera():
     size, focal = (600, 800), 1000
     truth = np.array([[0.5, -0.2, -4.0], [-1.0, 0.3, -8.0]])
     scale = focal / -truth[:, 2]
     cameras = np.stack((scale, 300 + scale * truth[:, 0], 400 - scale * truth[:, 1]), axis=1)
-    np.testing.assert_allclose(_places(cameras, scale, size), truth)
+    np.testing.assert_allclose(_pelvis_positions(cameras, scale, size), truth)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from ..modeling.people_unipose import _overlap
 
 MATCH_IOU = 0.3  # IoU from which a detection continues a track
 DUPLICATE_IOU = 0.5  # IoU from which two tracks show one person
-MIN_SCORE = 0.1  # of a pose that counts as person
-MIN_VISIBILITY = 0.3  # of a keypoint that counts as person
+MIN_SCORE = 0.1  # of a pose that counts as a person
+MIN_VISIBILITY = 0.3  # of a keypoint that counts as visible
 MARGIN = 0.06  # by which a person is larger than the box of the keypoints, which end at eyes, wrists and ankles
 
 
@@ -54,7 +54,7 @@ class Tracker:
     For each segment between two key frames, call `expect`, then `add` for each frame and person, then `advance`.
 
     Args:
-        patience: frames after which a person who is not person is finished; later it is someone else.
+        patience: frames after which a person who was not seen is finished; whoever appears later is someone else.
     """
 
     def __init__(self, patience: int):
