@@ -26,7 +26,7 @@ from unipose_hf.data.records import PairRecord, PoseRecord
 from unipose_hf.evaluation import mpjpe, pa_mpjpe, r_precision, run
 from unipose_hf.evaluation.protocols.held_out import _HeldOut, choose_poses
 from unipose_hf.evaluation.protocols.open_set import OPEN_DATA, REASONING, OpenSet
-from unipose_hf.evaluation.protocols.paper_sets import _sample_records, _pair, paper_sets, read_samples
+from unipose_hf.evaluation.protocols.paper_sets import _pair, _sample_records, paper_sets, read_samples
 from unipose_hf.evaluation.protocols.pose_protocols import (
     FULL_SET,
     ONE_ANSWER,
@@ -668,7 +668,8 @@ def test_samples_of_the_published_sets(tmp_path, monkeypatch):
 def test_draws_from_a_stream_are_even():
     counts = Counter(number for seed in range(400) for number in _sample_records(range(10), 4, seed))
     assert set(counts) == set(range(10)) and max(counts.values()) - min(counts.values()) < 70
-    assert _sample_records(range(3), 4, 0) == [0, 1, 2] and _sample_records(range(9), 4, 1) == sorted(_sample_records(range(9), 4, 1))
+    assert _sample_records(range(3), 4, 0) == [0, 1, 2]
+    assert _sample_records(range(9), 4, 1) == sorted(_sample_records(range(9), 4, 1))
 
 
 def test_pairs_of_one_motion_keep_the_turn_between_them():
