@@ -251,7 +251,7 @@ class UniPoseGenerationMixin(GenerationMixin):
           bidirectional pose block; no assisted decoding, no continuous batching.
         * Token penalties and bans apply to codes as they do to words.
         * `hidden_states` and `attentions` are `None` for steps that needed no forward pass.
-        * With `inputs_embeds` the poses of the prompt attend causally.
+        * With `inputs_embeds` the poses of the prompt attend causally, and it cannot end with `<pose_start>`.
 
         Raises:
             ValueError: the call hits one of these limits, or the inputs do not match (see `forward`).
