@@ -149,7 +149,8 @@ def _limbs(bvh: Bvh, root: int) -> dict[str, str]:
     found = {}
     for side in _SIDES:
         choices = {
-            part: [joint for word in words for joint in named.get((side, word), ())] for part, words in _WORDS.items()
+            part: _apart(bvh, [joint for word in words for joint in named.get((side, word), ())], named, side)
+            for part, words in _WORDS.items()
         }
         limbs = _limb(bvh, choices, _LEG) | _limb(bvh, choices, _ARM)
         below = (joint for joint in choices["foot"] if limbs.get("ankle") in bvh.path_to_root(joint)[1:])
@@ -158,6 +159,14 @@ def _limbs(bvh: Bvh, root: int) -> dict[str, str]:
         limbs |= {part: joint for part, joint in neighbours.items() if joint is not None}
         found |= {f"{side}_{part}": bvh.names[joint] for part, joint in limbs.items()}
     return found
+
+
+def _apart(bvh: Bvh, joints: list[int], named: dict[tuple[str, str], list[int]], side: str) -> list[int]:
+    """These joints, those last that are where one of the other side is: helpers that only lead to the limb."""
+    rest = bvh.rest_positions()
+    others = [joint for (other, _), found in named.items() if other != side for joint in found]
+    near = 1e-6 * rest.abs().max()
+    return sorted(joints, key=lambda joint: bool(((rest[others] - rest[joint]).norm(dim=-1) <= near).any()))
 
 
 def _limb(bvh: Bvh, choices: dict[str, list[int]], parts: tuple[str, ...]) -> dict[str, int]:
