@@ -97,14 +97,26 @@ def _stiffness() -> Tensor:
     return torch.tensor([1 / ANSWER[kind] for kind in kinds]).repeat_interleave(3)
 
 
+def _levels() -> list[tuple[list[int], list[int]]]:
+    """The joints at each distance from the pelvis, and their parents."""
+    distance = [0] * NUM_JOINTS
+    for joint in range(1, NUM_JOINTS):
+        distance[joint] = distance[PARENTS[joint]] + 1
+    levels = [[joint for joint in range(NUM_JOINTS) if distance[joint] == d] for d in range(1, max(distance) + 1)]
+    return [(joints, [PARENTS[joint] for joint in joints]) for joints in levels]
+
+
+LEVELS = _levels()
+
+
 def _kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
     """Local rotations `(n, 22, 3, 3)` -> joints `(n, 22, 3)` relative to the pelvis, and global rotations."""
-    turned, placed = [rotations[:, 0]], [torch.zeros_like(rotations[:, 0, 0])]
-    for joint in range(1, NUM_JOINTS):
-        parent = PARENTS[joint]
-        turned.append(turned[parent] @ rotations[:, joint])
-        placed.append(placed[parent] + turned[parent] @ (rest[joint] - rest[parent]))
-    return torch.stack(placed, dim=1), torch.stack(turned, dim=1)
+    turned, placed = rotations.clone(), torch.zeros_like(rotations[..., 0])
+    for joints, parents in LEVELS:
+        above = turned[:, parents]
+        turned[:, joints] = above @ rotations[:, joints]
+        placed[:, joints] = placed[:, parents] + (above @ (rest[joints] - rest[parents])[..., None])[..., 0]
+    return placed, turned
 
 
 class _Problem:
@@ -157,9 +169,9 @@ class _Problem:
         scale = torch.maximum(common / spread, 0.5 * (widths / spread).sqrt()).clamp(min=1e-3)
         return torch.cat((scale[:, None], target[:, 0] - scale[:, None] * middle[:, 0]), dim=1)
 
-    def residuals(self, rotations, camera, unit, with_jacobian=False):
-        """All residuals `(n, R)`, and optionally their Jacobian `(n, R, 66 + 3)` with respect to the rotation of each
-        joint in its own frame, the log of the scale, and the translation in pixels over `unit` `(n,)`."""
+    def residuals(self, rotations, camera, unit):
+        """All residuals `(n, R)`, and their Jacobian `(n, R, 66 + 3)` with respect to the rotation of each joint in
+        its own frame, the log of the scale, and the translation in pixels over `unit` `(n,)`."""
         markers, joints, turned = self.markers_and_joints(rotations)
         n, count = markers.shape[:2]
         scale = (camera[:, 0] / unit)[:, None, None]
@@ -173,8 +185,6 @@ class _Problem:
         bones = (self.ends @ markers - self.bones) / SPACE * self.bone_weights
         from_answer = matrix_to_axis_angle(self.answer.mT @ rotations).flatten(1) * self.stiffness
         values = torch.cat(((off * pull).flatten(1), bones.flatten(1), from_answer), dim=1)
-        if not with_jacobian:
-            return values
         arms = markers[:, :, None] - joints[:, None]  # (n, K, 22, 3)
         moves = torch.cross(turned.mT[:, None], arms[..., None, :].expand(-1, -1, -1, 3, -1), dim=-1)
         moves = (moves * self.is_ancestor).flatten(2, 3)  # (n, K, 66, 3): of each marker by each rotation
@@ -210,8 +220,8 @@ def pull_to_landmarks(answer: Tensor, xy: Tensor, visibility: Tensor, world: Ten
     rotations, camera = answer, problem.camera(answer)
     unit = camera[:, 0].clone()
     damping = answer.new_full((len(answer), 1), 1e-2)
+    values, jacobian = problem.residuals(rotations, camera, unit) if steps else (None, None)
     for _ in range(steps):
-        values, jacobian = problem.residuals(rotations, camera, unit, with_jacobian=True)
         normal = jacobian.mT @ jacobian
         diagonal = normal.diagonal(dim1=1, dim2=2)
         damped = normal + torch.diag_embed(damping * diagonal + 1e-6)
@@ -220,12 +230,11 @@ def pull_to_landmarks(answer: Tensor, xy: Tensor, visibility: Tensor, world: Ten
         moved = torch.cat(
             (camera[:, :1] * step[:, -3:-2].clamp(-1, 1).exp(), camera[:, 1:] + step[:, -2:] * unit[:, None]), dim=1
         )
-        before, after = (
-            part.square().sum(dim=1, keepdim=True) for part in (values, problem.residuals(turned, moved, unit))
-        )
-        better = after < before
+        new_values, new_jacobian = problem.residuals(turned, moved, unit)
+        better = new_values.square().sum(dim=1, keepdim=True) < values.square().sum(dim=1, keepdim=True)
         rotations = torch.where(better[..., None, None], turned, rotations)
         camera = torch.where(better, moved, camera)
+        values, jacobian = torch.where(better, new_values, values), torch.where(better[..., None], new_jacobian, jacobian)
         damping = torch.where(better, damping / 3, damping * 10)
     flat = problem.markers_and_joints(rotations)[0][..., :2] * rest.new_tensor([1.0, -1.0])
     off = (flat + (camera[:, None, 1:] - problem.xy) / camera[:, None, :1]).norm(dim=-1)

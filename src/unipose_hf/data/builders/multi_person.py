@@ -49,7 +49,20 @@ _CLOTHES = (
     "The person is dressed in a {top} top and {trousers}.",
     "You can tell them by the {top} top and the {trousers}.",
 )
-_HUES = ("red", "orange", "yellow", "green", "green", "green", "turquoise", "blue", "blue", "purple", "pink", "pink")
+_HUES = (
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "green",
+    "green",
+    "turquoise",
+    "blue",
+    "blue",
+    "purple",
+    "magenta",
+    "pink",
+)
 
 
 def build_multi_person(
@@ -206,6 +219,14 @@ def colour_name(rgb) -> str:
     name = _HUES[round(12 * hue) % 12]
     if name == "orange" and high < 0.65:
         return "brown"
+    if name == "orange" and saturation < 0.4:
+        return "beige"
+    if name == "yellow" and high < 0.6:
+        return "olive"
+    if name == "red" and saturation < 0.5 and high > 0.6:
+        name = "pink"
+    if name == "magenta":  # nobody says so of muted cloth
+        name = "pink" if high > 0.7 else "purple"
     return ("dark " if high < 0.45 else "light " if saturation < 0.4 and high > 0.7 else "") + name
 
 
