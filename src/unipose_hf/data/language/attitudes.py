@@ -11,7 +11,8 @@ from torch import Tensor
 
 from unipose_hf.body import JOINT_NAMES, PARENTS, load_body
 
-from .facts import Measured, soft
+from .facts import Measured
+from .facts import _soft as soft
 
 SIDES = ("left", "right")
 # from, to, in whose frame; None is the room
@@ -62,7 +63,7 @@ class Posture(Measured):
             else:
                 moved = turned.get(joint or name, self.chest_turn) @ offset
             joints[row] = joints[PARENTS[row]] + moved
-        super().__init__(joints, pelvis)
+        self._measure(joints, pelvis)
         self.along = along
 
     def height(self, joint: str) -> float:
@@ -196,7 +197,8 @@ def _lying(m, face):
     if face > 0.6:
         return "lying on the back"
     if face < -0.6:
-        return "lying face down"
+        propped = min(m.above("neck", f"{side}_elbow") for side in SIDES) > 0.18
+        return "face down, propped on the elbows" if propped else "lying face down"
     return f"lying on the {'left' if m.chest_turn[1, 0] < 0 else 'right'} side"
 
 
@@ -212,7 +214,7 @@ def _head_down(m, knees, face):
         return "upside down on the hands" if on_hands else "upside down"
     if not knees and _on_hands_alone(m):
         return "balancing on the hands"
-    return "lying on the shoulders with the hips lifted" if face > -0.3 else None
+    return "lying on the shoulders with the hips lifted" if face > -0.3 and m.height("neck") < 0.3 else "upside down"
 
 
 def _level(m, knees, face):
@@ -232,11 +234,13 @@ def _level(m, knees, face):
         if m.hands_carry and m.height("pelvis") > 0.2 and not knees:
             return "on hands and feet, belly up"
         if not m.feet_carry and not knees:
-            return "lying on the back"
+            return "lying on the back" if m.lean > 72 else "leaning far back"
     elif not m.feet_carry and m.height("pelvis") < 0.2:
         return _lying(m, 0.0)
     elif not m.feet_carry and any(m.height(f"{side}_wrist") < _HANDS_AT_REST for side in SIDES):
-        return f"in a side plank on the {min(SIDES, key=lambda side: m.height(f'{side}_wrist'))} hand"
+        hand = min(SIDES, key=lambda side: m.height(f"{side}_wrist"))
+        straight = max(m.knee(side) for side in SIDES) < 40
+        return f"in a side plank on the {hand} hand" if straight else f"propped on the {hand} hand"
     return None
 
 
@@ -246,13 +250,14 @@ def _face_down(m):
         for side in SIDES
         for joint in ("elbow", "wrist")
     )
-    if not propped or max(m.knee(side) for side in SIDES) > 60:
-        return "face down"
+    bent = max(m.knee(side) for side in SIDES)
+    if not propped or bent > 60:
+        return "crouching" if bent > 90 and m.height("pelvis") > 0.25 else "face down"
     return "in a plank" if m.height("pelvis") > 0.18 else "lying face down with the chest raised"
 
 
 def _on_hands_alone(m):
-    return m.hands_carry and min(m.clearance(side) for side in SIDES) > 0.15 and m.height("head") > 0.15
+    return m.hands_carry and min(m.clearance(side) for side in SIDES) > 0.1 and m.height("head") > 0.15
 
 
 def _on_the_feet(m):
@@ -265,25 +270,31 @@ def _on_the_feet(m):
     ahead = [(m[f"{side}_ankle"] - m["pelvis"])[2] for side in SIDES]
     if min(raised) > 60 and max(bent) < 25:
         return "in the splits" if ahead[0] * ahead[1] < 0 or max(map(abs, ahead)) < 0.35 else None
-    down = [m.clearance(side) < _AT_REST for side in SIDES]
-    if not all(down):
-        leg = int(down[1])
-        if m.clearance(SIDES[1 - leg]) < _AT_REST + 0.06:
-            return None
-        if bent[leg] < 50 and raised[leg] < 45:
+    if max(m.clearance(side) for side in SIDES) > 0.2:
+        leg = int(m.clearance("right") < m.clearance("left"))
+        if bent[leg] < 70 and raised[leg] < 50:
             return f"standing on the {SIDES[leg]} leg"
-        return f"crouching on the {SIDES[leg]} leg" if bent[leg] > 60 and raised[leg] > 45 else None
-    front = int(ahead[1] > ahead[0])
-    if ahead[front] - ahead[1 - front] > 0.5 and bent[front] > 50 and raised[front] > 40 and ahead[1 - front] < -0.15:
+        return f"crouching on the {SIDES[leg]} leg" if raised[leg] > 35 else None
+    front, planted = int(ahead[1] > ahead[0]), max(m.clearance(side) for side in SIDES) < 0.1
+    if m.height("pelvis") < 0.3:
+        return "squatting" if min(bent) > 90 else None
+    if (
+        planted
+        and ahead[front] - ahead[1 - front] > 0.5
+        and bent[front] > 50
+        and raised[front] > 40
+        and ahead[1 - front] < -0.15
+    ):
         return f"lunging with the {SIDES[front]} foot in front"
     outward = [_outward(m, side) for side in SIDES]
     if min(bent) > 90 and min(raised) > 55:
         return "squatting"
     if min(outward) > 0.5 and min(bent) > 40 and min(raised) > 35:
         return "in a wide squat"
-    if min(bent) > 60 and max(raised) > 45:
+    if min(bent) > 60 and max(raised) > 35:
         return "crouching"
-    return "standing" if max(bent) < 60 and max(raised) < 50 else None
+    leg = int(m.clearance("right") < m.clearance("left"))
+    return "standing" if bent[leg] < 60 and raised[leg] < 50 else None
 
 
 def _outward(m: Posture, side: str) -> float:

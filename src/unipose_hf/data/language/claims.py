@@ -10,8 +10,11 @@ import functools
 import re
 from collections.abc import Callable
 
+import numpy as np
+
 from .attitudes import SIDES, Posture
-from .facts import facts_in, soft
+from .facts import _CLAUSES, _NEGATED, _WHOLE, _limb_facts
+from .facts import _soft as soft
 
 _KEPT = 0.4  # the share of a fact's probability in the state itself that it must have in the pose
 _TRUE = 0.2  # a fact that is less probable than this in the state itself is not what its words mean
@@ -20,15 +23,11 @@ TIPPED = 35.0  # degrees of the chest from upright where words like "level" and 
 
 def _lifted(side):
     other = SIDES[side == "left"]  # one foot always is where the floor is
-    return lambda m: soft(m.clearance(side) - m.clearance(other), 0.0, 0.02)
+    return lambda m: soft(m.clearance(side) - m.clearance(other), 0.012, 0.02)
 
 
 def _down(side):
     return lambda m: soft(m.clearance(side), 0.12, -0.05)
-
-
-def _heel_up(side):
-    return lambda m: soft(m.pointed(side), 14, 6)
 
 
 def _close(limbs):
@@ -61,9 +60,11 @@ _OFF_THE_FLOOR: list[tuple[str, Callable[[Posture], float]]] = [
 # Claims that the facts about people in pictures do not know: a pattern of the text, and its measure.
 _CLAIMS: list[tuple[str, Callable[[Posture], float]]] = [
     (
-        r"\bheels (?:just |slightly |high |are |both )*(?:raised|up|high|lifted|off)\b|\btiptoes?\b|\bon the balls\b",
-        lambda m: max(_heel_up(side)(m) for side in SIDES),
+        r"\b(?:sit|sits|sitting|seated|sat|bottom|bum)\b.*\b(?:floor|ground)\b|\b(?:seat )?between the "
+        r"(?:feet|heels)\b",
+        lambda m: m.seated,
     ),
+    (r"\bheel to toe\b|\btightrope\b", lambda m: soft(m.apart("left_ankle", "right_ankle"), 0.36, -0.05)),
     (r"\b(?:knees|thighs) (?:\w+ )?(?:pressed |squeezed |held )?together\b|\bpressed together\b", _close("knee")),
     (r"\b(?:feet|ankles|heels) (?:\w+ )?(?:close )?together\b|\blegs (?:close )?together\b", _close("ankle")),
     (r"\b(?:feet|legs|stance) (?:very |far |spread |\w+ )?(?:wide|apart|spread)\b|\bwide (?:stance|legs)\b", _wide),
@@ -72,8 +73,10 @@ for _side in SIDES:
     _foot = rf"\b{_side} (?:foot|leg|knee|thigh|shin)\b"
     _CLAIMS += [
         (
-            rf"{_foot}.*\b(?:off the (?:floor|ground)|lifted|raised|in the air|hovers?|kick\w*|(?<!heel )up)\b|"
-            rf"\b(?:lift|rais|kick)\w* (?:the )?{_side} (?:foot|leg|knee)\b",
+            rf"{_foot}.*\b(?:off the (?:floor|ground)|lifted|raised|in the air|above the (?:floor|ground)|"
+            rf"hangs?|hanging|dangl\w*|hovers?|kick\w*|(?<!heel )up)\b|"
+            rf"\b(?:lift|rais|kick)\w* (?:the )?{_side} (?:foot|leg|knee)\b|"
+            rf"{_foot}.*\bat (?:step|knee|hip|waist) height",
             _lifted(_side),
         ),
         (
@@ -82,15 +85,15 @@ for _side in SIDES:
             rf"\b{_side} (?:foot|leg) (?:is )?(?:turned|a little forward|reaches behind)",
             _down(_side),
         ),
-        (
-            rf"\b{_side} (?:foot|toes|heel|leg)\b.*\b(?:heel (?:is )?(?:high|raised|up|lifted|off)|on (?:its )?toes|"
-            rf"tips? of the toes|tiptoe|toes touch)|\b{_side} (?:toes touch|heel (?:is |held )?"
-            rf"(?:raised|lifted|high|up))",
-            _heel_up(_side),
-        ),
         (rf"\b{_side} (?:foot|sole|heel|shin|toes)\b.*\b(?:ankle|standing leg|calf)\b", _touching(_side, "ankle")),
         (rf"\b{_side} (?:foot|sole|heel|toes)\b.*\b(?:right|left) (?:knee|thigh)\b", _touching(_side, "knee")),
     ]
+_OF_FEET = re.compile(
+    r"\b(?:toes?|heels?|tiptoes?|soles?|pigeon\w*)\b|\bturned-?out (?:foot|feet|leg)\b|"
+    r"\b(?:foot|feet|legs?)\b.*\b(?:turned|turnout|rotat\w+|splay\w*|flat|flexed|pointed)\b",
+    re.I,
+)
+_FEET = 30.0  # degrees by which a foot may differ from that of a state whose words speak of it
 _ON_THE_BODY = (
     r"\b(?:hands?|palms?|fingers?|fingertips|fists?)\b.*\b(?:hips?|heads?|chest|ears?|face|chin|cheeks?|mouth|lips|eyes?|"
     r"forehead|brow|temples?|shoulders?|thighs?|knees?|belly|tummy|stomach|ribs|neck|heart|waist|crown|bum|buttocks|"
@@ -106,7 +109,19 @@ _IN_THE_ROOM = (
 
 def borne_out(texts: tuple[str, ...], state: Posture, pose: Posture) -> list[str]:
     """Those of a state's texts that no measured fact of the pose denies."""
-    return [text for text in texts if all(_holds(fact, always, state, pose) for fact, always in _facts(text))]
+    return [
+        text
+        for text in texts
+        if all(_holds(fact, always, state, pose) for fact, always in _facts(text)) and _feet_agree(text, state, pose)
+    ]
+
+
+def _feet_agree(text, state, pose):
+    """Whether the feet that a text speaks of point where those of the state do."""
+    if not _OF_FEET.search(text):
+        return True
+    sides = [side for side in SIDES if side in text.lower()] or SIDES
+    return all(state.along[f"{side} foot"] @ pose.along[f"{side} foot"] > np.cos(np.radians(_FEET)) for side in sides)
 
 
 def about_the_body(texts: list[str]) -> list[str]:
@@ -125,4 +140,8 @@ def _facts(text):
     lower = text.lower()
     always = [(say, True) for pattern, say in _OFF_THE_FLOOR if re.search(pattern, lower)]
     said = [say for pattern, say in _CLAIMS if re.search(pattern, lower)]
-    return (*always, *((say, False) for say in (*said, *facts_in(text))))
+    for clause in _CLAUSES.split(re.sub(r"\bhands and (?:knees|feet)\b", "all fours", lower)):
+        if not _NEGATED.search(clause):
+            said += [say for pattern, say in _WHOLE if re.search(pattern, clause)]
+            said += _limb_facts(clause)
+    return (*always, *((say, False) for say in said))

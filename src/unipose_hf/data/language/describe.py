@@ -121,11 +121,10 @@ def describe_directions(directions: Tensor, style: str, rng: random.Random | Non
                 return row, texts[0] if rng is None else rng.choice(texts)
         return None, None
 
-    cost = mean
+    cost = mean + states.unusual
     name = best(states.named, style, NAMED, NAMED_ON_AVERAGE)[1]
     if name is not None:
         return as_sentence(name, style)
-    cost = mean + states.unusual
     away = _degrees(directions, states.standing)  # (16,)
     tilted = float(_degrees(directions[_at("pelvis up")], -_DOWN)) > TILTED
     found, whole = [], attitude(m)  # (text, degrees away from standing)
@@ -189,7 +188,7 @@ class _States:
         self.sets = (given.float() @ _TURNS) > 0
         self.bank, parts = bank, len(bank.parts)
         words = Counter(word for part in bank.parts for phrase in part.phrases for word in _words(phrase))
-        plain = [_plain_phrases(part.phrases, words) for part in bank.parts]
+        plain = [_plain_phrases(part.phrases, words, part.part.startswith("left_")) for part in bank.parts]
         self.phrases = plain + [tuple(map(swap_sides, phrases)) for phrases in plain]
         rare = [not phrases or _plainness(phrases[0], words) < _CLEAR for phrases in plain]
         rare = torch.tensor(rare).repeat(2)
@@ -232,11 +231,14 @@ class _States:
             state = self.postures[row] = Posture(self.directions[row])
         if row >= len(self.phrases):
             return self._texts_of_the_whole(row - len(self.phrases), state, m, style, exact)
-        bones = [_at(f"{side} {bone}") for side in SIDES for bone in _LIMB_BONES["leg"]]
-        if self.sets[row, bones].all() and not m.carried_like(state, legs_only=True):
+        legs, arms = (
+            self.sets[row, [_at(f"{side} {bone}") for side in SIDES for bone in _LIMB_BONES[limb]]]
+            for limb in ("leg", "arm")
+        )
+        if legs.all() and not m.carried_like(state, legs_only=True):
             return []
         texts = borne_out(self.phrases[row], state, m)
-        if m.tilt() > TIPPED and not self.sets[row, bones].any() and self.sets[row, _at("left forearm") :].any():
+        if m.tilt() > TIPPED and arms.any() and not legs.any():
             texts = about_the_body(texts)
         clauses = [text for text in texts if re.match(r"(?:the|their|both)\b", text, re.I)]
         texts = clauses if style == "full" and clauses else texts
@@ -283,10 +285,11 @@ _TURNS = _turns()
 _DOWN = torch.tensor([0.0, -1.0, 0.0])
 _ATTITUDE = re.compile(
     r"stand|stance|sit|seat|kneel|knees? on|squat|lunge|crouch|curtsy|walk|run|sprint|step|stride|pose|lying|flung|"
-    r"hang",
+    r"hang|dangl|in the air",
     re.I,
 )
 _UPRIGHT = re.compile("standing|sitting|kneeling|squatting|crouching|lunging|in a wide squat|in the splits")
+_OTHERS = re.compile(r"\bleft\b.*,.*\bright\b|\bright\b.*,.*\bleft\b|\b(?:chair|seat|stool)\b", re.I)
 _LONG = re.compile(r"(?:A|An|The|Someone)\b(?:.*?\s+){8}")  # descriptions of more than eight words
 # What no measurement shows; "the standing leg" and "a step forward" are about the body.
 _THINGS = re.compile(
@@ -297,8 +300,8 @@ _THINGS = re.compile(
     r"shelf|hoop|net|cigarette|pipe|candle|kite|leash|cane|crutch\w*|box|basket|bucket|shield|torch|flag|piano|keys?|"
     r"trumpet|horn|swing|pedal\w*|bus|bench|sofa|tree|mouse|back of (?:the|a) (?:seat|chair)|"
     r"(?:the|next|low|high|higher|a) step(?! (?:forward|back|ahead|to the side))|steps? (?:below|above)|"
-    r"(?:the|up) steps|step over|propped (?:up )?on|(?:over|on|onto|above) something|stands on|"
-    r"imaginary|invisible)\b(?! of the)",
+    r"(?:the|up) steps|step over|(?:hold|rais|carry|lift|cradl|gripp)ing (?:up |out )?an?|lantern|propped (?:up )?on|"
+    r"(?:over|on|onto|above) something|stands on|imaginary|invisible)\b(?! of the)",
     re.I,
 )
 
@@ -311,9 +314,11 @@ def _plainness(phrase, words):
     return min((words[word] for word in _words(phrase)), default=0)
 
 
-def _plain_phrases(phrases, words):
+def _plain_phrases(phrases, words, one_limb):
     """The phrases about the body itself, in the order of the bank; the plainest one if all are in rarer words."""
     short = [p for p in phrases if len(p.split()) <= 14 and "I " not in p and not _THINGS.search(p)]
+    if one_limb:  # which must not speak of the other one
+        short = [p for p in short if not _OTHERS.search(p)]
     plain = [phrase for phrase in short if _plainness(phrase, words) >= _CLEAR]
     return tuple(plain or sorted(short, key=lambda phrase: -_plainness(phrase, words))[:1])
 

@@ -5,7 +5,6 @@ Each clause of the text may hold any number of facts; a fact is a pattern and a 
 fifty attitudes of the body and its limbs; other words are for a model.
 """
 
-import functools
 import re
 from collections.abc import Callable
 
@@ -21,7 +20,7 @@ _NEGATED = re.compile(r"\b(?:not|isn't|doesn't|never|without|no)\b")
 LEAST = 0.02  # probability of a fact that clearly does not hold: words and measurements may both be wrong
 
 
-def soft(value: float, threshold: float, width: float) -> float:
+def _soft(value: float, threshold: float, width: float) -> float:
     """0.5 at the threshold; about 0.9 a `width` above it, 0.1 a `width` below it (negative widths: the reverse)."""
     return float(1 / (1 + np.exp(np.clip(-2.2 * (value - threshold) / width, -30, 30))))
 
@@ -35,14 +34,14 @@ _UP = np.array([0.0, 1.0, 0.0])
 
 
 class Measured:
-    """What the facts look at: joints in metres (y up, z to the viewer), and the directions of trunk and limbs.
+    """What the facts look at: joints in metres (y up, z to the viewer), and the directions of trunk and limbs."""
 
-    joints: `(22, 3)`; pelvis: its rotation `(3, 3)`, whose columns are the body's left, up and forward.
-    """
+    def __init__(self, pose: Pose):
+        self._measure(pose.joints, pose.matrix[0])
 
-    def __init__(self, joints: np.ndarray, pelvis: np.ndarray):
+    def _measure(self, joints, pelvis):
         self.at = {name: joints[number] for name, number in _AT.items()}
-        self.pelvis = pelvis
+        self.pelvis = pelvis  # columns: the body's left, up and forward
         left = self["left_shoulder"] - self["right_shoulder"]
         up = self["neck"] - self["spine1"]
         left, up = left / np.linalg.norm(left), up / np.linalg.norm(up)
@@ -86,7 +85,7 @@ class Measured:
         """A knee near the floor, its shin not upright."""
         shin = self[f"{side}_ankle"] - self[f"{side}_knee"]
         low = self[f"{side}_knee"][1] - self.floor
-        return soft(low, 0.2, -0.08) * soft(shin[1] / np.linalg.norm(shin), -0.55, 0.2) * soft(self.lean, 65, -15)
+        return _soft(low, 0.2, -0.08) * _soft(shin[1] / np.linalg.norm(shin), -0.55, 0.2) * _soft(self.lean, 65, -15)
 
 
 def _other(side):
@@ -97,77 +96,77 @@ def _other(side):
 
 
 def _raised(m, s):
-    return soft(m.above(f"{s}_wrist", f"{s}_shoulder"), 0.03, 0.12)
+    return _soft(m.above(f"{s}_wrist", f"{s}_shoulder"), 0.03, 0.12)
 
 
 def _overhead(m, s):
-    return soft(m.above(f"{s}_wrist", "head"), 0.06, 0.1)
+    return _soft(m.above(f"{s}_wrist", "head"), 0.06, 0.1)
 
 
 def _level(m, s):
-    return soft(abs(m.above(f"{s}_wrist", f"{s}_shoulder")), 0.2, -0.1) * soft(m.elbow(s), 60, -25)
+    return _soft(abs(m.above(f"{s}_wrist", f"{s}_shoulder")), 0.2, -0.1) * _soft(m.elbow(s), 60, -25)
 
 
 def _sideways(m, s):
     out, _, forward = m.hand(s)
-    return soft(out, 0.28, 0.1) * soft(abs(forward), 0.35, -0.12)
+    return _soft(out, 0.28, 0.1) * _soft(abs(forward), 0.35, -0.12)
 
 
 def _ahead(m, s):
     out, up, forward = m.hand(s)
-    return soft(forward, 0.28, 0.1) * soft(abs(out), 0.35, -0.12) * soft(up, -0.38, 0.08)
+    return _soft(forward, 0.28, 0.1) * _soft(abs(out), 0.35, -0.12) * _soft(up, -0.38, 0.08)
 
 
 def _behind(m, s):
-    return soft((m.chest @ (m[f"{s}_wrist"] - m["spine1"]))[2], -0.08, -0.06)
+    return _soft((m.chest @ (m[f"{s}_wrist"] - m["spine1"]))[2], -0.08, -0.06)
 
 
 def _down(m, s):
-    return soft(m.hand(s)[1], -0.36, -0.08) * soft(m.hand(s)[0], 0.25, -0.1)
+    return _soft(m.hand(s)[1], -0.36, -0.08) * _soft(m.hand(s)[0], 0.25, -0.1)
 
 
 def _on_hip(m, s):
     near = min(m.apart(f"{s}_wrist", f"{s}_hip"), m.apart(f"{s}_wrist", "spine1"))
-    return soft(near, 0.24, -0.06) * soft(m.elbow(s), 55, 15)
+    return _soft(near, 0.24, -0.06) * _soft(m.elbow(s), 55, 15)
 
 
 def _at_head(m, s):
     top = m["head"] + 0.08 * m.chest[1]
-    return soft(float(np.linalg.norm(m[f"{s}_wrist"] - top)), 0.28, -0.07)
+    return _soft(float(np.linalg.norm(m[f"{s}_wrist"] - top)), 0.28, -0.07)
 
 
 def _behind_head(m, s):
-    return _at_head(m, s) * soft((m.chest @ (m[f"{s}_wrist"] - m["head"]))[2], 0.08, -0.08)
+    return _at_head(m, s) * _soft((m.chest @ (m[f"{s}_wrist"] - m["head"]))[2], 0.08, -0.08)
 
 
 def _at_chest(m, s):
     middle = (m["spine3"] + m["spine2"]) / 2 + 0.12 * m.chest[2]
-    return soft(float(np.linalg.norm(m[f"{s}_wrist"] - middle)), 0.27, -0.06)
+    return _soft(float(np.linalg.norm(m[f"{s}_wrist"] - middle)), 0.27, -0.06)
 
 
 def _on_floor(m, s):
-    return soft(m[f"{s}_wrist"][1] - m.floor, 0.22, -0.08)
+    return _soft(m[f"{s}_wrist"][1] - m.floor, 0.22, -0.08)
 
 
 def _on_thigh(m, s):
     near = min(m.apart(f"{s}_wrist", f"{one}_knee") for one in _SIDES)
-    return soft(near, 0.26, -0.07)
+    return _soft(near, 0.26, -0.07)
 
 
 def _elbow_bent(m, s):
-    return soft(m.elbow(s), 50, 20)
+    return _soft(m.elbow(s), 50, 20)
 
 
 def _arm_straight(m, s):
-    return soft(m.elbow(s), 35, -15)
+    return _soft(m.elbow(s), 35, -15)
 
 
 def _leg_raised(m, s):
-    return soft(m.above(f"{s}_ankle", f"{_other(s)}_ankle"), 0.17, 0.08)
+    return _soft(m.above(f"{s}_ankle", f"{_other(s)}_ankle"), 0.17, 0.08)
 
 
 def _leg_ahead(m, s):
-    return soft(m.foot(s)[2] - m.foot(_other(s))[2], 0.22, 0.1)
+    return _soft(m.foot(s)[2] - m.foot(_other(s))[2], 0.22, 0.1)
 
 
 def _leg_back(m, s):
@@ -175,15 +174,15 @@ def _leg_back(m, s):
 
 
 def _knee_bent(m, s):
-    return soft(m.knee(s), 45, 18)
+    return _soft(m.knee(s), 45, 18)
 
 
 def _leg_straight(m, s):
-    return soft(m.knee(s), 32, -14)
+    return _soft(m.knee(s), 32, -14)
 
 
 def _knee_up(m, s):
-    return soft(m.thigh(s), 50, 15) * soft(m.thigh(s) - m.thigh(_other(s)), 20, 15)
+    return _soft(m.thigh(s), 50, 15) * _soft(m.thigh(s) - m.thigh(_other(s)), 20, 15)
 
 
 def _kneeling(m):
@@ -194,70 +193,70 @@ def _kneeling(m):
 def _sitting(m):
     thighs, knees = [m.thigh(side) for side in _SIDES], [m.knee(side) for side in _SIDES]
     low = m["pelvis"][1] - min(m["left_ankle"][1], m["right_ankle"][1])
-    chair = soft(min(knees), 130, -15) * soft(low, 0.22, 0.1)
-    floor = soft(low, 0.22, -0.1) * soft(max(m.on_knee(side) for side in _SIDES), 0.5, -0.3)
-    return soft(min(thighs), 50, 12) * max(chair, floor) * soft(m.lean, 50, -15) * (1 - 0.8 * _kneeling(m))
+    chair = _soft(min(knees), 130, -15) * _soft(low, 0.22, 0.1)
+    floor = _soft(low, 0.22, -0.1) * _soft(max(m.on_knee(side) for side in _SIDES), 0.5, -0.3)
+    return _soft(min(thighs), 50, 12) * max(chair, floor) * _soft(m.lean, 50, -15) * (1 - 0.8 * _kneeling(m))
 
 
 def _squatting(m):
-    deep = soft(min(m.knee(side) for side in _SIDES), 70, 15) * soft(min(m.thigh(side) for side in _SIDES), 40, 12)
-    return deep * (1 - 0.8 * _kneeling(m)) * soft(m.lean, 75, -15)
+    deep = _soft(min(m.knee(side) for side in _SIDES), 70, 15) * _soft(min(m.thigh(side) for side in _SIDES), 40, 12)
+    return deep * (1 - 0.8 * _kneeling(m)) * _soft(m.lean, 75, -15)
 
 
 def _standing(m):
-    legs = soft(max(m["pelvis"][1] - m[f"{side}_ankle"][1] for side in _SIDES), 0.66, 0.07)
-    return legs * soft(_degrees(m.pelvis[:, 1], _UP), 55, -15)
+    legs = _soft(max(m["pelvis"][1] - m[f"{side}_ankle"][1] for side in _SIDES), 0.66, 0.07)
+    return legs * _soft(_degrees(m.pelvis[:, 1], _UP), 55, -15)
 
 
 def _lying(m):
-    return soft(m.lean, 65, 12) * soft(float(m["neck"][1] - m.floor), 0.42, -0.12)
+    return _soft(m.lean, 65, 12) * _soft(float(m["neck"][1] - m.floor), 0.42, -0.12)
 
 
 def _bent_over(m):
-    return soft(m.lean, 35, 12) * soft((m["neck"] - m["pelvis"]) @ m.pelvis[:, 2], 0.05, 0.1)
+    return _soft(m.lean, 35, 12) * _soft((m["neck"] - m["pelvis"]) @ m.pelvis[:, 2], 0.05, 0.1)
 
 
 def _leaning(m, side):
     away = (m["neck"] - m["pelvis"]) @ m.pelvis[:, 0]
-    return soft(away if side == "left" else -away, 0.09, 0.05)
+    return _soft(away if side == "left" else -away, 0.09, 0.05)
 
 
 def _upside_down(m):
-    return soft(m.above("pelvis", "neck"), 0.1, 0.1)
+    return _soft(m.above("pelvis", "neck"), 0.1, 0.1)
 
 
 def _on_all_fours(m):
-    return float(np.sqrt(_on_floor(m, "left") * _on_floor(m, "right"))) * soft(m.lean, 55, 12)
+    return float(np.sqrt(_on_floor(m, "left") * _on_floor(m, "right"))) * _soft(m.lean, 55, 12)
 
 
 def _crossed_arms(m):
     near = max(m.apart("left_wrist", "right_elbow"), m.apart("right_wrist", "left_elbow"))
     over = (m["right_wrist"] - m["left_wrist"]) @ m.chest[0]
-    return soft(near, 0.3, -0.07) * soft(over, -0.06, 0.08)
+    return _soft(near, 0.3, -0.07) * _soft(over, -0.06, 0.08)
 
 
 def _hands_together(m):
-    return soft(m.apart("left_wrist", "right_wrist"), 0.2, -0.06)
+    return _soft(m.apart("left_wrist", "right_wrist"), 0.2, -0.06)
 
 
 def _legs_apart(m):
-    return soft(abs((m["left_ankle"] - m["right_ankle"]) @ m.pelvis[:, 0]), 0.48, 0.1)
+    return _soft(abs((m["left_ankle"] - m["right_ankle"]) @ m.pelvis[:, 0]), 0.48, 0.1)
 
 
 def _legs_crossed(m):
-    return soft((m["left_ankle"] - m["right_ankle"]) @ m.pelvis[:, 0], 0.02, -0.05)
+    return _soft((m["left_ankle"] - m["right_ankle"]) @ m.pelvis[:, 0], 0.02, -0.05)
 
 
 def _legs_together(m):
-    return soft(m.apart("left_ankle", "right_ankle"), 0.26, -0.06)
+    return _soft(m.apart("left_ankle", "right_ankle"), 0.26, -0.06)
 
 
 def _stride(m):
-    return soft(abs((m["left_ankle"] - m["right_ankle"]) @ m.pelvis[:, 2]), 0.32, 0.1)
+    return _soft(abs((m["left_ankle"] - m["right_ankle"]) @ m.pelvis[:, 2]), 0.32, 0.1)
 
 
 def _lunge(m):
-    return _stride(m) * max(_knee_bent(m, side) for side in _SIDES) * soft(min(m.knee(s) for s in _SIDES), 70, -20)
+    return _stride(m) * max(_knee_bent(m, side) for side in _SIDES) * _soft(min(m.knee(s) for s in _SIDES), 70, -20)
 
 
 def _one_leg(m):
@@ -265,7 +264,7 @@ def _one_leg(m):
 
 
 def _facing(direction):
-    return lambda m: soft(float(m.pelvis[:, 2] @ direction), 0.45, 0.25)
+    return lambda m: _soft(float(m.pelvis[:, 2] @ direction), 0.45, 0.25)
 
 
 _VIEWER, _AWAY, _LEFT, _RIGHT = (np.array(way, dtype=float) for way in ((0, 0, 1), (0, 0, -1), (-1, 0, 0), (1, 0, 0)))
@@ -291,7 +290,7 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
     ),
     (
         r"\blean(?:s|ing)? forward\b",
-        lambda m: soft(m.lean, 20, 8) * soft((m["neck"] - m["pelvis"]) @ m.pelvis[:, 2], 0.1, 0.08),
+        lambda m: _soft(m.lean, 20, 8) * _soft((m["neck"] - m["pelvis"]) @ m.pelvis[:, 2], 0.1, 0.08),
     ),
     (r"\b(?:lean|bend|bent|tilt)\w* (?:over )?to (?:the|their|his|her) left\b", lambda m: _leaning(m, "left")),
     (r"\b(?:lean|bend|bent|tilt)\w* (?:over )?to (?:the|their|his|her) right\b", lambda m: _leaning(m, "right")),
@@ -339,7 +338,7 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
     ),
     (r"\b(?:fac(?:es|ing)|turned|walking|looking|looks) (?:to(?:wards)? )?(?:the )?left\b", _facing(_LEFT)),
     (r"\b(?:fac(?:es|ing)|turned|walking|looking|looks) (?:to(?:wards)? )?(?:the )?right\b", _facing(_RIGHT)),
-    (r"\b(?:sideways on|in profile|from the side)\b", lambda m: soft(abs(float(m.pelvis[0, 2])), 0.6, 0.2)),
+    (r"\b(?:sideways on|in profile|from the side)\b", lambda m: _soft(abs(float(m.pelvis[0, 2])), 0.6, 0.2)),
 )
 # Facts of limbs: patterns that must all be in the clause, one that must not, and what they say of a side.
 _LIMB: tuple[tuple[str, str, str | None, Callable], ...] = (
@@ -406,25 +405,18 @@ _SIDED = re.compile(r"\b(left|right)\b[- ](?:\w+ ){0,1}?(?:arm|hand|fist|wrist|e
 
 def how_true(text: str, poses: list[Pose]) -> np.ndarray | None:
     """The probability `(len(poses),)` that the facts in a text hold in each pose; None if it holds no known fact."""
-    measured = [Measured(pose.joints, pose.matrix[0]) for pose in poses]
-    found = [np.maximum([say(m) for m in measured], LEAST) for say in facts_in(text)]
-    return np.prod(found, axis=0) if found else None
-
-
-@functools.lru_cache(maxsize=65536)
-def facts_in(text: str) -> tuple[Callable[[Measured], float], ...]:
-    """The facts that a text holds: each gives its probability in a measured pose."""
+    measured = [Measured(pose) for pose in poses]
     found = []
     text = re.sub(r"\b(?:hands and knees|hands and feet)\b", "all fours", text.lower())
     for clause in _CLAUSES.split(text):
         facts = [say for pattern, say in _WHOLE if re.search(pattern, clause)]
         facts += _limb_facts(clause)
-        found += [_negated(say) for say in facts] if _NEGATED.search(clause) else facts
-    return tuple(found)
-
-
-def _negated(say):
-    return lambda m: 1 - say(m)
+        for say in facts:
+            held = np.array([say(m) for m in measured])
+            if _NEGATED.search(clause):
+                held = 1 - held
+            found.append(np.maximum(held, LEAST))
+    return np.prod(found, axis=0) if found else None
 
 
 def _limb_facts(clause):
