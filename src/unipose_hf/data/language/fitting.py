@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers import pipeline
 
+from unipose_hf.modeling.people_unipose import bundled_folder
 from unipose_hf.modeling.pipeline_pose_retrieval import embed_poses, embed_texts
 from unipose_hf.modeling.pose_unipose import Pose
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
@@ -59,7 +60,7 @@ def pose_features(axis_angle: Tensor) -> Tensor:
 
 @functools.cache
 def _search():
-    return pipeline("pose-retrieval", device="cpu")
+    return pipeline("pose-retrieval", model=str(bundled_folder("pose-text-retrieval-plain")), device="cpu")
 
 
 @functools.cache
