@@ -3,10 +3,11 @@
 
     python examples/benchmarks/choosing.py --work runs/choosing --output examples/benchmarks/results/choosing.md
 
-Rendered groups stay in the folder `--work`: an interrupted run continues there, and a changed chooser is measured on
-the same pictures. The truth of each hint is known without the code that chooses: places from the rendered scene,
-colours from the outfits, and poses from the language bank: the intended person has the state, everybody else is far
-from it. (The model that reads unmeasured words was trained on the bank's phrases.)
+Rendered groups and the people estimated in them stay in the folder `--work`: an interrupted run continues there, and a
+changed chooser is measured on the same people (delete the `.npz` files after a change of the model). The truth of each
+hint is known without the code that chooses: places from the rendered scene, colours from the outfits, and poses from
+the language bank: the intended person has the state, everybody else is far from it. (The model that reads unmeasured
+words was trained on the bank's phrases.)
 """
 
 import argparse
@@ -26,7 +27,7 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
-import unipose_hf  # noqa: F401  registers the pipelines
+from unipose_hf import Pose
 from unipose_hf.data.builders.multi_person import MAX_PEOPLE, colour_name, hints_at, render_group
 from unipose_hf.data.language import load_language_bank
 from unipose_hf.data.language.angles import angles_to_axis_angle, mirror_angles
@@ -34,10 +35,12 @@ from unipose_hf.data.language.bank import complete
 from unipose_hf.data.language.describe import body_directions
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.files.write import replacing
+from unipose_hf.modeling.people_unipose import People
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.visualization.outfit import Outfit
 
 SAME_BOX = 0.5  # IoU
+MEASURED = ("box", "camera", "keypoints", "score")  # of a person, besides the pose
 FAR = 45.0  # degrees by which a bone of everybody else differs from the state that a hint tells
 # Hints as people say them, and the state of the bank that each one means.
 SAID = {
@@ -144,6 +147,30 @@ def kept_group(work: Path, number: int, states: States, captured: np.ndarray, se
     return Image.open(drawn).convert("RGB"), np.array(group["boxes"]), group["chosen"], group["hints"]
 
 
+def kept_people(work: Path, number: int, estimate, picture: Image.Image, boxes: np.ndarray) -> list[People]:
+    """The people of a group, in the true boxes and as found, from the folder `work` if they were estimated before."""
+    told = work / f"{number:03}.npz"
+    if not told.exists():
+        crowds = estimate({"image": picture, "boxes": boxes.tolist()}), estimate(picture)
+        columns = {}
+        for which, people in zip(("given", "found"), crowds, strict=True):
+            columns[f"{which} pose"] = np.array([person["pose"].axis_angle for person in people])
+            columns |= {f"{which} {key}": np.array([person[key] for person in people]) for key in MEASURED}
+        with replacing(told) as part, open(part, "wb") as stream:
+            np.savez(stream, **columns)
+    columns = np.load(told)
+    return [
+        People(
+            [
+                {"pose": Pose(pose), **{key: columns[f"{which} {key}"][row] for key in MEASURED}}
+                for row, pose in enumerate(columns[f"{which} pose"])
+            ],
+            picture,
+        )
+        for which in ("given", "found")
+    ]
+
+
 def overlap(one, other) -> float:
     """Intersection over union of two boxes."""
     sides = [max(0.0, min(one[i + 2], other[i + 2]) - max(one[i], other[i])) for i in (0, 1)]
@@ -162,7 +189,7 @@ def main(groups: int, seed: int, work: Path, output: Path | None) -> None:
         picture, boxes, chosen, hints = kept_group(work, number, states, captured, seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            given, found = estimate({"image": picture, "boxes": boxes.tolist()}), estimate(picture)
+            given, found = kept_people(work, number, estimate, picture, boxes)
         is_there = any(overlap(person["box"], boxes[chosen]) >= SAME_BOX for person in found)
         for kind, text in hints.items():
             counts[kind][0] += 1

@@ -75,6 +75,11 @@ def test_hints_hold_for_one_person_only():
         ((0.95, 0.6, 0.7), "light pink"),
         ((0.5, 0.3, 0.1), "brown"),
         ((0.1, 0.8, 0.8), "turquoise"),
+        ((0.5, 0.3, 0.5), "purple"),
+        ((0.9, 0.5, 0.9), "pink"),
+        ((0.8, 0.6, 0.6), "light pink"),
+        ((0.5, 0.5, 0.25), "olive"),
+        ((0.9, 0.8, 0.65), "beige"),
     ],
 )
 def test_colours_have_everyday_names(rgb, name):

@@ -148,14 +148,12 @@ class ImageToPosePipeline(UniPosePipeline):
         return People([people[choose(text, first, people.picture, self._log_likelihood)]], people.picture)
 
     def _log_likelihood(self, words, poses):
-        """Log-likelihoods `(n,)` of words for each pose, by the model of plain English; 0 if it lacks the words."""
-        if self._reader is None:
-            folder = bundled_folder("unipose-plain")
-            model, processor = type(self.model).from_pretrained(folder), type(self.processor).from_pretrained(folder)
-            self._reader = TextToPosePipeline(model=model, processor=processor, device=self.device)
-        if self._reader.processor.unknown_words(words):
+        """Log-likelihoods `(n,)` of words for each pose, by the retrieval model; 0 if it lacks the words."""
+        if self._reader is None:  # has the vocabulary of the texts that both models of plain English were trained on
+            self._reader = type(self.processor).from_pretrained(bundled_folder("unipose-plain"))
+        if self._reader.unknown_words(words):
             return np.zeros(len(poses))
-        return len(words.split()) * np.log([self._reader._read_back(words, pose) for pose in poses])
+        return _import_from_package("data.language.fitting").log_likelihoods(words, poses)
 
     def _people_finder(self):
         if self._finder is None and self.detector is not None:

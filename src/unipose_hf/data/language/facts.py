@@ -2,7 +2,7 @@
 """How well everyday words ("kneeling, the left arm raised") fit a pose, by measured distances and angles.
 
 Each clause of the text may hold any number of facts; a fact is a pattern and a soft threshold. `how_true` knows about
-fifty attitudes of the body and its limbs; other words are for a model.
+fifty attitudes of the body and its limbs, and the statements of captions; other words are for a model.
 """
 
 import re
@@ -11,12 +11,15 @@ from collections.abc import Callable
 import numpy as np
 
 from unipose_hf.body import JOINT_NAMES
+from unipose_hf.captions import codes_true
 from unipose_hf.modeling.pose_unipose import Pose
 
 _AT = {name: number for number, name in enumerate(JOINT_NAMES)}
 _SIDES = ("left", "right")
 _CLAUSES = re.compile(r"[.,;:]|\band\b|\bwhile\b|\bwith\b|\bwho\b|\bbut\b")
 _NEGATED = re.compile(r"\b(?:not|isn't|doesn't|never|without|no)\b")
+_FALSE_CODE = 0.4  # how much less likely a pose is that a code of a caption does not hold for: estimates are inexact
+_ALSO_OTHER = 0.5  # how much less likely one side is told if it holds for both
 LEAST = 0.02  # probability of a fact that clearly does not hold: words and measurements may both be wrong
 
 
@@ -75,6 +78,10 @@ class Measured:
     def thigh(self, side: str) -> float:
         """Degrees between the thigh and straight down."""
         return _degrees(self[f"{side}_knee"] - self[f"{side}_hip"], -_UP)
+
+    def arm(self, side: str) -> float:
+        """Degrees between the upper arm and straight down along the trunk."""
+        return _degrees(self[f"{side}_elbow"] - self[f"{side}_shoulder"], -self.chest[1])
 
     def foot(self, side: str) -> np.ndarray:
         """The ankle from the hip, in the frame of the pelvis: outward, up, forward."""
@@ -185,6 +192,10 @@ def _knee_up(m, s):
     return _soft(m.thigh(s), 50, 15) * _soft(m.thigh(s) - m.thigh(_other(s)), 20, 15)
 
 
+def _thigh_level(m, s):
+    return _soft(abs(m.thigh(s) - 90), 35, -12)
+
+
 def _kneeling(m):
     one = [m.on_knee(side) for side in _SIDES]
     return max(one)
@@ -274,6 +285,17 @@ _UPWARD = r"\b(?:rais\w+|lift\w*|up|upwards?|high|highest|sky|ceiling|in the air
 _OVER = r"\b(?:overhead|(?:above|over) (?:the |their |his |her )?head|straight up)\b"
 _FRONT = r"\b(?:forwards?|ahead|in front|front|point\w*)\b"
 _BENT = r"\b(?:bent|bend\w*|flex\w*)\b"
+_ANGLES = {"fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "forty-five": 45, "fifty": 50, "sixty": 60}
+_ANGLES |= {"seventy": 70, "eighty": 80, "ninety": 90, "a hundred and twenty": 120, "a hundred and fifty": 150}
+_NUMBER = rf"\b(?:\d{{1,3}}|{'|'.join(sorted(_ANGLES, key=len, reverse=True))})"
+# What a number of degrees tells: the pattern of a clause, and the angle.
+_BENT_BY = (
+    (r"\belbows?\b", Measured.elbow),
+    (r"\bknees?\b", Measured.knee),
+    (r"\b(?:arms?|hands?)\b", Measured.arm),
+    (r"\b(?:legs?|thighs?)\b", Measured.thigh),
+    (r"\b(?:torso|trunk|bod(?:y|ies)|bend\w*|bent|lean\w*)\b", lambda m, s: m.lean),
+)
 _SPREAD = r"\b(?:spread|apart|wide|astride|straddl\w+)\b"
 
 # Facts of the body: the pattern of a clause, and what it says.
@@ -294,6 +316,10 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
     ),
     (r"\b(?:lean|bend|bent|tilt)\w* (?:over )?to (?:the|their|his|her) left\b", lambda m: _leaning(m, "left")),
     (r"\b(?:lean|bend|bent|tilt)\w* (?:over )?to (?:the|their|his|her) right\b", lambda m: _leaning(m, "right")),
+    (
+        r"\b(?:torso|trunk|upper body|back|body) (?:\w+ )*(?:horizontal|parallel to the (?:floor|ground))\b",
+        lambda m: _soft(m.lean, 60, 12),
+    ),
     (r"\bupside down\b|\bhand ?stand\w*|\bhead ?stand\w*", _upside_down),
     (r"\ball fours\b|\bcrawl\w*|\bpush-?ups?\b|\bplank\w*", _on_all_fours),
     (r"\blung(?:e|es|ing)\b", _lunge),
@@ -343,14 +369,14 @@ _WHOLE: tuple[tuple[str, Callable], ...] = (
 # Facts of limbs: patterns that must all be in the clause, one that must not, and what they say of a side.
 _LIMB: tuple[tuple[str, str, str | None, Callable], ...] = (
     (_ARM, _OVER, None, _overhead),
-    (_ARM, _UPWARD, rf"{_OVER}|\bdown\b", _raised),
+    (_ARM, _UPWARD, rf"{_OVER}|\bdown\b|{_NUMBER} degrees\b", _raised),
     (_ARM, r"\b(?:hips?|waist)\b", r"\b(?:height|level)\b", _on_hip),
     (_ARM, r"\b(?:behind|back of) (?:the |their |his |her )?(?:head|neck)\b", None, _behind_head),
     (_ARM, r"\bbehind\b(?! (?:the |their |his |her )?(?:head|neck))", None, _behind),
     (
         _ARM,
         r"\b(?:on|to|at|near|against|beside|touch\w*) (?:the |their |his |her )?(?:head|face|chin|"
-        r"cheeks?|mouth|ears?|forehead|eyes)\b",
+        r"cheeks?|mouth|lips?|nose|ears?|forehead|brow|temples?|jaw|eyes?)\b",
         r"\bbehind\b",
         _at_head,
     ),
@@ -386,6 +412,7 @@ _LIMB: tuple[tuple[str, str, str | None, Callable], ...] = (
         _leg_raised,
     ),
     (r"\bknees?\b", r"\b(?:rais\w+|lift\w*|up|high|drawn up)\b", None, _knee_up),
+    (r"\b(?:legs?|thighs?)\b", r"\b(?:horizontal|level|parallel to)\b", None, _thigh_level),
     (_LEG, _FRONT, None, _leg_ahead),
     (_LEG, r"\b(?:back|backwards?)\b", None, _leg_back),
     (r"\bknees?\b|\blegs?\b", _BENT, r"\bbend\w* (?:over|down|forward)\b", _knee_bent),
@@ -405,9 +432,11 @@ _SIDED = re.compile(r"\b(left|right)\b[- ](?:\w+ ){0,1}?(?:arm|hand|fist|wrist|e
 
 def how_true(text: str, poses: list[Pose]) -> np.ndarray | None:
     """The probability `(len(poses),)` that the facts in a text hold in each pose; None if it holds no known fact."""
-    measured = [Measured(pose) for pose in poses]
-    found = []
     text = re.sub(r"\b(?:hands and knees|hands and feet)\b", "all fours", text.lower())
+    text = re.sub(r"\b(?:straight )?up and down\b", "vertical", text)
+    if (captioned := _as_caption(text, poses)) is not None:
+        return captioned
+    measured, found = [Measured(pose) for pose in poses], []
     for clause in _CLAUSES.split(text):
         facts = [say for pattern, say in _WHOLE if re.search(pattern, clause)]
         facts += _limb_facts(clause)
@@ -419,8 +448,21 @@ def how_true(text: str, poses: list[Pose]) -> np.ndarray | None:
     return np.prod(found, axis=0) if found else None
 
 
+def _as_caption(text, poses):
+    """The same for texts that only state codes of captions, two or more; None for others."""
+    truth = codes_true([text] * len(poses), np.stack([pose.axis_angle for pose in poses]))
+    if truth.codes[0] < 2 or truth.read[0] < truth.clauses[0]:
+        return None
+    return np.maximum(_FALSE_CODE ** (truth.codes - truth.true).numpy(), LEAST)
+
+
 def _limb_facts(clause):
     sides = _SIDED.findall(clause)
+    if number := re.search(rf"({_NUMBER}) degrees\b", clause):
+        wanted = int(number[1]) if number[1].isdigit() else _ANGLES[number[1]]
+        angle = next((angle for pattern, angle in _BENT_BY if re.search(pattern, clause)), None)
+        if angle is not None:
+            yield _of_sides(lambda m, s: _soft(abs(angle(m, s) - wanted), 25, -10), sides, both=False)
     for limb, predicate, unless, say in _LIMB:
         if not re.search(limb, clause) or not re.search(predicate, clause):
             continue
@@ -430,8 +472,11 @@ def _limb_facts(clause):
 
 
 def _of_sides(say, sides, both):
+    if len(set(sides)) == 1:  # of two people who both raise the left arm, the one who raises no other is meant
+        [side] = set(sides)
+        return lambda m: say(m, side) * (1 - _ALSO_OTHER * say(m, _other(side)))
     if sides:
-        return lambda m: min(say(m, side) for side in dict.fromkeys(sides))
+        return lambda m: min(say(m, side) for side in _SIDES)
     if both:  # the worse of the two counts, but somewhat softened
         return lambda m: float(np.sqrt(say(m, "left") * say(m, "right")))
     return lambda m: max(say(m, side) for side in _SIDES)

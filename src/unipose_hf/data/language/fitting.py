@@ -3,6 +3,8 @@
 
 import functools
 
+import numpy as np
+import torch
 from torch import Tensor
 from transformers import pipeline
 
@@ -31,6 +33,17 @@ def fit_to_text(pose: Pose, text: str) -> float:
     search, wanted = _search(), text_features([text])[0]
     similarity = embed_poses(search.model, search.read_pose(pose)[None])[0] @ wanted
     return float((_named_features() @ wanted < similarity).float().mean())
+
+
+def log_likelihoods(text: str, poses: list[Pose]) -> np.ndarray:
+    """Log-likelihoods `(n,)` of a text as the description of each of the poses, up to a constant.
+
+    They are the retrieval model's logits, similarities times its temperature; it was trained to tell by their softmax
+    which pose a text describes. The heading is ignored.
+    """
+    search = _search()
+    embedded = embed_poses(search.model, torch.stack([search.read_pose(pose) for pose in poses]))
+    return (search.model.temperature.detach().cpu() * (embedded @ text_features([text])[0])).numpy()
 
 
 def text_features(texts: list[str]) -> Tensor:
