@@ -52,7 +52,7 @@ _OFF_THE_FLOOR: list[tuple[str, Callable[[Posture], float]]] = [
     (
         r"\b(?:jump|leap|hop|fly|flie|fall|float|dangl|div|soar)(?:s|es|e|p?ing)?\b(?! jacks?\b)|\bmid-?air\b|"
         r"\b(?:body|jump|legs|both feet|leap|kick|man|woman) (?:dangling |flung |up )?(?:in the air|off the "
-        r"(?:floor|ground))\b|\b(?:sky)?div(?:es?|ing|er)\b|\bhanging legs\b|\blegs (?:hang|dangl)\w*|"
+        r"(?:floor|ground))\b|\b(?:sky)?div(?:es?|ing|er)\b|\bhanging legs\b|\b(?:legs|feet) (?:hang|dangl)\w*|"
         r"\bflung out\b|\bvolleyball spike\b|\bslam dunk\b",
         Posture.off_the_floor,
     ),
@@ -64,7 +64,6 @@ _CLAIMS: list[tuple[str, Callable[[Posture], float]]] = [
         r"(?:feet|heels)\b",
         lambda m: m.seated,
     ),
-    (r"\bheel to toe\b|\btightrope\b", lambda m: soft(m.apart("left_ankle", "right_ankle"), 0.36, -0.05)),
     (r"\b(?:knees|thighs) (?:\w+ )?(?:pressed |squeezed |held )?together\b|\bpressed together\b", _close("knee")),
     (r"\b(?:feet|ankles|heels) (?:\w+ )?(?:close )?together\b|\blegs (?:close )?together\b", _close("ankle")),
     (r"\b(?:feet|legs|stance) (?:very |far |spread |\w+ )?(?:wide|apart|spread)\b|\bwide (?:stance|legs)\b", _wide),

@@ -301,7 +301,7 @@ _THINGS = re.compile(
     r"trumpet|horn|swing|pedal\w*|bus|bench|sofa|tree|mouse|back of (?:the|a) (?:seat|chair)|"
     r"(?:the|next|low|high|higher|a) step(?! (?:forward|back|ahead|to the side))|steps? (?:below|above)|"
     r"(?:the|up) steps|step over|(?:hold|rais|carry|lift|cradl|gripp)ing (?:up |out )?an?|lantern|propped (?:up )?on|"
-    r"(?:over|on|onto|above) something|stands on|imaginary|invisible)\b(?! of the)",
+    r"(?:over|on|onto|above) something|stands on|heel to toe|tightrope|imaginary|invisible)\b(?! of the)",
     re.I,
 )
 
