@@ -1,5 +1,5 @@
-# Two doors: `make demo` runs the main job, `make test` the suite. Both need only Python >= 3.11 (on Debian with
-# python3-venv), git and make. On Linux PyPI's torch brings gigabytes of CUDA; for processors alone:
+# Two entry points: `make demo` shows what the package does, `make test` runs the tests. Both need only Python >= 3.11 (on
+# Debian with python3-venv), git and make. On Linux, torch from PyPI brings gigabytes of CUDA; for CPUs only:
 #     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,7 +20,7 @@ SOURCES := src tests examples integrations
 demo: .venv/installed
 	$(BIN)/unipose demo
 
-# Gradio holds Pillow below the version of constraints.txt, so that pip chooses here.
+# Gradio limits Pillow to below the version in constraints.txt, so pip chooses the versions here.
 app: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[app]"
 	$(BIN)/unipose app
@@ -28,20 +28,20 @@ app: .venv/installed
 test: .venv/installed-test
 	$(BIN)/python -m pytest
 
-# The app's tests, which `make test` skips, those in a browser too where Debian's chromium is installed. Gradio holds Pillow
-# below the version of constraints.txt, so that pip chooses here.
+# The tests of the app, which `make test` skips; those in a browser need Debian's chromium. Gradio limits Pillow to below the
+# version in constraints.txt, so pip chooses the versions here.
 test-app:
 	$(PYTHON) -m venv --clear build/app
 	build/app/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test,app]" playwright
 	build/app/bin/python -m pytest tests/app
 
-# What `pip install` gives today: the newest releases that pyproject.toml allows, held to no constraints.
+# What `pip install` gives today: the newest releases that pyproject.toml allows, without constraints.
 test-newest:
 	$(PYTHON) -m venv --clear build/newest
 	build/newest/bin/python -m pip install --quiet --disable-pip-version-check ".[test]"
 	build/newest/bin/python -m pytest -m versions
 
-# The oldest that pyproject.toml allows, which pip cannot choose and uv can.
+# The oldest releases that pyproject.toml allows, which pip cannot select but uv can.
 test-oldest:
 	$(PYTHON) -m venv --clear build/oldest
 	build/oldest/bin/python -m pip install --quiet --disable-pip-version-check uv

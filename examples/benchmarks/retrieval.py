@@ -18,7 +18,7 @@ from captions import header  # next to this file
 
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_retrieval
-from unipose_hf.training.drawn_texts import DrawnRows, draw_captions
+from unipose_hf.training.generated_rows import GeneratedRows, draw_captions
 from unipose_hf.training.pose_tokenizer import pose_pool
 from unipose_hf.training.retrieval import (
     RetrievalTrainer,
@@ -65,7 +65,7 @@ def main():
             report_to="none",
             disable_tqdm=True,
         )
-        rows = DrawnRows(draw_captions, pool, options.steps * options.rows, options.rows, SEED)
+        rows = GeneratedRows(draw_captions, pool, options.steps * options.rows, options.rows, SEED)
         with contextlib.redirect_stdout(sys.stderr):  # the trainer prints its progress
             RetrievalTrainer(model, args, rows, processing_class=tokenizer).train(resume_from_checkpoint=True)
         figures = evaluate_retrieval(model, tokenizer)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of motion capture to captions: `python examples/everyday/caption_library.py clips captions.jsonl`.
+"""Caption a folder of motion capture: `python examples/everyday/caption_library.py clips captions.jsonl`.
 
-Reads .bvh, .npz (AMASS) and what else `unipose describe` does; measures, so that all it says is true. A line of the
-result: {"file", "frame", "text"}.
+Reads .bvh, AMASS-style .npz and every other file that `unipose describe` reads. Captions are measured, so they are
+true. Each line of the result is {"file", "frame", "text"}.
 """
 
 import argparse

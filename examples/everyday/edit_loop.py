@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Change a pose sentence by sentence: `python examples/everyday/edit_loop.py --start "standing relaxed"`.
+"""Edit a pose one sentence at a time: `python examples/everyday/edit_loop.py --start "standing relaxed"`.
 
-Each line that is typed is an instruction; `undo` takes the last one back, an empty line ends. --output keeps the pose.
+Each line you type is an instruction; `undo` reverts the last one, and an empty line ends. --output saves the pose.
 """
 
 import argparse

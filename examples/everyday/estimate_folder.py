@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every picture of a folder to poses, some at once: `python examples/everyday/estimate_folder.py pictures poses`.
+"""Estimate the poses in a folder, in batches: `python examples/everyday/estimate_folder.py pictures poses`.
 
-NAME.jpg gives NAME.npz, and NAME.png with the body beside the picture.
+NAME.jpg gives NAME.npz, and NAME.png with the body next to the picture.
 """
 
 import argparse
@@ -29,10 +29,10 @@ def main():
     for file, [person] in zip(files, estimate([str(file) for file in files], batch_size=args.batch_size), strict=True):
         person["pose"].save(args.output / f"{file.stem}.npz")
         picture = load_picture(file).resize((512, 512))
-        beside = Image.new("RGB", (1024, 512))
-        beside.paste(picture, (0, 0))
-        beside.paste(person["pose"].render(azimuth=0, elevation=3), (512, 0))
-        beside.save(args.output / f"{file.stem}.png")
+        page = Image.new("RGB", (1024, 512))
+        page.paste(picture, (0, 0))
+        page.paste(person["pose"].render(azimuth=0, elevation=3), (512, 0))
+        page.save(args.output / f"{file.stem}.png")
         print(f"{file.name}: score {person['score']:.2f}")
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Teach the bundled model your poses and words: `python examples/everyday/finetune_own_poses.py mine runs/mine`.
 
-The folder holds pairs of files: NAME.npz (or .bvh, .json, .glb; the first frame counts) and NAME.txt, a text a line.
+The folder has pairs of files: NAME.npz (or .bvh, .json, .glb; first frame only) and NAME.txt, one text per line.
 It needs the extra `train`. The result is a folder for `pipeline(..., model="runs/mine")` and `unipose evaluate`.
 """
 

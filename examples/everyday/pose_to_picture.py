@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words to a pose and its skeleton: `python examples/everyday/pose_to_picture.py "a deep squat"`.
+"""Text to a pose and its skeleton: `python examples/everyday/pose_to_picture.py "a deep squat"`.
 
---model and --controlnet name models of diffusers (see docs/pictures_by_diffusers.md), which paint a picture; the
+--model and --controlnet name models of diffusers (see docs/pictures_by_diffusers.md), which generate a picture; the
 person in it is then estimated again, and the mean joint error after Procrustes alignment is printed.
 """
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the pictures of the app in the docs: its four tabs, and an animated one of a pose said, edited by words and
-dragged by hand. Needs playwright and chromium.
+"""Takes the pictures of the app in the docs: its four tabs, and an animated one in which a pose is generated,
+edited in words and dragged by hand. Needs playwright and chromium.
 
 python examples/pictures/app_pictures.py docs/pictures
 """
@@ -30,7 +30,7 @@ addEventListener("pointermove", (event) => {
 """
 
 
-class Film:
+class Recording:
     """Frames of the page, each with the time it stays, in milliseconds."""
 
     def __init__(self, page):
@@ -88,42 +88,42 @@ def choose_tab(page, name: str) -> None:
     page.wait_for_timeout(800)
 
 
-def take_film(page, path: Path) -> None:
+def record(page, path: Path) -> None:
     page.evaluate(ARROW)
-    film = Film(page)
-    film.type(page.locator("#words textarea"), "a person kneeling, arms raised")
+    recording = Recording(page)
+    recording.type(page.locator("#words textarea"), "a person kneeling, arms raised")
     before = numbers(page)
-    film.click(page.locator("#ask"))
+    recording.click(page.locator("#ask"))
     changed(page, before)
-    film.take(1400)
+    recording.take(1400)
     before = numbers(page)
-    film.click(page.locator("#poses .thumbnail-item").nth(1))
+    recording.click(page.locator("#poses .thumbnail-item").nth(1))
     changed(page, before)
-    film.take(1200)
-    film.type(page.locator("#change textarea, #change input").first, "Lower the left arm.", 3)
+    recording.take(1200)
+    recording.type(page.locator("#change textarea, #change input").first, "Lower the left arm.", 3)
     before = numbers(page)
-    film.click(page.locator("#change button"))
+    recording.click(page.locator("#change button"))
     changed(page, before)
-    film.take(1800)
+    recording.take(1800)
     choose_tab(page, "Pose")
     page.wait_for_selector(".posing-view[data-ready=true]")
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(2500)
-    film.take(900)
-    x, y = page.evaluate("document.querySelector('.posing-view').placeOf('right_wrist')")
+    recording.take(900)
+    x, y = page.evaluate("document.querySelector('.posing-view').positionOf('right_wrist')")
     page.mouse.move(x, y)
-    film.take(400)
+    recording.take(400)
     page.mouse.down()
     before = numbers(page)
     for step in range(1, 9):
         page.mouse.move(x - 8 * step, y + 14 * step)
         page.wait_for_timeout(250)
-        film.take(120)
+        recording.take(120)
     page.mouse.up()
     changed(page, before)
-    film.take(2200)
+    recording.take(2200)
     page.evaluate("document.querySelector('#arrow').remove()")
-    film.save(path)
+    recording.save(path)
 
 
 def take_tabs(page, folder: Path) -> None:
@@ -152,12 +152,12 @@ def take_tabs(page, folder: Path) -> None:
     page.get_by_text(", 0 cm away").first.wait_for()
     page.wait_for_timeout(2000)
     take("search")
-    choose_tab(page, "Say")
+    choose_tab(page, "Generate")
     before = numbers(page)
     page.locator("#words textarea").fill("sitting cross-legged with the hands on the knees")
     page.locator("#ask").click()
     changed(page, before)
-    take("say")
+    take("generate")
 
 
 def main(folder: Path, url: str | None) -> None:
@@ -174,7 +174,7 @@ def main(folder: Path, url: str | None) -> None:
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(PATIENCE)
         page.goto(url or served.local_url)
-        take_film(page, folder / "app.webp")
+        record(page, folder / "app.webp")
         take_tabs(page, folder)
         browser.close()
     if served is not None:

@@ -155,7 +155,7 @@ def largest_difference(model: MoveNetMultiPose, golden: torch.Tensor) -> float:
     of its six people has at that location.
     """
     pictures = torch.from_numpy(golden_pictures().copy()).permute(0, 3, 1, 2) / 255
-    found, largest = model(pictures, threshold=0.0, most=6), 0.0
+    found, largest = model(pictures, threshold=0.0, max_people=6), 0.0
     for number, people in enumerate(golden):
         boxes, keypoints = (found[key][found.picture == number] for key in ("boxes", "keypoints"))
         for theirs in people[people[:, 55] > 0.1]:

@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Evaluates a plain-English model and exports it in float16 with a model card, like `finish_tiny.py`.
 
-    python examples/publish/finish_plain.py runs/plain/last --logs runs/plain/learn runs/plain/last \\
+    python examples/publish/finish_plain.py runs/plain/mean --logs runs/plain/learn runs/plain/first \\
         --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
 
-Several runs that continue each other are averaged: the noise of their last steps cancels, and the mean of runs whose
-learning rate fell to zero was better than each of them. `--prompts` is a folder with `run.py`, which runs prompts and
+`--prompts` is a folder with `run.py`, which runs prompts and
 checks the answers against measured facts; `--language` is a folder of captured poses with human descriptions, one in
 ten of which is held out.
 """
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from finish_tiny import publish
-from safetensors.torch import load_file, save_file
 
 from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
@@ -54,29 +51,11 @@ def judged(model: Path, prompts: Path) -> dict:
     return figures | {"kept_limbs_turned_degrees": round(sum(turns) / len(turns), 1)}
 
 
-def mean_of(runs: list[Path], folder: Path) -> Path:
-    """A copy of the last run, in `folder`, with the mean weights of all runs; a single run is returned itself."""
-    if len(runs) == 1:
-        return runs[0]
-    shutil.copytree(runs[-1], folder, ignore=shutil.ignore_patterns("checkpoint-*", "optimizer*"))
-    weights = [load_file(run / "model.safetensors") for run in runs]
-    means = {
-        name: sum(each[name].double() for each in weights).div(len(runs)).to(last.dtype)
-        for name, last in weights[-1].items()
-    }
-    save_file(means, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
-
-
-def main(
-    runs: list[Path], logs: list[Path], output_dir: Path, prompts: Path, language: Path, count: int | None
-) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        run = mean_of(runs, Path(folder) / "mean")
-        processor = UniPoseProcessor.from_pretrained(run)
-        processor.known_words = words_of(training_texts(language if language.is_dir() else None))
-        processor.save_pretrained(run)
-        publish(run, logs, output_dir, CURVES)
+def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language: Path, count: int | None) -> None:
+    processor = UniPoseProcessor.from_pretrained(run)
+    processor.known_words = words_of(training_texts(language if language.is_dir() else None))
+    processor.save_pretrained(run)
+    publish(run, logs, output_dir, CURVES)
     model = UniPoseForConditionalGeneration.from_pretrained(output_dir)
     processor = UniPoseProcessor.from_pretrained(output_dir)
     figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
@@ -88,7 +67,7 @@ def main(
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+", help="output folder of train_stage3.py, or several to average")
+    parser.add_argument("run", type=Path, help="output folder of train_stage3.py or mean_of_runs.py")
     parser.add_argument("--logs", type=Path, nargs="*", default=[], help="folders of all stages, for the loss curves")
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--prompts", type=Path, default=Path("../shared/plain_english"))

@@ -24,7 +24,7 @@ TEXTS=() && POSES=()
 LEARN=(--use_lora false --use_muon true --use_cpu true --bf16 false --gradient_checkpointing false --report_to none
     --disable_tqdm true --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 25 --save_steps 100
     --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2 --contact_loss_weight 6
-    --given_share 0.3 --templates 0.1 --plain 0.8 --per_device_train_batch_size 64 --image_bank "$RUN/images")
+    --given_share 0.3 --templates 0.1 --plain 0.9 --per_device_train_batch_size 64 --image_bank "$RUN/images")
 stage() { # output folder, additional arguments
     [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/train_stage3.py" --output_dir "$RUN/$1" "${LEARN[@]}" \
         "${POSES[@]}" "${@:2}"
@@ -35,7 +35,18 @@ python "$EXAMPLES/data/build_image_bank.py" --output_dir "$RUN/images" --count "
     --output_dir "$RUN/new_model"
 stage learn --model "$RUN/new_model" --max_steps "$(scaled 4000)" --learning_rate 1.5e-3 --table_learning_rate 4e-3 \
     --warmup_steps 50 --lr_scheduler_type constant_with_warmup --seed 11
-stage last --model "$RUN/learn" --max_steps "$(scaled 1000)" --learning_rate 1.5e-3 --table_learning_rate 4e-3 \
-    --warmup_steps 0 --lr_scheduler_type linear --seed 12
-[ ! -d "$OPEN_DATA/plain_english" ] || python "$EXAMPLES/publish/finish_plain.py" "$RUN/last" --logs "$RUN/learn" "$RUN/last" \
+# The learning rate falls to zero in each of the following runs, and their mean is better than each of them.
+decay() { # output folder, folder to start from, steps, learning rates of the matrices and of the embeddings, seed
+    stage "$1" --model "$RUN/$2" --max_steps "$(scaled "$3")" --learning_rate "$4" --table_learning_rate "$5" --seed "$6" \
+        --warmup_steps 20 --lr_scheduler_type linear
+}
+mean() { # output folder, runs
+    [ -e "$RUN/$1/model.safetensors" ] || python "$HERE/mean_of_runs.py" "${@:2}" --output_dir "$RUN/$1"
+}
+decay first learn 1300 1.5e-3 4e-3 12
+decay second first 1000 1.35e-3 3.5e-3 13
+mean two "$RUN/first" "$RUN/second"
+decay third two 1700 1.35e-3 3.5e-3 14
+mean mean "$RUN/first" "$RUN/second" "$RUN/third"
+[ ! -d "$OPEN_DATA/plain_english" ] || python "$EXAMPLES/publish/finish_plain.py" "$RUN/mean" --logs "$RUN"/{learn,first,second,third} \
     --output_dir "$RUN/unipose-plain" --prompts "$OPEN_DATA/plain_english" --language "$OPEN_DATA/language" $COUNT

@@ -42,8 +42,8 @@ from unipose_hf.data.captured_poses import load_captured_poses
 from unipose_hf.data.language.composer import Composer
 from unipose_hf.evaluation.protocols.held_out_retrieval import evaluate_described, evaluate_retrieval
 from unipose_hf.evaluation.reporting.model_index import retrieval_results, with_model_index
-from unipose_hf.training.drawn_texts import (
-    DrawnRows,
+from unipose_hf.training.generated_rows import (
+    GeneratedRows,
     PlainTable,
     draw_captions,
     draw_instructions,
@@ -137,7 +137,7 @@ def train_bundled(script: ScriptArguments, args: RetrievalTrainingArguments) -> 
             settings["max_steps"] = max(2, round(settings["max_steps"] * script.scale))
             own = replace(args, output_dir=str(folder / phase), flip=False, **settings)
             batch = own.train_batch_size
-            rows = DrawnRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
+            rows = GeneratedRows(draw, pool, own.max_steps * batch * own.world_size, batch, own.seed)
             trainer = RetrievalTrainer(model, own, rows, processing_class=tokenizer)
             trainer.train(resume_from_checkpoint=True)
         if script.model and script.keep:  # averaging the weights reduces forgetting more than it hurts on the new data
@@ -191,7 +191,7 @@ def write_card(folder: Path, figures: dict, facts: dict[str, str]) -> None:
     (folder / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     described = figures.get("described", {})
     rows = {"held-out clips, the caption engine's texts": figures}
-    rows |= {f"captured and kept back, {voice} texts": own for voice, own in described.items()}
+    rows |= {f"captured and held out, {voice} texts": own for voice, own in described.items()}
     keys = [key for key in figures if key not in ("rows", "described")]
     table = f"| texts | rows | {' | '.join(keys)} |\n|{' --- |' * (len(keys) + 2)}"
     for name, own in rows.items():

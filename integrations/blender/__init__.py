@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blender add-on of unipose_hf: poses from files and words on any armature with Mixamo's or SMPL's bone names."""
+"""Blender add-on of unipose_hf: poses from files and text on any armature with Mixamo's or SMPL's bone names."""
 
 
 def register():

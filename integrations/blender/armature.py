@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blender's side of a rig: finds the armature, reads how it stands, and turns its bones."""
+"""Blender's side of a rig: finds the armature, reads its pose, and rotates its bones."""
 
 import numpy as np
 from mathutils import Matrix
@@ -71,17 +71,17 @@ class PosedArmature:
         if on_floor:
             self._move(posed, self.rig.height_to_floor(posed) * self.rig.frame[:, 1], frame)
 
-    def animate(self, rotations, places, frames, on_floor=True):
+    def animate(self, rotations, positions, frames, on_floor=True):
         """Keyframes of a motion.
 
         Args:
             rotations: (F, 22, 3, 3) poses.
-            places: (F, 3) of the pelvis, metres, in our frame; the path starts where the hips rest.
+            positions: (F, 3) of the pelvis, metres, in our frame; the path starts where the hips rest.
             frames: (F,) of the scene's timeline.
             on_floor: move everything so that the lowest point of the motion is on the floor.
         """
         posed = [self._turn(pose, frame) for pose, frame in zip(rotations, frames, strict=True)]
-        paths = self.rig.scale * (places - places[0]) @ self.rig.frame.T
+        paths = self.rig.scale * (positions - positions[0]) @ self.rig.frame.T
         up = self.rig.frame[:, 1]
         if on_floor:
             heights = (self.rig.height_to_floor(one) - path @ up for one, path in zip(posed, paths, strict=True))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the buttons do."""
+"""The operators behind the buttons."""
 
 from pathlib import Path
 
@@ -25,8 +25,8 @@ def app_address(context):
     return address
 
 
-class _Words:
-    """Runs an operator's `work`, and says a user's mistake in the status bar."""
+class _Operator:
+    """Runs an operator's `work`, and reports errors in the status bar."""
 
     bl_options = {"REGISTER", "UNDO"}
 
@@ -50,33 +50,33 @@ class _Words:
         figure.pose(from_dict(pose), context.scene.unipose.on_floor, context.scene.frame_current if keys else None)
 
 
-class UNIPOSE_OT_say(_Words, bpy.types.Operator):
-    """Pose the armature as the sentence says"""
+class UNIPOSE_OT_generate(_Operator, bpy.types.Operator):
+    """Pose the armature as described"""
 
-    bl_idname, bl_label = "unipose.say", "Pose from Words"
+    bl_idname, bl_label = "unipose.generate", "Pose from Text"
     text: StringProperty(name="Text", options={"SKIP_SAVE"})
     seed: IntProperty(name="Variation", min=0, description="0 is the best answer; other numbers vary it")
 
     def work(self, context, figure):
         text = self.text or context.scene.unipose.text
-        self._pose(context, figure, app_client.say(app_address(context), text, self.seed))
+        self._pose(context, figure, app_client.generate(app_address(context), text, self.seed))
         return f"Posed: {text}"
 
 
-class UNIPOSE_OT_edit(_Words, bpy.types.Operator):
-    """Change the armature's present pose as the sentence says"""
+class UNIPOSE_OT_edit(_Operator, bpy.types.Operator):
+    """Edit the armature's current pose as the text says"""
 
-    bl_idname, bl_label = "unipose.edit", "Change by Words"
+    bl_idname, bl_label = "unipose.edit", "Edit with Text"
     text: StringProperty(name="Text", options={"SKIP_SAVE"})
 
     def work(self, context, figure):
         text = self.text or context.scene.unipose.change
         self._pose(context, figure, app_client.edit(app_address(context), to_dict(figure.read()), text))
-        return f"Changed: {text}"
+        return f"Edited: {text}"
 
 
-class UNIPOSE_OT_describe(_Words, bpy.types.Operator):
-    """Say the armature's present pose in words"""
+class UNIPOSE_OT_describe(_Operator, bpy.types.Operator):
+    """Describe the armature's current pose in words"""
 
     bl_idname, bl_label = "unipose.describe", "Describe"
     bl_options = {"REGISTER"}
@@ -86,7 +86,7 @@ class UNIPOSE_OT_describe(_Words, bpy.types.Operator):
         return context.scene.unipose.words
 
 
-class UNIPOSE_OT_load(_Words, bpy.types.Operator, ImportHelper):
+class UNIPOSE_OT_load(_Operator, bpy.types.Operator, ImportHelper):
     """Pose the armature from a file of unipose_hf; a motion becomes keyframes from the current frame on"""
 
     bl_idname, bl_label = "unipose.load", "Import Pose"
@@ -100,13 +100,13 @@ class UNIPOSE_OT_load(_Words, bpy.types.Operator, ImportHelper):
             return f"Posed from {name}"
         rate = scene.render.fps / scene.render.fps_base
         frames = [scene.frame_current + number * rate / poses.rate for number in range(len(poses.rotations))]
-        figure.animate(poses.rotations, poses.places, frames, scene.unipose.on_floor)
+        figure.animate(poses.rotations, poses.positions, frames, scene.unipose.on_floor)
         scene.frame_set(scene.frame_current)
         return f"{len(frames)} poses from {name} as keyframes"
 
 
-class UNIPOSE_OT_save(_Words, bpy.types.Operator, ExportHelper):
-    """Save the armature's present pose as JSON, which Pose.from_json reads"""
+class UNIPOSE_OT_save(_Operator, bpy.types.Operator, ExportHelper):
+    """Save the armature's current pose as JSON, which Pose.from_json reads"""
 
     bl_idname, bl_label = "unipose.save", "Export Pose"
     bl_options = {"REGISTER"}
@@ -118,4 +118,4 @@ class UNIPOSE_OT_save(_Words, bpy.types.Operator, ExportHelper):
         return f"Saved {self.filepath}"
 
 
-CLASSES = (UNIPOSE_OT_say, UNIPOSE_OT_edit, UNIPOSE_OT_describe, UNIPOSE_OT_load, UNIPOSE_OT_save)
+CLASSES = (UNIPOSE_OT_generate, UNIPOSE_OT_edit, UNIPOSE_OT_describe, UNIPOSE_OT_load, UNIPOSE_OT_save)

@@ -11,11 +11,13 @@ from .operators import UNIPOSE_OT_load, UNIPOSE_OT_save
 class UniPoseSettings(bpy.types.PropertyGroup):
     text: StringProperty(name="Pose", description="What the body does", default="a person kneeling, arms raised")
     change: StringProperty(
-        name="Change", description="What to change in the present pose", default="Raise the left arm above the head."
+        name="Edit", description="What to change in the current pose", default="Raise the left arm above the head."
     )
-    words: StringProperty(name="In words", description="The pose, as it was last described")
+    words: StringProperty(name="In words", description="The latest description of the pose")
     on_floor: BoolProperty(
-        name="On the floor", default=True, description="Move the hips so that the body stands where it rests"
+        name="On the floor",
+        default=True,
+        description="Move the hips so that the lowest point of the body is as high as at rest",
     )
 
 
@@ -34,7 +36,7 @@ class UNIPOSE_PT_panel(bpy.types.Panel):
     def draw(self, context):
         settings, layout = context.scene.unipose, self.layout
         layout.prop(settings, "text", text="")
-        layout.operator("unipose.say", icon="ARMATURE_DATA")
+        layout.operator("unipose.generate", icon="ARMATURE_DATA")
         layout.separator()
         layout.prop(settings, "change", text="")
         layout.operator("unipose.edit", icon="POSE_HLT")

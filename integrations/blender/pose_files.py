@@ -22,7 +22,7 @@ class Poses:
     """Rotations (F, 22, 3, 3), each joint relative to its parent; pelvis (F, 3) in metres; frames a second."""
 
     rotations: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     rate: float = 30.0
 
 
@@ -42,7 +42,7 @@ def read_poses(path):
         poses = readers[path.suffix.lower()](path)
     except (KeyError, IndexError, TypeError, StopIteration, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} is damaged, or no pose ({type(error).__name__}: {error}).") from None
-    if not np.isfinite(poses.rotations).all() or not np.isfinite(poses.places).all() or not len(poses.rotations):
+    if not np.isfinite(poses.rotations).all() or not np.isfinite(poses.positions).all() or not len(poses.rotations):
         raise ValueError(f"{path.name} has no poses, or numbers that are not finite.")
     return poses
 
@@ -90,8 +90,8 @@ def _read_npz(path):
         raise ValueError(f"{path.name} has poses of shape {rows.shape}; expected (frames, 66 or more), as AMASS.")
     rotations = to_matrix(rows[:, :66].reshape(-1, 22, 3))
     rotations[:, 0] = _FROM_Z_UP @ rotations[:, 0]
-    places = arrays.get("trans", np.zeros((len(rows), 3))) @ _FROM_Z_UP.T
-    return Poses(rotations, places, float(arrays.get("mocap_framerate", 30.0)))
+    positions = arrays.get("trans", np.zeros((len(rows), 3))) @ _FROM_Z_UP.T
+    return Poses(rotations, positions, float(arrays.get("mocap_framerate", 30.0)))
 
 
 def _read_bvh(path):
@@ -111,15 +111,15 @@ def _read_bvh(path):
     lines = tail.split("\n")
     rate = 1 / float(next(line for line in lines if line.startswith("Frame Time")).split(":")[1])
     rows = np.array([[float(number) for number in line.split()] for line in lines[3:] if line.strip()])
-    rotations, places = np.tile(np.eye(3), (len(rows), 22, 1, 1)), np.zeros((len(rows), 3))
+    rotations, positions = np.tile(np.eye(3), (len(rows), 22, 1, 1)), np.zeros((len(rows), 3))
     for column, (name, channel) in enumerate(channels):
         axis = "XYZ".index(channel[0])
         if channel.endswith("rotation"):  # from left to right: R = Rz Rx Ry
             joint, turn = list(theirs).index(name), np.radians(rows[:, column, None]) * np.eye(3)[axis]
             rotations[:, joint] = rotations[:, joint] @ to_matrix(turn)
         else:
-            places[:, axis] = rows[:, column]
-    return Poses(rotations, places, rate)
+            positions[:, axis] = rows[:, column]
+    return Poses(rotations, positions, rate)
 
 
 def _rests_in_t_pose(offsets):
@@ -133,8 +133,8 @@ def _rests_in_t_pose(offsets):
 
 def joint_positions(rotations):
     """(22, 3) positions of the joints of the average body in metres, pelvis at the origin."""
-    turns, places = in_space(rotations), np.zeros((22, 3))
+    turns, positions = in_space(rotations), np.zeros((22, 3))
     for joint, parent in enumerate(PARENTS):
         if parent >= 0:
-            places[joint] = places[parent] + turns[parent] @ (REST[joint] - REST[parent])
-    return places
+            positions[joint] = positions[parent] + turns[parent] @ (REST[joint] - REST[parent])
+    return positions

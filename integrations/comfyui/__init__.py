@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ComfyUI nodes of unipose_hf: poses from words and pictures, edits by words, and what ControlNets want."""
+"""ComfyUI nodes of unipose_hf: poses from text and pictures, editing with text, pictures for ControlNets."""
 
-from .making import ChoosePose, EditPose, ImageToPose, TextToPose
-from .using import DepthAndNormalPictures, DescribePose, OpenPosePicture, PreviewPose, SavePose
+from .output_nodes import DepthAndNormalPictures, DescribePose, OpenPosePicture, PreviewPose, SavePose
+from .pose_nodes import ChoosePose, EditPose, ImageToPose, TextToPose
 
 NODE_CLASS_MAPPINGS = {
     "UniPoseTextToPose": TextToPose,
@@ -18,7 +18,7 @@ NODE_CLASS_MAPPINGS = {
 NODE_DISPLAY_NAME_MAPPINGS = {
     "UniPoseTextToPose": "Text to Pose (UniPose)",
     "UniPoseImageToPose": "Image to Pose (UniPose)",
-    "UniPoseEditPose": "Edit Pose by Words (UniPose)",
+    "UniPoseEditPose": "Edit Pose with Text (UniPose)",
     "UniPoseChoosePose": "Choose Pose (UniPose)",
     "UniPoseDescribePose": "Describe Pose (UniPose)",
     "UniPosePreviewPose": "Preview Pose (UniPose)",

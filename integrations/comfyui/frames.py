@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs along a wire of type UNIPOSE_POSES: a list of frames, one for each picture of a batch."""
+"""The value of type UNIPOSE_POSES: a list of frames, one for each picture of a batch."""
 
 import functools
 import importlib
@@ -12,7 +12,7 @@ from PIL import Image
 
 POSES = "UNIPOSE_POSES"
 CATEGORY = "UniPose"
-DEFAULT_SIZE = 512  # pixels, of a picture of poses that come from words
+DEFAULT_SIZE = 512  # pixels, of a picture of poses from text
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Frame:
     Attributes:
         people: dicts with a `pose`, and those from a picture with a `camera` too: pixels per metre, and the pelvis in
             pixels.
-        size: width and height of the picture in pixels; None for poses that come from words.
+        size: width and height of the picture in pixels; None for poses from text.
     """
 
     people: tuple[dict[str, Any], ...]
@@ -86,8 +86,10 @@ def people_of(frames: list[Frame], person: int) -> list[tuple[int, int]]:
             "There is no pose: nobody was found in the picture. Try a lower threshold, or another picture."
         )
     if not chosen:
-        most = max(len(frame.people) for frame in frames)
-        raise ValueError(f"person is {person}, but there are {most} at most; choose 1 to {most}, or 0 for everybody.")
+        count = max(len(frame.people) for frame in frames)
+        raise ValueError(
+            f"person is {person}, but there are at most {count}; choose 1 to {count}, or 0 for everybody."
+        )
     return chosen
 
 

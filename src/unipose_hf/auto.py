@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the Auto classes and `pipeline()` of transformers know UniPose. Importing `unipose_hf` does this once."""
+"""Registers UniPose with the Auto classes and `pipeline()` of transformers. Importing `unipose_hf` does this once."""
 
 import contextlib
 from pathlib import Path
@@ -35,23 +35,23 @@ PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain 
 
 
 def bundled_checkpoint(task: str) -> Path:
-    """The checkpoint of the package that is best at a task: `PLAIN_CHECKPOINT` where words ask for a pose."""
+    """The checkpoint of the package that is best at a task: `PLAIN_CHECKPOINT` for those that turn text into poses."""
     rule = TASKS.get(task)  # none for videos
-    asked_in_words = rule is not None and rule.text and rule.answer == "pose"
-    return PLAIN_CHECKPOINT if asked_in_words else BUNDLED_CHECKPOINT
+    text_to_pose = rule is not None and rule.text and rule.answer == "pose"
+    return PLAIN_CHECKPOINT if text_to_pose else BUNDLED_CHECKPOINT
 
 
 @contextlib.contextmanager
-def _no_bar_of_weights():
-    """While weights are read; the bar of a download stays."""
-    shown, of_hub = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
+def _no_weights_progress_bar():
+    """Hides the progress bar of reading weights, but not that of a download."""
+    was_shown, hub_shown = logging.is_progress_bar_enabled(), not are_progress_bars_disabled()
     logging.disable_progress_bar()
-    if of_hub:
+    if hub_shown:
         enable_progress_bars()
     try:
         yield
     finally:
-        if shown:
+        if was_shown:
             logging.enable_progress_bar()
 
 
@@ -60,7 +60,7 @@ class _QuietModelForMultimodalLM(AutoModelForMultimodalLM):
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        with _no_bar_of_weights():
+        with _no_weights_progress_bar():
             return super().from_pretrained(*args, **kwargs)
 
 
@@ -69,7 +69,7 @@ class _QuietModel(AutoModel):
 
     @classmethod
     def from_pretrained(cls, *args, **kwargs):
-        with _no_bar_of_weights():
+        with _no_weights_progress_bar():
             return super().from_pretrained(*args, **kwargs)
 
 
@@ -88,7 +88,7 @@ def register() -> None:
     AutoModelForMultimodalLM.register(UniPoseConfig, UniPoseForConditionalGeneration, exist_ok=True)
     AutoModelForImageTextToText.register(UniPoseConfig, UniPoseForConditionalGeneration, exist_ok=True)
     AutoProcessor.register(UniPoseConfig, UniPoseProcessor, exist_ok=True)
-    # One class for both back ends: with torchvision installed the library would else warn that its twin is missing.
+    # One class for both back ends: where torchvision is installed, transformers would warn that a second is missing.
     AutoImageProcessor.register(
         UniPoseConfig,
         image_processor_classes={"pil": UniPoseImageProcessor, "torchvision": UniPoseImageProcessor},

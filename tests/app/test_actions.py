@@ -18,7 +18,7 @@ SENTENCE = "a person kneeling, arms raised"
 
 @pytest.fixture(scope="module")
 def said():
-    return actions.say(SENTENCE, choices=3, seed=1)
+    return actions.generate(SENTENCE, choices=3, seed=1)
 
 
 def test_the_first_choice_is_the_pipelines_answer_and_the_others_vary(said):
@@ -31,7 +31,7 @@ def test_the_first_choice_is_the_pipelines_answer_and_the_others_vary(said):
 
 
 def test_a_seed_repeats_its_choices(said):
-    again, other = (actions.say(SENTENCE, choices=3, seed=seed) for seed in (1, 2))
+    again, other = (actions.generate(SENTENCE, choices=3, seed=seed) for seed in (1, 2))
     assert [one["pose"] for one in again] == [one["pose"] for one in said]
     assert again[0]["pose"] == other[0]["pose"] and again[1:] != other[1:]
 
@@ -80,9 +80,9 @@ def test_temporary_files_are_removed_after_a_while(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda pose: actions.say("  "), "text is empty"),
-        (lambda pose: actions.say("arm " * 61), "has 61 words"),
-        (lambda pose: actions.say("sit", choices=9), "1 to 8"),
+        (lambda pose: actions.generate("  "), "text is empty"),
+        (lambda pose: actions.generate("arm " * 61), "has 61 words"),
+        (lambda pose: actions.generate("sit", choices=9), "1 to 8"),
         (lambda pose: actions.edit(pose, ""), "text is empty"),
         (lambda pose: actions.edit({"axis_angle": []}, "Sit."), "expected a dictionary with format"),
         (lambda pose: actions.describe(pose, "long"), "short or full"),

@@ -90,10 +90,10 @@ def test_a_mistake_is_a_sentence_on_the_page(page):
     assert "write a sentence" in sentence.text_content()
 
 
-def say(page, text):
+def generate(page, text):
     """The axis-angle of the pose that the page makes of a text."""
     shown = page.locator("#numbers textarea").input_value()
-    page.get_by_role("tab", name="Say", exact=True).click()
+    page.get_by_role("tab", name="Generate", exact=True).click()
     page.locator("#words textarea").fill(text)
     page.locator("#ask").click()
     return pose_after(page, shown)
@@ -125,7 +125,7 @@ def tinted_pixels(page):
 
 
 def drag(page, joint, right, down):
-    x, y = page.evaluate(f"document.querySelector('.posing-view').placeOf('{joint}')")
+    x, y = page.evaluate(f"document.querySelector('.posing-view').positionOf('{joint}')")
     page.mouse.move(x, y)
     page.mouse.down()
     for step in range(1, 9):
@@ -134,7 +134,7 @@ def drag(page, joint, right, down):
 
 
 def test_a_pose_is_mirrored_in_the_widget(page):
-    before = say(page, "a boxer punching with the left hand")
+    before = generate(page, "a boxer punching with the left hand")
     open_widget(page)
     page.get_by_role("button", name="Mirror").click()
     mirrored = pose_after(page, before)
@@ -144,7 +144,7 @@ def test_a_pose_is_mirrored_in_the_widget(page):
 
 
 def test_a_dragged_hand_moves_its_arm_within_the_limits(page):
-    before = say(page, "standing with the arms hanging")
+    before = generate(page, "standing with the arms hanging")
     open_widget(page)
     drag(page, "left_wrist", 60, -120)
     after = Pose(json.loads(pose_after(page, before)))
@@ -159,7 +159,7 @@ def test_a_dragged_hand_moves_its_arm_within_the_limits(page):
 
 
 def test_joints_stop_at_their_limits_unless_these_are_off(page):
-    before = say(page, "standing with the arms hanging")
+    before = generate(page, "standing with the arms hanging")
     open_widget(page)
     page.locator("[data-do=joint]").select_option(label="left knee")
     press(page, "ArrowUp", 12)  # sixty degrees, forwards
@@ -193,7 +193,7 @@ def test_limits_in_the_browser_are_those_in_python(page):
 
 
 def test_locked_limbs_stay_and_changed_ones_are_tinted(page):
-    before = say(page, "standing with the arms stretched out to the sides")
+    before = generate(page, "standing with the arms stretched out to the sides")
     open_widget(page)
     assert tinted_pixels(page) < 50
     let_move(page, "left arm")
@@ -214,7 +214,7 @@ def test_locked_limbs_stay_and_changed_ones_are_tinted(page):
 
 
 def test_the_present_pose_finds_poses_like_it(page):
-    before = say(page, "standing with the arms hanging")
+    before = generate(page, "standing with the arms hanging")
     page.get_by_role("tab", name="Search", exact=True).click()
     page.locator("#query textarea, #query input").first.fill("warrior two")
     page.locator("#find").click()
@@ -232,7 +232,7 @@ def test_the_page_fits_a_phone(page):
     size = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})
     try:
-        for tab in ("Say", "Estimate", "Search", "Pose"):
+        for tab in ("Generate", "Estimate", "Search", "Pose"):
             page.get_by_role("tab", name=tab, exact=True).click()
             page.wait_for_timeout(500)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab

@@ -12,7 +12,7 @@ import unipose_hf
 from unipose_hf import Pose
 
 gradio_client = pytest.importorskip("gradio_client", reason="the extra app is not installed")
-TOOLS = {"say", "edit", "describe", "search", "nearest", "estimate", "export"}
+TOOLS = {"generate", "edit", "describe", "search", "nearest", "estimate", "export"}
 
 
 def test_tools_answer_a_client(served, tmp_path):
@@ -34,7 +34,7 @@ def test_tools_answer_a_client(served, tmp_path):
 def test_a_clients_mistake_is_a_sentence(served):
     client = gradio_client.Client(served, verbose=False)
     with pytest.raises(Exception, match="text is empty"):
-        client.predict("", 4, 0, api_name="/say")
+        client.predict("", 4, 0, api_name="/generate")
 
 
 def test_an_assistant_finds_the_tools_and_edits_a_pose(served):
@@ -47,7 +47,7 @@ def test_an_assistant_finds_the_tools_and_edits_a_pose(served):
                 await session.initialize()
                 tools = {tool.name.split("_")[-1]: tool for tool in (await session.list_tools()).tools}
                 assert set(tools) == TOOLS
-                assert "plain English" in tools["say"].inputSchema["properties"]["text"]["description"]
+                assert "plain English" in tools["generate"].inputSchema["properties"]["text"]["description"]
                 assert tools["export"].inputSchema["properties"]["pose"]["type"] == "object"
                 pose = unipose_hf.named_pose("warrior two").to_dict()
                 answer = await session.call_tool(tools["edit"].name, {"pose": pose, "text": "Lower both arms."})

@@ -436,10 +436,10 @@ def test_demo_leaves_everything(run, tmp_path, model_folder, monkeypatch):
     (tmp_path / "show" / "overview.png").write_text("old")
     result = run("demo", "--output", "show", "--model", model_folder)
     assert result.exit_code == 0, result.output
-    account = (tmp_path / "show" / "account.txt").read_text()
+    report = (tmp_path / "show" / "report.txt").read_text()
     for task in demo.TASKS:
-        assert f"{task}: " in account and (tmp_path / "show" / f"{task}.png").is_file()
-    assert result.stdout.split() == account.split()
+        assert f"{task}: " in report and (tmp_path / "show" / f"{task}.png").is_file()
+    assert result.stdout.split() == report.split()
     assert Image.open(tmp_path / "show" / "overview.png").size[0] == 1720
     assert len(read_poses(tmp_path / "show" / "person.bvh")) == 1
     assert {path.suffix for path in (tmp_path / "show").iterdir()} == {".png", ".glb", ".bvh", ".npz", ".txt"}
@@ -491,10 +491,12 @@ def test_evaluate_into_a_report(run, tmp_path, model_folder, monkeypatch):
 
     given = {}
 
-    def stand_in(folder, setting, measurements, key, say, title, beside):
-        given.update(setting=setting, tasks=[one.name for one in measurements], key=key, title=title, beside=beside)
+    def stand_in(folder, setting, measurements, key, log, title, other_models):
+        given.update(
+            setting=setting, tasks=[one.name for one in measurements], key=key, title=title, other_models=other_models
+        )
         given["data"] = {one.data for one in measurements}
-        say("tokenizer: 1 of 2 done")
+        log("tokenizer: 1 of 2 done")
         return folder / "report.md"
 
     monkeypatch.setattr(evaluation, "evaluate_into", stand_in)
@@ -513,8 +515,8 @@ def test_evaluate_into_a_report(run, tmp_path, model_folder, monkeypatch):
     mistake(run("evaluate", *options, "--retrieval", "none"), "none", "retrieval model")
     assert run("evaluate", *options, "--data", "none", "--tasks", "tokenizer").exit_code == 0
     assert given["data"] == {"AMASS test", "MOYO validation"} and given["key"] != kept
-    mistake(run("evaluate", *options, "--beside", "other"), "NAME=FOLDER")
-    mistake(run("evaluate", *options, "--beside", "other=none"), "none")
+    mistake(run("evaluate", *options, "--compare", "other"), "NAME=FOLDER")
+    mistake(run("evaluate", *options, "--compare", "other=none"), "none")
 
 
 # -- doctor ----------------------------------------------------------------------------------------------------------
@@ -530,7 +532,7 @@ def test_doctor(run, model_folder, monkeypatch):
         assert sum(line[4:].startswith(name) for line in lines) == 1, name
 
 
-def test_doctor_says_how_to_mend(run, tmp_path, monkeypatch):
+def test_doctor_says_how_to_fix(run, tmp_path, monkeypatch):
     from importlib import metadata
 
     monkeypatch.setattr(auto, "BUNDLED_CHECKPOINT", tmp_path / "gone")
@@ -544,5 +546,5 @@ def test_doctor_says_how_to_mend(run, tmp_path, monkeypatch):
     monkeypatch.setattr(metadata, "version", without)
     result = run("doctor")
     assert result.exit_code == 1
-    assert "pip install 'unipose-hf[train]'" in result.stdout and "0.1, wanted >=" in result.stdout
+    assert "pip install 'unipose-hf[train]'" in result.stdout and "0.1, requires >=" in result.stdout
     assert "!!  photograph to pose" in result.stdout and "reinstall" in result.stdout

@@ -92,7 +92,7 @@ def test_the_table_says_what_fits():
     print_plan(plan, available=plan.total("bfloat16") + 1, log=lines.append)
     assert "bfloat16, 8-bit, 4-bit fit" in lines[-1] and "float32" not in lines[-1]
     print_plan(plan, available=1000, log=lines.append)
-    assert "nothing of this fits" in lines[-1]
+    assert "none of these fit" in lines[-1]
     assert [line.split("  ")[0] for line in lines[1:5]] == [part.name for part in plan.parts]
 
 

@@ -18,11 +18,11 @@ from transformers import AutoModel
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.captions import measure_posecodes
 from unipose_hf.data.builders.build import build_data
-from unipose_hf.data.builders.image_sources import OPEN, Source, open_sources, paper_sources, share_out
+from unipose_hf.data.builders.image_sources import OPEN, Source, open_sources, paper_sources, split_proportionally
 from unipose_hf.data.builders.imagediff import build_imagediff
 from unipose_hf.data.builders.imagescript import build_imagescript, refined_numbers
 from unipose_hf.data.mining import pair_mining
-from unipose_hf.data.mining.pair_mining import AT_LEAST_IMAGES
+from unipose_hf.data.mining.pair_mining import MIN_IMAGE_DIFFERENCES
 from unipose_hf.data.mining.pose_pool import PosePool, gather_pool, normalised_joints
 from unipose_hf.data.mining.selection import farthest_points
 from unipose_hf.data.open_poses import load_open_poses
@@ -81,12 +81,12 @@ def rows(out, config, split="train"):
 
 
 def test_shares_are_whole_fair_and_complete():
-    assert share_out(52_000, [15_000, 25_000, 5_000, 5_000, 2_000]) == [15_000, 25_000, 5_000, 5_000, 2_000]
+    assert split_proportionally(52_000, [15_000, 25_000, 5_000, 5_000, 2_000]) == [15_000, 25_000, 5_000, 5_000, 2_000]
     for total in (5, 12, 500):
-        shares = share_out(total, [15, 25, 5, 5, 2])
+        shares = split_proportionally(total, [15, 25, 5, 5, 2])
         assert sum(shares) == total and min(shares) >= 1 and shares[1] == max(shares)
     with pytest.raises(ValueError, match="size is 1, but there are 2 sets"):
-        share_out(1, [1, 1])
+        split_proportionally(1, [1, 1])
 
 
 def test_paper_refines_6250_of_50000_and_every_test_row():
@@ -157,7 +157,7 @@ def test_imagediff_pairs_differ_and_keep_their_pictures(diff):
         joints = [torch.from_numpy(normalised_joints(np.array([row[f"pose_{x}"]], np.float32))) for x in "ab"]
         codes = [measure_posecodes(j) for j in joints]
         differing = (codes[0].categories != codes[1].categories).sum() + (codes[0].supers != codes[1].supers).sum()
-        assert differing >= AT_LEAST_IMAGES
+        assert differing >= MIN_IMAGE_DIFFERENCES
         assert row["image_a"].getpixel((0, 0)) == (row["frame_a"], 0, 0) and row["box_b"] == [1, 2, 3, 4]
 
 

@@ -82,6 +82,29 @@ def test_a_rest_pose_that_tells_nothing_is_found_in_the_motion(tmp_path, walk):
     assert (joints(found) - joints(plain)).norm(dim=-1).max() < 0.1
 
 
+@pytest.mark.parametrize("degrees", [27, -60])
+@pytest.mark.parametrize("toes", ["level", "in line"])
+def test_feet_that_rest_bent_up_or_pointed_stand_flat(tmp_path, walk, degrees, toes):
+    """As ZeroEGGS's, whose ankles and toes rest at one height."""
+    bent = roma.rotvec_to_rotmat(torch.tensor([np.radians(degrees), 0, 0], dtype=torch.float64))
+    frames = torch.eye(3, dtype=torch.float64).repeat(22, 1, 1)
+    for side in ("left", "right"):
+        frames[JOINT_NAMES.index(f"{side}_ankle")] = bent
+        if toes == "in line":
+            frames[JOINT_NAMES.index(f"{side}_foot")] = bent
+    path = write_rig(tmp_path / "a.bvh", walk, frames=frames)
+    plain = roma.rotvec_to_rotmat(read_poses(write_rig(tmp_path / "plain.bvh", walk)))
+
+    def apart():
+        return roma.rotmat_geodesic_distance(roma.rotvec_to_rotmat(read_poses(path)), plain).max()
+
+    assert apart() < np.radians(15)  # bodies differ in how high the ankle is
+    if toes == "in line":  # then an exporter's arbitrary tip of the toes does no harm
+        tip = next(line for line in path.read_text().splitlines() if line.startswith("\t" * 6 + "OFFSET"))
+        rewritten(path, lambda text: text.replace(tip, "\t" * 6 + "OFFSET 0 1 0"))
+        assert apart() < np.radians(15)
+
+
 @pytest.mark.parametrize("rig", RIGS)
 def test_who_lies_on_the_floor_lies(tmp_path, rig):
     lying = STANDING.copy()
@@ -172,6 +195,8 @@ CONVENTIONS = {
     "Blender": "thigh.{L|R} shin.{} foot.{} toe.{} shoulder.{} upper_arm.{} forearm.{} hand.{}",
     "Bandai Namco": "UpperLeg_{L|R} LowerLeg_{} Foot_{} Toes_{} Shoulder_{} UpperArm_{} LowerArm_{} Hand_{}",
     "MakeHuman": "upperleg01.{L|R} lowerleg01.{} foot.{} toe1-1.{} clavicle.{} upperarm01.{} lowerarm01.{} wrist.{}",
+    "MakeHuman walks": "UpLeg_{L|R} LoLeg_{} Foot_{} Toe_{} Clavicle_{} UpArm_{} LoArm_{} Hand_{}",
+    "Biovision": "{Left|Right}UpLeg, LowLeg, Foot, Toe, Collar, UpArm, LowArm, Hand",
     "SOMA": "{Left|Right}Leg, Shin, Foot, ToeBase, Shoulder, Arm, ForeArm, Hand",
     "Momentum": "{l|r}_upleg lowleg foot ball clavicle uparm lowarm wrist".replace(" ", ", "),
     "Azure Kinect": "HIP_{LEFT|RIGHT} KNEE_{} ANKLE_{} FOOT_{} CLAVICLE_{} SHOULDER_{} ELBOW_{} WRIST_{}",
@@ -218,6 +243,20 @@ def test_joints_beside_a_limb_are_not_of_it():
     for name in ("LeftHandThumb1", "CC_Base_L_ThighTwist01", "ik_foot_l", "HandTipLeft", "L_ElbowShareBone", "Spine1"):
         assert side_and_part(name)[1] == "", name
     assert side_and_part("Bip01 Head") == ("", "head") and side_and_part("HeadTop_End") == ("", "")
+
+
+def test_a_helper_between_pelvis_and_thigh_is_not_the_hip(tmp_path):
+    """As MakeHuman's `__UpLeg_L`, which both legs have at the same position."""
+    plain = write_rig(tmp_path / "plain.bvh", [STANDING])
+    lines = plain.read_text().splitlines()
+    for side in ("Left", "Right"):
+        first = lines.index(f"\tJOINT {side}UpLeg")
+        last = lines.index("\t}", first)
+        lines[last] += "\n\t}"
+        lines[first] = f"\tJOINT __{side}UpLeg\n\t{{\n\tOFFSET 0 0 0\n{lines[first]}"
+    (tmp_path / "a.bvh").write_text("\n".join(lines))
+    assert guess_joint_map(tmp_path / "a.bvh") == guess_joint_map(plain)
+    assert torch.equal(read_poses(tmp_path / "a.bvh"), read_poses(plain))
 
 
 def test_other_names_need_a_joint_map_and_the_message_says_so(tmp_path):

@@ -38,7 +38,7 @@ from unipose_hf.captions.posecodes.pair_sets import PAIRCODES, SUPER_PAIRCODES
 from unipose_hf.captions.reading.scoring import _PAIR_CODES, _POSE_CODES
 from unipose_hf.captions.writing.aggregate import group_facts, merge_entities, merge_twins
 from unipose_hf.captions.writing.imperative_sentences import describe_changes
-from unipose_hf.captions.writing.imperatives import INSTRUCTIONS, NEUTRAL_VERBS, WAYS
+from unipose_hf.captions.writing.imperatives import DIRECTIONS, INSTRUCTIONS, NEUTRAL_VERBS
 from unipose_hf.captions.writing.kinematic_chains import goals_of_changed_parts
 from unipose_hf.data.open_poses import load_open_poses
 
@@ -418,7 +418,7 @@ def test_every_change_has_at_least_three_ways_to_say_it():
     for relation, phrases in INSTRUCTIONS.items():
         assert relation[0] == "turn" or all("{s}" in p.rest or relation[0] in (
             "pair_pitch", "pair_twist", "pair_lean", "pair_head_turn") for p in phrases)  # fmt: skip
-        assert {p.verb for p in phrases if p.way} <= set(NEUTRAL_VERBS)
+        assert {p.verb for p in phrases if p.direction} <= set(NEUTRAL_VERBS)
 
 
 def swap_sides(words):
@@ -474,7 +474,7 @@ def test_one_movement_has_one_verb():
     foot = [change("pair_z/left_foot", "more front"), change("pair_y/left_foot", "higher")]
     assert said([foot], [0.0, 0.5, 0.0]) == "Move your left foot forward and up."
     assert said([foot], [0.0, 0.7, 0.8]) == "Move your left foot forward and move it up."
-    assert WAYS["pair_angle", "bent more"] == ()
+    assert DIRECTIONS["pair_angle", "bent more"] == ()
 
 
 def test_after_while_comes_a_gerund():

@@ -12,7 +12,7 @@ pytest.importorskip("datasets")
 from unipose_hf.data.builders import shards
 from unipose_hf.data.builders.dataset_card import write_card
 from unipose_hf.data.builders.publishing import push_dataset
-from unipose_hf.data.builders.shards import keep_plan, write_shards
+from unipose_hf.data.builders.shards import record_plan, write_shards
 
 ROWS = 40  # shards of ROWS // 4
 
@@ -52,7 +52,7 @@ def write(folder, make=make_rows, **options):
 
 def finished(folder, make=make_rows):
     write(folder, make)
-    keep_plan(folder, {"kind": "numbers", "seed": 3, "sets": [["train", "COCO"]]})
+    record_plan(folder, {"kind": "numbers", "seed": 3, "sets": [["train", "COCO"]]})
     write_card(folder, "imagescript")
     return (folder / "README.md").read_text()
 
@@ -117,10 +117,10 @@ def test_ray_changes_no_byte(tmp_path):
 
 
 def test_other_settings_are_refused(tmp_path):
-    keep_plan(tmp_path, {"seed": 1, "size": 5})
-    keep_plan(tmp_path, {"size": 5, "seed": 1})
+    record_plan(tmp_path, {"seed": 1, "size": 5})
+    record_plan(tmp_path, {"size": 5, "seed": 1})
     with pytest.raises(ValueError, match="started with other settings .seed"):
-        keep_plan(tmp_path, {"seed": 2, "size": 5})
+        record_plan(tmp_path, {"seed": 2, "size": 5})
 
 
 def test_only_free_data_is_pushed(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from unipose_hf.data.records import PairRecord, PoseRecord
 from unipose_hf.evaluation import mpjpe, pa_mpjpe, r_precision, run
 from unipose_hf.evaluation.protocols.held_out import _HeldOut, choose_poses
 from unipose_hf.evaluation.protocols.open_set import OPEN_DATA, REASONING, OpenSet
-from unipose_hf.evaluation.protocols.paper_sets import _drawn, _pair, paper_sets, read_samples
+from unipose_hf.evaluation.protocols.paper_sets import _pair, _sample_records, paper_sets, read_samples
 from unipose_hf.evaluation.protocols.pose_protocols import (
     FULL_SET,
     ONE_ANSWER,
@@ -592,13 +592,13 @@ def test_a_model_is_told_by_its_contents(tmp_path):
 # -- ablations -------------------------------------------------------------------------------------------------------
 
 
-def test_ablations_set_models_beside_one_another():
+def test_ablations_compare_models():
     def result(task, protocol, **figures):
         return Result(task, OPEN_DATA, "b", 4, {protocol: {k: Figure.of([v]) for k, v in figures.items()}}).to_dict()
 
     causal = [result("text-to-pose", "full-set", **{"t2p_r@5": 1.5}), result("pose-to-text", TEXT_PROTOCOL, bleu4=30)]
     mixed = [result("text-to-pose", "one at a time", seconds=0.25)]
-    text = report_text(mixed, beside={"causal": causal})
+    text = report_text(mixed, other_models={"causal": causal})
     [head, _, ours, other] = re.search(rf"Attention .*Data: {OPEN_DATA}\.\n\n((?:\|.*\n)+)", text)[1].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (head, ours, other)]
     found = {row[0]: dict(zip(cells[0][1:], row[1:], strict=True)) for row in cells[1:]}
@@ -666,9 +666,10 @@ def test_samples_of_the_published_sets(tmp_path, monkeypatch):
 
 
 def test_draws_from_a_stream_are_even():
-    counts = Counter(number for seed in range(400) for number in _drawn(range(10), 4, seed))
+    counts = Counter(number for seed in range(400) for number in _sample_records(range(10), 4, seed))
     assert set(counts) == set(range(10)) and max(counts.values()) - min(counts.values()) < 70
-    assert _drawn(range(3), 4, 0) == [0, 1, 2] and _drawn(range(9), 4, 1) == sorted(_drawn(range(9), 4, 1))
+    assert _sample_records(range(3), 4, 0) == [0, 1, 2]
+    assert _sample_records(range(9), 4, 1) == sorted(_sample_records(range(9), 4, 1))
 
 
 def test_pairs_of_one_motion_keep_the_turn_between_them():

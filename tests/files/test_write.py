@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from unipose_hf import Pose, PoseTokenizerConfig, PoseTokenizerModel
 from unipose_hf.body.bake import write_asset
 from unipose_hf.data.mining.selection import farthest_points
-from unipose_hf.files.write import folder_beside, replacing
+from unipose_hf.files.write import replacing, temporary_folder_next_to
 from unipose_hf.hub.folder import export
 from unipose_hf.modeling.pose_unipose import SUFFIXES
 
@@ -56,7 +56,7 @@ def test_what_fails_leaves_the_old_and_nothing_beside(tmp_path):
     with pytest.raises(RuntimeError), replacing(target) as part:
         part.write_text("half")
         raise RuntimeError
-    with pytest.raises(RuntimeError), folder_beside(tmp_path / "folder") as made:
+    with pytest.raises(RuntimeError), temporary_folder_next_to(tmp_path / "folder") as made:
         (made / "x").write_text("half")
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"] and target.read_text() == "old"
@@ -71,7 +71,7 @@ def test_a_command_that_is_ended_leaves_nothing_half_made(tmp_path):
         "import sys, time; from pathlib import Path; from unipose_hf import cli; from unipose_hf.files import write\n"
         "@cli.app.command()\n"
         "def slow():\n"
-        "    with write.folder_beside(Path('made')) as made:\n"
+        "    with write.temporary_folder_next_to(Path('made')) as made:\n"
         "        (made / 'weights').touch(); print('begun', flush=True); time.sleep(60)\n"
         "cli.main()"
     )

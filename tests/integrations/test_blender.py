@@ -173,7 +173,7 @@ def test_the_present_pose_is_edited_by_the_app(addon, monkeypatch):
 
     asked, squat = [], named_pose("deep squat")
     monkeypatch.setattr(app_client, "edit", lambda *given: asked.append(given) or squat.to_dict())
-    monkeypatch.setattr(app_client, "say", lambda *given: squat.to_dict())
+    monkeypatch.setattr(app_client, "generate", lambda *given: squat.to_dict())
     monkeypatch.setattr(app_client, "describe", lambda *given: "a deep squat")
     armature = mixamo(arms_down=45)
     bpy.ops.unipose.edit(text="Squat down.")
@@ -184,7 +184,7 @@ def test_the_present_pose_is_edited_by_the_app(addon, monkeypatch):
     bpy.ops.unipose.describe()
     assert bpy.context.scene.unipose.words == "a deep squat"
     bpy.context.scene.tool_settings.use_keyframe_insert_auto = True
-    bpy.ops.unipose.say()
+    bpy.ops.unipose.generate()
     assert armature.animation_data.action is not None
 
 
@@ -192,17 +192,17 @@ def test_mistakes_are_sentences(addon, tmp_path, monkeypatch):
     from unipose_in_blender import app_client
 
     with pytest.raises(RuntimeError, match="There are 0 armatures"):
-        bpy.ops.unipose.say(text="a squat")
+        bpy.ops.unipose.generate(text="a squat")
     smpl()
     monkeypatch.setattr(app_client, "ADDRESS", "http://127.0.0.1:9")
     with pytest.raises(RuntimeError, match="start it with `unipose app`"):
-        bpy.ops.unipose.say(text="a squat")
+        bpy.ops.unipose.generate(text="a squat")
     with pytest.raises(RuntimeError, match="There is no file"):
         bpy.ops.unipose.load(filepath=str(tmp_path / "none.json"))
     monkeypatch.setattr(app_client, "ADDRESS", "http://10.0.0.2:7860")
     if not bpy.app.online_access:
         with pytest.raises(RuntimeError, match="allow online access"):
-            bpy.ops.unipose.say(text="a squat")
+            bpy.ops.unipose.generate(text="a squat")
 
 
 def test_a_bodys_mesh_leads_to_its_armature(addon):

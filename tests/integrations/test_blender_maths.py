@@ -167,7 +167,7 @@ def test_rotation_vectors_survive_matrices(addon):
 def test_saved_poses_are_read(addon, tmp_path, suffix):
     pose = named_pose("warrior two")
     read = addon.files.read_poses(pose.save(tmp_path / f"pose.{suffix}"))
-    assert degrees_of_turns(read.rotations[0], pose.matrix) < 0.01 and not read.places.any()
+    assert degrees_of_turns(read.rotations[0], pose.matrix) < 0.01 and not read.positions.any()
     np.testing.assert_allclose(addon.files.joint_positions(read.rotations[0]), pose.joints, atol=1e-3)
     addon.files.write_json(tmp_path / "again.json", read.rotations[0])
     np.testing.assert_allclose(Pose.from_json(tmp_path / "again.json").joints, pose.joints, atol=1e-3)
@@ -180,7 +180,7 @@ def test_saved_motions_are_read(addon, tmp_path, suffix, names):
     walk = Motion(some_poses(6), frame_rate=24, translation=path)
     read = addon.files.read_poses(walk.save(tmp_path / f"walk.{suffix}", names=names))
     assert degrees_of_turns(read.rotations, walk.matrix) < 0.01 and read.rate == pytest.approx(24, abs=1e-3)
-    np.testing.assert_allclose(read.places, path, atol=1e-5)
+    np.testing.assert_allclose(read.positions, path, atol=1e-5)
 
 
 def test_other_files_are_refused_in_a_sentence(addon, tmp_path):
@@ -224,7 +224,7 @@ class StandIn(BaseHTTPRequestHandler):
         else:
             pose = named_pose("squat").to_dict()
             one = {"pose": pose, "description": "a squat", "score": 1.0}
-            kind, result = "complete", [{"say": [one] * 2, "edit": one, "describe": "a squat"}[name]]
+            kind, result = "complete", [{"generate": [one] * 2, "edit": one, "describe": "a squat"}[name]]
         self._answer(f"event: heartbeat\ndata: null\n\nevent: {kind}\ndata: {json.dumps(result)}\n\n")
 
     def _answer(self, text):
@@ -249,23 +249,23 @@ def stand_in():
 def test_the_app_is_asked(addon, stand_in, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # does not stand between programs of one machine
     squat = named_pose("squat").to_dict()
-    assert addon.client.say(stand_in, "a squat") == addon.client.edit(stand_in, squat, "Sit down.") == squat
-    assert addon.client.say(stand_in, "a squat", seed=5) == squat
+    assert addon.client.generate(stand_in, "a squat") == addon.client.edit(stand_in, squat, "Sit down.") == squat
+    assert addon.client.generate(stand_in, "a squat", seed=5) == squat
     assert addon.client.describe(stand_in, squat) == "a squat"
-    asked = [("say", ["a squat", 1, 0]), ("edit", [squat, "Sit down.", None]), ("say", ["a squat", 2, 5])]
+    asked = [("generate", ["a squat", 1, 0]), ("edit", [squat, "Sit down.", None]), ("generate", ["a squat", 2, 5])]
     assert StandIn.asked == [*asked, ("describe", [squat, "full"])]
 
 
 def test_the_apps_errors_are_sentences(addon, stand_in):
-    for text, sentence in (("", "The text is empty"), ("crash", "its window says why")):
+    for text, sentence in (("", "The text is empty"), ("crash", "see the terminal")):
         with pytest.raises(ValueError, match=sentence):
-            addon.client.say(stand_in, text)
-    with pytest.raises(ValueError, match="answers 404 to missing"):
-        addon.client.ask(stand_in, "missing")
+            addon.client.generate(stand_in, text)
+    with pytest.raises(ValueError, match="status 404 for missing"):
+        addon.client.call(stand_in, "missing")
     with pytest.raises(ConnectionError, match="start it with `unipose app`"):
-        addon.client.say("http://127.0.0.1:9", "a squat")
+        addon.client.generate("http://127.0.0.1:9", "a squat")
     with pytest.raises(ValueError, match="expected one like"):
-        addon.client.say("localhost:7860", "a squat")
+        addon.client.generate("localhost:7860", "a squat")
     assert addon.client.is_local("http://localhost:7860") and not addon.client.is_local("http://10.0.0.2:7860")
 
 
@@ -278,10 +278,10 @@ def test_the_real_app_answers(addon):
         standing = named_pose("mountain pose").to_dict()
         raised = Pose.from_dict(addon.client.edit(page.local_url, standing, "Raise the left arm above the head."))
         assert raised.joints[20, 1] > Pose.from_dict(standing).joints[20, 1] + 0.5  # the wrist, in metres
-        assert Pose.from_dict(addon.client.say(page.local_url, "a deep squat", seed=2))
+        assert Pose.from_dict(addon.client.generate(page.local_url, "a deep squat", seed=2))
         assert len(addon.client.describe(page.local_url, standing).split()) > 3
         with pytest.raises(ValueError, match="text is empty"):
-            addon.client.say(page.local_url, "")
+            addon.client.generate(page.local_url, "")
     finally:
         page.close()
 

@@ -204,7 +204,7 @@ def test_only_the_person_meant_is_changed(pack, call):
     (edited,) = call("EditPose", poses=two, text="Bend the knees.", person=2)
     first, second = (person["pose"] for person in edited[0].people)
     assert first == poses[0].people[0]["pose"] != second
-    with pytest.raises(ValueError, match="person is 3, but there are 2"):
+    with pytest.raises(ValueError, match="person is 3, but there are at most 2"):
         call("EditPose", poses=two, text="Bend the knees.", person=3)
     with pytest.raises(ValueError, match="frame is 2, but there are 1"):
         call("ChoosePose", poses=two, frame=2)

@@ -524,6 +524,23 @@ def test_what_generate_refuses():
         greedy(model, [[5, 6, 7], [5, POSE_START, CODE_OFFSET]])
 
 
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [([5, POSE_START], "cannot end with <pose_start>"), ([POSE_START, CODE_OFFSET], "row 1 ends within a pose block")],
+)
+def test_embeddings_that_end_in_a_pose_are_refused(end, message):
+    """Without their tokens, and in a second turn: the first may have stopped within a pose."""
+    model = tiny_model()
+    embedded = model.get_input_embeddings()(torch.tensor([[BOS, 5, 6], [BOS, *end]]))
+    with pytest.raises(ValueError, match=message):
+        model.generate(inputs_embeds=embedded, max_new_tokens=3)
+    cache = DynamicCache(config=model.config)
+    first = model.generate(inputs_embeds=embedded[:, :1], past_key_values=cache, max_new_tokens=1)
+    assert first.shape == (2, 1) and cache.get_seq_length() == 1
+    with pytest.raises(ValueError, match=message):
+        model.generate(inputs_embeds=embedded, past_key_values=cache, max_new_tokens=3)
+
+
 def test_text_from_embeddings_then_a_pose():
     model, rows = tiny_model(), prompts(1)
     ids = torch.tensor(rows)

@@ -50,7 +50,7 @@ def test_equals_the_published_network(network):
     """20 pictures; expected are the published file's values, run by tfjs (`examples/publish/convert_movenet.py`)."""
     sheet = np.array(Image.open(GOLDEN / "blazepose_pictures.png").convert("RGB"))
     pictures = torch.from_numpy(sheet.reshape(4, 256, 5, 256, 3).swapaxes(1, 2).reshape(20, 256, 256, 3).copy())
-    found = network(pictures.permute(0, 3, 1, 2) / 255, threshold=0.0, most=6)
+    found = network(pictures.permute(0, 3, 1, 2) / 255, threshold=0.0, max_people=6)
     golden, compared = load_file(GOLDEN / "movenet_outputs.safetensors")["people"], 0
     for number, people in enumerate(golden):
         keypoints, boxes, scores = (found[key][found.picture == number] for key in ("keypoints", "boxes", "scores"))
@@ -73,7 +73,7 @@ def test_refuses_pictures_that_it_cannot_read():
     sizes = {"stem_channels": 4, "expansion": 2, "last_channels": 8, "head_channels": 4, "pyramid_channels": [4] * 4}
     tiny = MoveNetConfig(**sizes, stage_channels=[4] * 7, stage_depths=[1] * 7)
     model = MoveNetMultiPose(tiny).eval()
-    assert model(torch.rand(2, 3, 64, 96), threshold=0.0, most=5).boxes.shape == (10, 4)
+    assert model(torch.rand(2, 3, 64, 96), threshold=0.0, max_people=5).boxes.shape == (10, 4)
     with pytest.raises(ValueError, match="divisible by 32"):
         model(torch.rand(1, 3, 60, 64))
 

@@ -32,7 +32,7 @@ from unipose_hf.hub.folder import export
 from unipose_hf.modeling.modeling_pose_retrieval import batch_classification_loss, sigmoid_loss
 from unipose_hf.modeling.pipeline_pose_retrieval import PoseRetrievalPipeline
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.drawn_texts import (
+from unipose_hf.training.generated_rows import (
     SIBLINGS,
     PlainTable,
     draw_captions,

@@ -90,20 +90,20 @@ def test_without_steps_only_the_camera_is_fitted(people):
 
 
 def test_slopes_are_those_of_the_residuals(people):
-    """Against differences, at the answer itself, where turns away from it add up as the slopes assume."""
+    """Against differences, at the answer itself, where turns away from it add up as the jacobian assume."""
     _, answer, xy, seen, world = (part.double() for part in people)
     rest = torch.tensor(REST_JOINTS, dtype=torch.float64)
     problem = _Problem(answer, xy, seen, world, rest)
     camera = problem.camera(answer)
     unit = camera[:, 0].clone()
-    values, slopes = problem.residuals(answer, camera, unit)
+    values, jacobian = problem.residuals(answer, camera, unit)
     step = 1e-5 * torch.randn(3, 69, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     turned = answer @ axis_angle_to_matrix(step[:, :66].unflatten(1, (22, 3)))
     moved = torch.cat((camera[:, :1] * step[:, 66:67].exp(), camera[:, 1:] + step[:, 67:] * unit[:, None]), dim=1)
     changed = problem.residuals(turned, moved, unit)[0] - values
     near = (values[:, : 2 * len(MARKERS)].unflatten(1, (-1, 2)).norm(dim=-1)) < 2.5
     near = torch.cat((near.repeat_interleave(2, dim=1), torch.ones_like(changed[:, 2 * len(MARKERS) :]).bool()), dim=1)
-    predicted = (slopes @ step[..., None])[..., 0]
+    predicted = (jacobian @ step[..., None])[..., 0]
     torch.testing.assert_close(changed[near], predicted[near], atol=1e-7, rtol=1e-3)
 
 

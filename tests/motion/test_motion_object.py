@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Motion`: a sequence of poses that survives every file, smoothing that does not lag, and films."""
+"""`Motion`: a sequence of poses that survives every file, smoothing that does not lag, and renders."""
 
 import pickle
 
@@ -224,12 +224,12 @@ def test_smoothing_removes_noise_and_does_not_lag():
 
 def test_gif_plays_in_real_time(walk, body, tmp_path):
     path = walk.render(tmp_path / "walk.gif", size=(64, 80), body=body)
-    with Image.open(path) as film:
-        assert film.size == (64, 80) and film.n_frames == 20 and film.info["duration"] == 40
-        assert film.info["loop"] == 0
-        first = np.asarray(film.convert("RGB")).astype(int)
-        film.seek(10)
-        later = np.asarray(film.convert("RGB")).astype(int)
+    with Image.open(path) as animation:
+        assert animation.size == (64, 80) and animation.n_frames == 20 and animation.info["duration"] == 40
+        assert animation.info["loop"] == 0
+        first = np.asarray(animation.convert("RGB")).astype(int)
+        animation.seek(10)
+        later = np.asarray(animation.convert("RGB")).astype(int)
     assert np.abs(first - later).max() > 60 and (first < 100).any()  # a body, which moves
     pictures = walk[:2].render(size=64, body=body, follow=False)
     assert [picture.size for picture in pictures] == [(64, 64)] * 2
@@ -274,8 +274,8 @@ def test_command(walk, body, tmp_path, monkeypatch):
     np.testing.assert_allclose(clip.translation, walk[::2].on_floor().translation, atol=1e-5)
     assert run("describe", "walk.bvh", "--every", "6").stdout.count("walk.bvh\t") == 2
     assert run("render", "walk.bvh", "--output", "walk.gif", "--every", "6", "--size", "64").exit_code == 0
-    with Image.open("walk.gif") as film:
-        assert film.n_frames == 2 and film.info["duration"] == 400
+    with Image.open("walk.gif") as animation:
+        assert animation.n_frames == 2 and animation.info["duration"] == 400
     result = run("motion", "walk.npz", "walk.obj")
     assert result.exit_code == 2 and ".glb, .bvh, .npz, .gif, .mp4" in result.stderr
     assert len(JOINT_NAMES) == len(MIXAMO_NAMES) == len(set(MIXAMO_NAMES))

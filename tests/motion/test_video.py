@@ -14,8 +14,8 @@ import unipose_hf
 from unipose_hf import Motion, Pose
 from unipose_hf.body import load_body
 from unipose_hf.cli import app
-from unipose_hf.motion.film_files import write_film
-from unipose_hf.motion.pipeline_video import _kept, _person, _places
+from unipose_hf.motion.animation_files import write_animation
+from unipose_hf.motion.pipeline_video import _pelvis_positions, _person, _used_frames
 from unipose_hf.motion.tracking import Track, Tracker, box_of
 from unipose_hf.motion.video_files import Clip
 
@@ -41,10 +41,10 @@ def follow(tracker, step, detections, estimates):
     for number, boxes in enumerate(detections[1:], 1):
         tracker.expect(number * step, boxes)
         for frame in range((number - 1) * step, number * step):
-            for track in tracker.live:
+            for track in tracker.active:
                 tracker.add(track, frame, estimates(track, frame))
         tracker.advance(number * step)
-    return tracker.everybody()
+    return tracker.all_tracks()
 
 
 # --- tracking -------------------------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_people_who_pass_each_other_stay_themselves():
     assert len(tracks) == 2 and [track.detections for track in tracks] == [14, 14]
     for track, start, speed in zip(sorted(tracks, key=lambda track: track.box[1]), starts, (3, -3), strict=True):
         np.testing.assert_allclose(track.box, moved(start, 13 * 5 * speed))
-        np.testing.assert_allclose(track.found[7]["box"], moved(start, 7 * speed))  # between two key frames
+        np.testing.assert_allclose(track.estimates[7]["box"], moved(start, 7 * speed))  # between two key frames
 
 
 def test_who_is_missed_is_followed_by_keypoints():
@@ -66,7 +66,7 @@ def test_who_is_missed_is_followed_by_keypoints():
     start = np.array([0, 0, 40, 100.0])
     detections = [[moved(start, 10 * k)] if k not in (3, 4) else [] for k in range(8)]
     tracks = follow(Tracker(20), 5, detections, lambda track, frame: person(box=tuple(moved(start, 2 * frame))))
-    assert len(tracks) == 1 and tracks[0].detections == 6 and sorted(tracks[0].found) == list(range(35))
+    assert len(tracks) == 1 and tracks[0].detections == 6 and sorted(tracks[0].estimates) == list(range(35))
 
 
 def test_who_leaves_is_gone_and_who_comes_is_someone_else():
@@ -75,8 +75,8 @@ def test_who_leaves_is_gone_and_who_comes_is_someone_else():
     here = [frame for frame in range(45) if frame < 12 or frame >= 35]
     tracks = follow(Tracker(10), 5, detections, lambda track, frame: person(0.9 if frame in here else 0.01))
     assert len(tracks) == 2
-    assert max(frame for frame, one in tracks[0].found.items() if one["score"] > 0.5) == 11
-    assert min(tracks[1].found) == 35
+    assert max(frame for frame, one in tracks[0].estimates.items() if one["score"] > 0.5) == 11
+    assert min(tracks[1].estimates) == 35
 
 
 def test_one_person_is_not_two():
@@ -84,7 +84,7 @@ def test_one_person_is_not_two():
     left, right = np.array([0, 0, 40, 100.0]), np.array([60, 0, 100, 100.0])
     detections = [[left, right], [left, right], [left], [left], [left]]
     tracks = follow(Tracker(100), 5, detections, lambda track, frame: person(box=tuple(left)))
-    assert len(tracks) == 2 and len(tracks[0].found) + len(tracks[1].found) == 20 + 10
+    assert len(tracks) == 2 and len(tracks[0].estimates) + len(tracks[1].estimates) == 20 + 10
 
 
 def test_box_of_keypoints():
@@ -111,7 +111,7 @@ def test_gaps_are_filled_by_slerp():
     found = {k: person(0.9, pose=turned(0.1 * k), camera=(100.0, 10.0 * k, 60.0)) for k in range(2, 20)}
     found[5] = person(0.02, pose=turned(3.0))  # a bad pose between good ones
     del found[9], found[10]
-    result = _person(Track(np.zeros(4), 0, found=found), FakeClip(), (300, 200), smooth=0.5)
+    result = _person(Track(np.zeros(4), 0, estimates=found), FakeClip(), (300, 200), smooth=0.5)
     assert result["frames"] == (6, 58) and len(result["motion"]) == 18 and result["motion"].frame_rate == 10
     np.testing.assert_allclose(result["motion"].axis_angle[:, 16, 2], 0.1 * np.arange(2, 20), atol=0.01)
     assert not result["scores"][[3, 7, 8]].any() and result["score"] == pytest.approx(0.9)
@@ -123,7 +123,7 @@ def test_smoothing_is_on_request():
     rng = np.random.default_rng(0)
     found = {k: person(0.9, pose=turned(0.05 * k + rng.normal(0, 0.1))) for k in range(40)}
     angles = [
-        _person(Track(np.zeros(4), 0, found=found), FakeClip(), (9, 9), s)["motion"].axis_angle for s in (0, 0.9)
+        _person(Track(np.zeros(4), 0, estimates=found), FakeClip(), (9, 9), s)["motion"].axis_angle for s in (0, 0.9)
     ]
     raw, smooth = (np.abs(angle[:, 16, 2] - 0.05 * np.arange(40)).mean() for angle in angles)
     assert smooth < 0.7 * raw
@@ -132,16 +132,16 @@ def test_smoothing_is_on_request():
 
 def test_bad_poses_are_better_than_none_for_long():
     scores = [0.01] + [0.9] * 3 + [0.01] * 2 + [0.9] * 3 + [0.01] * 9 + [0.9] * 2 + [0.01]
-    track = Track(np.zeros(4), 0, found={k: person(score) for k, score in enumerate(scores)})
-    assert _kept(track, 5).tolist() == [1, 2, 3, 6, 7, 8, *range(9, 18), 18, 19]
+    track = Track(np.zeros(4), 0, estimates={k: person(score) for k, score in enumerate(scores)})
+    assert _used_frames(track, 5).tolist() == [1, 2, 3, 6, 7, 8, *range(9, 18), 18, 19]
 
 
-def test_places_are_metres_from_the_camera():
+def test_positions_are_metres_from_the_camera():
     size, focal = (600, 800), 1000
     truth = np.array([[0.5, -0.2, -4.0], [-1.0, 0.3, -8.0]])
     scale = focal / -truth[:, 2]
     cameras = np.stack((scale, 300 + scale * truth[:, 0], 400 - scale * truth[:, 1]), axis=1)
-    np.testing.assert_allclose(_places(cameras, scale, size), truth)
+    np.testing.assert_allclose(_pelvis_positions(cameras, scale, size), truth)
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ def test_places_are_metres_from_the_camera():
 def test_clip_streams_every_nth_frame(tmp_path):
     pytest.importorskip("av")
     shades = [Image.new("RGB", (64, 48), (10 * k, 10 * k, 10 * k)) for k in range(20)]
-    clip = Clip(write_film(tmp_path / "a.mp4", shades, 10), every=4)
+    clip = Clip(write_animation(tmp_path / "a.mp4", shades, 10), every=4)
     assert clip.frame_rate == 2.5
     for _ in range(2):  # each time from the start
         found = list(clip)
@@ -198,14 +198,14 @@ def walks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("walk")
     clip = Motion.from_bvh(unipose_hf.sample("walk.bvh", folder))[:16:2]
     body = load_body(size="small")
-    films = [clip.render(size=SIZE, body=body, azimuth=azimuth) for azimuth in (0, 40)]
+    renders = [clip.render(size=SIZE, body=body, azimuth=azimuth) for azimuth in (0, 40)]
     frames = []
-    for near, far in zip(*films, strict=True):
+    for near, far in zip(*renders, strict=True):
         frame = Image.new("RGB", (2 * SIZE, SIZE), (236, 238, 241))
         frame.paste(near, (0, 0))
         frame.paste(far.resize((SIZE * 3 // 4,) * 2), (SIZE + 20, SIZE // 4))
         frames.append(frame)
-    return clip, write_film(folder / "walk.mp4", frames, clip.frame_rate)
+    return clip, write_animation(folder / "walk.mp4", frames, clip.frame_rate)
 
 
 def test_two_people_walk(estimate, walks, tmp_path):
@@ -220,8 +220,8 @@ def test_two_people_walk(estimate, walks, tmp_path):
         assert one["cameras"].shape == (8, 3) and one["scores"].shape == (8,)
     errors = np.linalg.norm(people[0]["motion"].joints - people[0]["motion"].joints[:, :1] - truth.joints, axis=-1)
     assert errors.mean() < 0.15
-    film = people.overlay(tmp_path / "overlay.gif")
-    with Image.open(film) as drawn:
+    animation = people.overlay(tmp_path / "overlay.gif")
+    with Image.open(animation) as drawn:
         assert drawn.size == (2 * SIZE, SIZE) and drawn.n_frames == 8
 
 
@@ -229,7 +229,7 @@ def test_every_nth_frame_and_nobody(estimate, walks, tmp_path):
     _, path = walks
     [one] = estimate(str(path), every=3, max_people=1)
     assert len(one["motion"]) == 3 and one["motion"].frame_rate == 5 and one["frames"] == (0, 7)
-    grey = write_film(tmp_path / "grey.mp4", [Image.new("RGB", (64, 64), (90, 90, 90))] * 3, 5)
+    grey = write_animation(tmp_path / "grey.mp4", [Image.new("RGB", (64, 64), (90, 90, 90))] * 3, 5)
     with pytest.warns(UserWarning, match="Nobody was found in the video"):
         assert estimate([grey]) == [[]]
     for mistake, words in (({"every": 0}, "every"), ({"smooth": -1}, "smooth"), ({"max_people": 0}, "max_people")):
@@ -253,6 +253,6 @@ def test_command(walks, tmp_path, monkeypatch):
     assert "2 frames" in result.stdout
     result = CliRunner().invoke(app, ["estimate", str(path), "--box", "0,0,9,9"])
     assert result.exit_code == 2 and "--box" in result.stderr
-    grey = write_film(tmp_path / "grey.mp4", [Image.new("RGB", (64, 64), (90, 90, 90))] * 3, 5)
+    grey = write_animation(tmp_path / "grey.mp4", [Image.new("RGB", (64, 64), (90, 90, 90))] * 3, 5)
     result = CliRunner().invoke(app, ["estimate", str(grey)])
     assert result.exit_code == 0 and "grey.mp4: nobody was found" in result.stdout

@@ -28,7 +28,7 @@ ROOMS = [
 MAY_IMPORT = {room: set(ROOMS[:number]) for number, room in enumerate(ROOMS)} | {"hub": {"modeling", "files"}}
 MAY_IMPORT |= {"imaging": {"modeling", "files", "body", "visualization"}}
 MAY_IMPORT |= {"files": set(), "assets": {"modeling"}}
-MOST_FILES, MOST_LINES = 20, 650
+MAX_FILES, MAX_LINES = 20, 650
 
 
 def imported_rooms(file):
@@ -60,9 +60,9 @@ def test_imports_run_one_way(room):
 def test_every_room_is_known_and_small():
     rooms = {path.parent for path in ROOT.rglob("*.py")}
     assert {room.relative_to(ROOT).parts[0] for room in rooms if room != ROOT} == set(MAY_IMPORT)
-    crowded = {str(room): files for room in rooms if (files := len(list(room.glob("[!_]*.py")))) > MOST_FILES}
+    crowded = {str(room): files for room in rooms if (files := len(list(room.glob("[!_]*.py")))) > MAX_FILES}
     assert not crowded
-    long = {f.name: n for f in ROOT.rglob("*.py") if (n := len(f.read_text().splitlines())) > MOST_LINES}
+    long = {f.name: n for f in ROOT.rglob("*.py") if (n := len(f.read_text().splitlines())) > MAX_LINES}
     assert not long
 
 
@@ -70,7 +70,7 @@ def test_no_folder_of_the_examples_is_crowded():
     examples = ROOT.parents[1] / "examples"
     folders = [examples, *(path for path in examples.rglob("*") if path.is_dir() and path.name != "__pycache__")]
     sizes = {str(folder.relative_to(examples)): len(list(folder.glob("*.*"))) for folder in folders}
-    assert sum(sizes.values()) > MOST_FILES and not {folder: n for folder, n in sizes.items() if n > MOST_FILES}
+    assert sum(sizes.values()) > MAX_FILES and not {folder: n for folder, n in sizes.items() if n > MAX_FILES}
 
 
 def test_the_drawing_of_the_docs_shows_every_room():

@@ -97,7 +97,10 @@ def write_rig(path, poses, *, frames=None, world=None, names=MIXAMO, root=(0.0, 
         for child in CHILDREN[joint]:
             add(child, pad + "\t")
         if not CHILDREN[joint]:
-            lines.append(f"{pad}\tEnd Site\n{pad}\t{{\n{pad}\t\tOFFSET 0 1 0\n{pad}\t}}")
+            tip = [0.0, 0.0, 5.0] if "foot" in JOINT_NAMES[joint] else [0.0, 1.0, 0.0]
+            tip = (frames[joint].T @ torch.tensor(tip, dtype=torch.float64)).tolist()
+            tip = " ".join(f"{value:.5f}" for value in tip)
+            lines.append(f"{pad}\tEnd Site\n{pad}\t{{\n{pad}\t\tOFFSET {tip}\n{pad}\t}}")
         lines.append(pad + "}")
 
     add(0, "")

@@ -28,7 +28,7 @@ from unipose_hf.training.pose_tokenizer import (
     limb_noise,
     reconstruction_losses,
 )
-from unipose_hf.training.resuming import last_whole_checkpoint
+from unipose_hf.training.resuming import last_complete_checkpoint
 
 FSQ = dict(quantizer="fsq", fsq_levels=[4, 4], code_dim=2)
 QUIET = dict(orientation_noise=False, joint_noise=[0.0])
@@ -281,16 +281,16 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="checkpoint-4 was not written .*free some disk space"):
         trainer.train()
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
 
 
 def test_the_last_whole_checkpoint_is_the_one_with_the_most_steps(tmp_path):
-    assert last_whole_checkpoint(tmp_path / "nothing") is None
+    assert last_complete_checkpoint(tmp_path / "nothing") is None
     for step, state in ((9, {"global_step": 9}), (10, {"global_step": 10}), (11, None)):
         (tmp_path / f"checkpoint-{step}").mkdir()
         text = json.dumps(state) if state else '{"global_st'
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(text)
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-10")
 
 
 @pytest.mark.parametrize(

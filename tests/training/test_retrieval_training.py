@@ -17,7 +17,7 @@ from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.body import mirror_pose, remove_yaw
 from unipose_hf.captions.flip import flip_text
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
-from unipose_hf.training.drawn_texts import DrawnRows, draw_captions, draw_instructions
+from unipose_hf.training.generated_rows import GeneratedRows, draw_captions, draw_instructions
 from unipose_hf.training.retrieval import (
     RetrievalTrainer,
     RetrievalTrainingArguments,
@@ -173,7 +173,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_an_unbroken_one(num_poses, dr
 
     def train(folder, stop_at=None):
         texts = [[TEXTS[i % 4], TEXTS[(i + 1) % 4]] for i in range(len(poses))]
-        rows = DrawnRows(draw, some_poses(30), 16, 4) if drawn else Dataset.from_dict(columns(poses, texts))
+        rows = GeneratedRows(draw, some_poses(30), 16, 4) if drawn else Dataset.from_dict(columns(poses, texts))
         trainer = trainer_of(tmp_path / folder, tiny_retrieval(num_poses), rows, save_strategy="steps", save_steps=2)
         if stop_at:
             trainer.add_callback(StopAfter(stop_at))
@@ -193,7 +193,7 @@ def test_drawn_rows_come_in_order_and_each_block_is_drawn_once(tmp_path):
         drawn.append(rows)
         return draw_captions(pool, rows, generator)
 
-    rows = DrawnRows(draw, some_poses(30), 12, 4, seed=5)
+    rows = GeneratedRows(draw, some_poses(30), 12, 4, seed=5)
     trainer = trainer_of(tmp_path, tiny_retrieval(), rows)
     assert list(trainer._get_train_sampler()) == list(range(12))
     poses, texts = draw_captions(some_poses(30), 4, torch.Generator().manual_seed(5 * 1_000_003 + 1))

@@ -18,7 +18,7 @@ from unipose_hf.body import forward_kinematics
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.training.arguments import UniPoseSFTConfig
 from unipose_hf.training.collator import UniPoseCollator
-from unipose_hf.training.resuming import last_whole_checkpoint
+from unipose_hf.training.resuming import last_complete_checkpoint
 from unipose_hf.training.stages import save_whole_model
 from unipose_hf.training.trainer import POSES, UniPoseTrainer, set_trainable
 
@@ -240,7 +240,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "_save_optimizer_and_scheduler", full)
     with pytest.raises(OSError, match="checkpoint-4 was not written .*No space left.*free some disk space"):
         trainer.train()
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
     assert not (tmp_path / "checkpoint-4").exists()
 
 
@@ -248,8 +248,8 @@ def test_half_written_checkpoints_are_passed_over(tmp_path):
     trained(tmp_path)
     (tmp_path / "checkpoint-9").mkdir()
     (tmp_path / "checkpoint-9" / "trainer_state.json").write_text('{"step": ')
-    assert last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4")
-    assert last_whole_checkpoint(tmp_path / "nowhere") is None
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4")
+    assert last_complete_checkpoint(tmp_path / "nowhere") is None
 
 
 def test_ctrl_c_saves_after_the_step(tmp_path):
@@ -263,7 +263,7 @@ def test_ctrl_c_saves_after_the_step(tmp_path):
 
     trainer.add_callback(Press())
     trainer.train()
-    assert trainer.state.global_step == 3 and last_whole_checkpoint(tmp_path) == str(tmp_path / "checkpoint-3")
+    assert trainer.state.global_step == 3 and last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-3")
     assert signal.getsignal(signal.SIGINT) is before
 
 

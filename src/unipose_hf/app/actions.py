@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page can do, as plain functions, which need no Gradio; `unipose app --mcp` offers them as tools.
+"""What the page can do, as plain functions that do not need Gradio; `unipose app --mcp` offers them as tools.
 
 Poses go in and come out as the dictionaries of `Pose.to_dict`, which survive JSON: 22 rotation vectors of SMPL's body
 joints under `axis_angle`, radians, y up, z towards the viewer, the body's left at +x.
@@ -21,21 +21,21 @@ from PIL import Image
 
 from ..data.language import describe_poses
 from ..modeling.pose_unipose import Pose
-from .lending import on_gpu
 from .limbs import changed_parts, check_parts, in_words, keep_locked
+from .zero_gpu import on_gpu
 
 FORMATS: tuple[str, ...] = ("glb", "bvh", "npz", "json", "obj", "png")
-MOST_WORDS = 60  # of a sentence
-MOST_CHOICES = 8
+MAX_WORDS = 60  # of a sentence
+MAX_CHOICES = 8
 STYLES = ("short", "full")
 # The first choice is the best answer; these settings vary what the words leave open in the others.
 SAMPLING = {"decoding": "sample", "steps": 4, "temperature": 0.6}
 KEPT_SECONDS = 1800  # files of `export` without a folder; a page that is open for longer can write them again
 
-_one_at_a_time = threading.Lock()  # the random state is torch's own, and two answers at once are no faster
+_one_at_a_time = threading.Lock()  # torch's random state is global, and two requests at once are no faster
 
 
-def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
+def generate(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
     """Turn a sentence into poses to choose from.
 
     Args:
@@ -52,8 +52,8 @@ def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
         ValueError: an empty or too long text, or a wrong number of choices.
     """
     text = _sentence(text, "a person kneeling, arms raised")
-    if not 1 <= choices <= MOST_CHOICES:
-        raise ValueError(f"choices is {choices}; ask for 1 to {MOST_CHOICES} poses.")
+    if not 1 <= choices <= MAX_CHOICES:
+        raise ValueError(f"choices is {choices}; ask for 1 to {MAX_CHOICES} poses.")
     answers = [_answer("text-to-pose", text)]
     if choices > 1:
         more = _answer("text-to-pose", text, seed, num_return_sequences=choices - 1, **SAMPLING)
@@ -66,7 +66,7 @@ def say(text: str, choices: int = 4, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def edit(pose: dict[str, Any], text: str, free: list[str] | None = None) -> dict[str, Any]:
-    """Change a pose by words.
+    """Edit a pose in words.
 
     Args:
         pose: a pose, as another function returned it.
@@ -78,7 +78,7 @@ def edit(pose: dict[str, Any], text: str, free: list[str] | None = None) -> dict
         `pose` and `description` of the changed pose, and `changed`, the limbs that the change moved.
 
     Raises:
-        ValueError: an empty or too long text, an unknown limb, words that change locked limbs alone, or something
+        ValueError: an empty or too long text, an unknown limb, a text that only changes locked limbs, or something
             that is not a pose.
     """
     text, source = _sentence(text, "Raise the left arm above the head."), read(pose)
@@ -88,7 +88,7 @@ def edit(pose: dict[str, Any], text: str, free: list[str] | None = None) -> dict
     changed = answer if free is None else keep_locked(source, answer, free)
     parts = changed_parts(source, changed)
     if not parts and (locked := changed_parts(source, answer)):
-        raise ValueError(f"The words change what is locked ({in_words(locked)}); let it move, or use other words.")
+        raise ValueError(f"The text only changes what is locked ({in_words(locked)}); unlock it, or change the text.")
     return {"pose": changed.to_dict(), "description": _words([changed])[0], "changed": parts}
 
 
@@ -96,7 +96,7 @@ def estimate(picture: str | Image.Image) -> list[dict[str, Any]]:
     """Find the people in a picture and estimate their poses.
 
     Args:
-        picture: path or URL of a photograph, or a PIL image. It is not kept.
+        picture: path or URL of a photograph, or a PIL image. It is not stored.
 
     Returns:
         One dictionary for each person, largest first: `pose`, `score` in [0, 1], `box` (x0, y0, x1, y1 in pixels) and
@@ -177,12 +177,12 @@ def json_of(pose: Pose) -> str:
 
 
 def warm_up() -> None:
-    """Load what the first sentence needs."""
+    """Load what the first request needs."""
     _words([_answer("text-to-pose", "standing")["pose"]])
 
 
 def find_people(picture: str | Path | Image.Image) -> list[dict[str, Any]]:
-    """The `People` in a picture, with everything that `pipeline("image-to-pose")` says about them."""
+    """The `People` in a picture, with everything that `pipeline("image-to-pose")` returns."""
     return _answer("image-to-pose", picture)
 
 
@@ -217,8 +217,8 @@ def _sentence(text: str, example: str) -> str:
     text = " ".join(text.split())
     if not text:
         raise ValueError(f"The text is empty; write a sentence, for example: {example}")
-    if (count := len(text.split())) > MOST_WORDS:
-        raise ValueError(f"The text has {count} words; keep it below {MOST_WORDS}.")
+    if (count := len(text.split())) > MAX_WORDS:
+        raise ValueError(f"The text has {count} words; use at most {MAX_WORDS}.")
     return text
 
 
@@ -229,7 +229,7 @@ def _words(poses: list[Pose], style: str = "full") -> list[str]:
 
 
 @functools.cache
-def own_folder() -> Path:
+def temporary_folder() -> Path:
     """A temporary folder of this process, removed at its end."""
     folder = Path(tempfile.mkdtemp(prefix="unipose-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -238,7 +238,7 @@ def own_folder() -> Path:
 
 def _scratch() -> Path:
     """This process's temporary folder, with old files removed."""
-    folder, oldest = own_folder(), time.time() - KEPT_SECONDS
+    folder, oldest = temporary_folder(), time.time() - KEPT_SECONDS
     for file in folder.glob("pose-*"):
         if file.stat().st_mtime < oldest:
             file.unlink(missing_ok=True)

@@ -11,77 +11,79 @@ from ..modeling.pose_unipose import Pose
 from .actions import read
 from .gallery import Gallery, joints_facing, load_gallery, sources
 
-ALIKE = 0.02  # metres; of poses that are more alike than this, as in one clip, only the nearest is given
+MIN_DISTANCE = 0.02  # metres; of poses that differ by less, as in one clip, only the first is returned
 
 
-def search(words: str, most: int = 24, where: list[str] | None = None) -> list[dict[str, Any]]:
+def search(words: str, limit: int = 24, where: list[str] | None = None) -> list[dict[str, Any]]:
     """Find poses by words.
 
     Args:
         words: words such as "kneel" or "crawling on hands and knees". Poses whose names or descriptions contain all
             of the words come first, and then those that fit them best by the retrieval model. Empty for all.
-        most: the largest number of results.
-        where: "named", "open" (motion capture) and "folder" (the folder given to `unipose app --folder`). Without it,
+        limit: maximum number of results.
+        where: "named", "open" (motion capture) and "folder" (the folder given to `unipose app --folder`). By default,
             the named poses.
 
     Returns:
         One dictionary for each pose: `name`, `source`, `description` and `pose`.
 
     Raises:
-        ValueError: `most` below 1, or a source that is not there.
+        ValueError: `limit` below 1, or an unknown source.
     """
-    galleries = _galleries(most, ["named"] if where is None else where)
+    galleries = _galleries(limit, ["named"] if where is None else where)
     found: list[tuple[str, Gallery, int]] = []
     if "named" in galleries:
         rows = {pose.name: row for row, pose in enumerate(load_language_bank().named)}
-        found += [("named", galleries["named"], rows[one.name]) for one in search_poses(words)[:most]]
+        found += [("named", galleries["named"], rows[one.name]) for one in search_poses(words)[:limit]]
     wanted = words.lower().split()
     for source, gallery in galleries.items():
         if source != "named":
             named = [row for row, name in enumerate(gallery.names) if all(word in name.lower() for word in wanted)]
-            found += _different([(source, gallery, row) for row in named], most - len(found))
-    if wanted and len(found) < most:
-        found += _different([one for one in _fitting(words, galleries) if one not in found], most - len(found))
+            found += _without_near_copies([(source, gallery, row) for row in named], limit - len(found))
+    if wanted and len(found) < limit:
+        found += _without_near_copies(
+            [one for one in _by_words(words, galleries) if one not in found], limit - len(found)
+        )
     return _answers(found)
 
 
-def nearest(pose: dict[str, Any], most: int = 12, where: list[str] | None = None) -> list[dict[str, Any]]:
-    """Find the poses that are most like a pose.
+def nearest(pose: dict[str, Any], limit: int = 12, where: list[str] | None = None) -> list[dict[str, Any]]:
+    """Find the poses that are most similar to a pose.
 
     Args:
         pose: a pose, as another function returned it.
-        most: the largest number of results.
+        limit: maximum number of results.
         where: "named" (yoga, sports, gestures, everyday postures), "open" (motion capture) and "folder" (the folder
-            given to `unipose app --folder`). Without it, all that there are.
+            given to `unipose app --folder`). By default, all of these.
 
     Returns:
         One dictionary for each pose, nearest first: `name`, `source`, `description`, `distance` and `pose`. The
         distance is the mean over the joints in metres, with both bodies facing the viewer and their hips in one place.
 
     Raises:
-        ValueError: `most` below 1, a source that is not there, or something that is not a pose.
+        ValueError: `limit` below 1, an unknown source, or something that is not a pose.
     """
-    galleries = _galleries(most, list(sources()) if where is None else where)
+    galleries = _galleries(limit, list(sources()) if where is None else where)
     joints = joints_facing(torch.tensor(read(pose).axis_angle))
-    ranked = _ranked(joints, galleries)
+    ranked = _by_distance(joints, galleries)
     distances = {(source, row): distance for distance, source, _, row in ranked}
-    found = _different([(source, gallery, row) for _, source, gallery, row in ranked], most)
+    found = _without_near_copies([(source, gallery, row) for _, source, gallery, row in ranked], limit)
     return [
         answer | {"distance": round(distances[source, row], 4)}
         for answer, (source, _, row) in zip(_answers(found), found, strict=True)
     ]
 
 
-def _galleries(most: int, where: list[str]) -> dict[str, Gallery]:
-    if most < 1:
-        raise ValueError(f"most is {most}; ask for at least one pose.")
+def _galleries(limit: int, where: list[str]) -> dict[str, Gallery]:
+    if limit < 1:
+        raise ValueError(f"limit is {limit}; ask for at least one pose.")
     if not where:
-        raise ValueError(f"There is nowhere to look; choose at least one of {', '.join(sources())}.")
+        raise ValueError(f"No source is given; choose at least one of {', '.join(sources())}.")
     return {source: load_gallery(source) for source in where}
 
 
-def _fitting(words: str, galleries: dict[str, Gallery]) -> list[tuple[str, Gallery, int]]:
-    """Every pose of the galleries, those first that fit the words best."""
+def _by_words(words: str, galleries: dict[str, Gallery]) -> list[tuple[str, Gallery, int]]:
+    """Every pose of the galleries, best match first."""
     wanted = text_features([words])[0]
     found = [
         (similarity, source, gallery, row)
@@ -91,7 +93,7 @@ def _fitting(words: str, galleries: dict[str, Gallery]) -> list[tuple[str, Galle
     return [one[1:] for one in sorted(found, key=lambda one: -one[0])]
 
 
-def _ranked(joints: torch.Tensor, galleries: dict[str, Gallery]) -> list[tuple[float, str, Gallery, int]]:
+def _by_distance(joints: torch.Tensor, galleries: dict[str, Gallery]) -> list[tuple[float, str, Gallery, int]]:
     """Every pose of the galleries with its distance, nearest first."""
     found = [
         (distance, source, gallery, row)
@@ -101,15 +103,15 @@ def _ranked(joints: torch.Tensor, galleries: dict[str, Gallery]) -> list[tuple[f
     return sorted(found, key=lambda one: one[0])
 
 
-def _different(found: list[tuple[str, Gallery, int]], most: int) -> list[tuple[str, Gallery, int]]:
-    """The first `most` of them, without those that are nearly the same as one before."""
+def _without_near_copies(found: list[tuple[str, Gallery, int]], limit: int) -> list[tuple[str, Gallery, int]]:
+    """The first `limit` of them, without near copies of earlier ones."""
     chosen: list[tuple[str, Gallery, int]] = []
     kept = torch.zeros(0, 22, 3)
     for source, gallery, row in found:
-        if len(chosen) >= most:
+        if len(chosen) >= limit:
             break
         joints = gallery.joints[row]
-        if len(kept) and (kept - joints).norm(dim=-1).mean(dim=-1).min() < ALIKE:
+        if len(kept) and (kept - joints).norm(dim=-1).mean(dim=-1).min() < MIN_DISTANCE:
             continue
         kept = torch.cat([kept, joints[None]])
         chosen.append((source, gallery, row))

@@ -19,9 +19,9 @@ from ..data.open_poses import load_open_poses
 from ..motion import Motion
 
 SUFFIXES = (".bvh", ".glb", ".json", ".npz", ".pkl", ".pt")  # what `Motion.from_file` reads
-MOST_FILES = 2000
-MOST_OF_A_FILE = 24  # poses of a motion, the most different ones
-_LOOKED_AT = 600  # frames of a motion, at equal distances
+MAX_FILES = 2000
+MAX_POSES_PER_FILE = 24  # poses of a motion, the most different ones
+_MAX_FRAMES = 600  # frames of a motion, at equal distances
 
 _folder: Path | None = None
 
@@ -63,7 +63,7 @@ def use_folder(folder: str | Path | None) -> None:
 
 
 def sources() -> tuple[str, ...]:
-    """Where `search` and `nearest` look: "named", "open" and, if there is one, "folder"."""
+    """The sources of `search` and `nearest`: "named", "open" and, if there is one, "folder"."""
     return ("named", "open") if _folder is None else ("named", "open", "folder")
 
 
@@ -101,9 +101,9 @@ def _of_open() -> Gallery:
 
 def _listing(folder: Path) -> tuple[tuple[Path, float], ...]:
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if len(found) > MOST_FILES:
-        warnings.warn(f"{folder} has {len(found)} files; the first {MOST_FILES} are searched.", stacklevel=2)
-    return tuple((path, path.stat().st_mtime) for path in found[:MOST_FILES])
+    if len(found) > MAX_FILES:
+        warnings.warn(f"{folder} has {len(found)} files; the first {MAX_FILES} are searched.", stacklevel=2)
+    return tuple((path, path.stat().st_mtime) for path in found[:MAX_FILES])
 
 
 @functools.lru_cache(maxsize=1)
@@ -127,8 +127,8 @@ def _of_folder(folder: Path, listing: tuple[tuple[Path, float], ...]) -> Gallery
 
 
 def _different_frames(axis_angle: Tensor) -> list[int]:
-    """Up to `MOST_OF_A_FILE` frames of a motion `(F, 22, 3)`, in their order."""
-    looked_at = np.unique(np.linspace(0, len(axis_angle) - 1, min(len(axis_angle), _LOOKED_AT)).astype(int))
-    joints = joints_facing(axis_angle[looked_at])
-    chosen = farthest_points(joints, min(len(joints), MOST_OF_A_FILE), progress=False)
-    return sorted(looked_at[chosen.numpy()].tolist())
+    """Up to `MAX_POSES_PER_FILE` frames of a motion `(F, 22, 3)`, in their order."""
+    candidates = np.unique(np.linspace(0, len(axis_angle) - 1, min(len(axis_angle), _MAX_FRAMES)).astype(int))
+    joints = joints_facing(axis_angle[candidates])
+    chosen = farthest_points(joints, min(len(joints), MAX_POSES_PER_FILE), progress=False)
+    return sorted(candidates[chosen.numpy()].tolist())

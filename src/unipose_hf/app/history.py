@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The history of one pose's edits: a tree, so that going back and editing anew keeps the other branch."""
+"""The history of one pose's edits: a tree, so that going back and editing again keeps the other branch."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from ..modeling.pose_unipose import Pose
 
 @dataclass(frozen=True)
 class Step:
-    """A pose, what was asked to get it, and the number of the step that it was made from (None for the first)."""
+    """A pose, the request that led to it, and the index of the step it was made from (None for the first)."""
 
     pose: Pose
     text: str
@@ -19,7 +19,8 @@ class Step:
 class History:
     """Immutable: each method returns another history.
 
-    steps: in the order they were made. at: the number of the current one.
+    steps: in the order in which they were made.
+    at: index of the current step.
     """
 
     steps: tuple[Step, ...] = ()
@@ -34,7 +35,9 @@ class History:
     def pose(self) -> Pose:
         """The current pose; `ValueError` if there is none yet."""
         if not self.steps:
-            raise ValueError("There is no pose yet; say one, estimate one from a picture, or find one by its name.")
+            raise ValueError(
+                "There is no pose yet; generate one from a text, estimate one from a picture, or search for one."
+            )
         return self.steps[self.at].pose
 
     @property

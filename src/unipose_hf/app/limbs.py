@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limbs that the page names: which may move, and which a change moved."""
+"""The limbs as the page names them: which may move, and which a change has moved."""
 
 from collections.abc import Collection, Sequence
 
@@ -18,7 +18,7 @@ PARTS: dict[str, tuple[int, ...]] = {
     "right leg": LIMBS["right_leg"],
     "head": LIMBS["head"],
     "torso": tuple(joint for joint in TRUNK if joint != JOINT_NAMES.index("pelvis")),
-    HIPS: (JOINT_NAMES.index("pelvis"),),  # their turn turns the whole body
+    HIPS: (JOINT_NAMES.index("pelvis"),),  # turning them turns the whole body
 }
 """Every joint is in one of these parts."""
 CHANGED_DEGREES = 8.0  # a joint that turned further has changed; the codes of a pose move others by a few degrees
@@ -30,7 +30,7 @@ def check_parts(free: Collection[str]) -> None:
     if unknown:
         raise ValueError(f"There is no limb {', '.join(map(repr, unknown))}; the limbs are {', '.join(PARTS)}.")
     if not free:
-        raise ValueError(f"Every limb is locked; let at least one of them move: {', '.join(PARTS)}.")
+        raise ValueError(f"Every limb is locked; unlock at least one of them: {', '.join(PARTS)}.")
 
 
 def keep_locked(before: Pose, after: Pose, free: Collection[str]) -> Pose:

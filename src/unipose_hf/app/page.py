@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page: tabs that make a pose (Say, Estimate, Search, Pose), and beside them the pose with its edits and files."""
+"""The page: tabs to get a pose (Generate, Estimate, Search, Pose), and next to them the pose, its edits and files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from .drawing import thumbnail
 from .gallery import sources
 from .history import History
 from .limbs import HIPS, PARTS, changed_parts, in_words
-from .talking import as_sentences
+from .messages import shown_on_page
 from .tinting import write_tinted
 from .tools import add_tools
 from .widget import pose_widget, widget_files, widget_value
@@ -26,7 +26,7 @@ EXAMPLES = (
     "a boxer punching with the left hand",
     "standing on one leg",
 )
-MOST_FOUND = 12
+MAX_RESULTS = 12
 EDITS = ("Raise the left arm above the head.", "Bend the knees.", "Turn the head to the right.")
 BY_HAND, BY_HAND_TAB = "By hand", "Pose"
 SOURCES = {"named": "Named poses", "open": "Motion capture", "folder": "Your folder"}
@@ -47,7 +47,7 @@ NAME_TEXTS = """() => {
     if (label.control !== text) text.ariaLabel = label.querySelector("[data-testid=block-info]").textContent.trim();
   }
 }"""
-_KEPT = (600, 1800)  # uploaded and written files: looked through every ten minutes, removed after half an hour
+_KEPT = (600, 1800)  # uploaded and written files: checked every ten minutes, removed after half an hour
 _OF_MODEL = {"concurrency_limit": 1, "concurrency_id": "model"}
 
 
@@ -58,24 +58,22 @@ def theme() -> gr.themes.Base:
 
 
 def build_page() -> gr.Blocks:
-    """The page as `gr.Blocks`; `launch` of this package starts it with its look and limits."""
+    """The page as `gr.Blocks`; `launch` of this package serves it with its theme and limits."""
     gr.set_static_paths(widget_files())
     with gr.Blocks(title="UniPose", analytics_enabled=False, delete_cache=_KEPT) as page:
-        gr.Markdown("# UniPose\nSay it, show it, find it or pose it by hand; change it by words; take it with you.")
+        gr.Markdown("# UniPose\nDescribe a pose, show it, find it or pose it by hand; edit it in words; download it.")
         history, choices, people, found = gr.State(History()), gr.State([]), gr.State([]), gr.State([])
         with gr.Row():
             with gr.Column(scale=5, min_width=320), gr.Tabs() as tabs:
-                with gr.Tab("Say"):
+                with gr.Tab("Generate"):
                     words = gr.Textbox(
                         label="What does the body do?", placeholder=EXAMPLES[0], lines=2, max_lines=3, elem_id="words"
                     )
                     with gr.Row():
-                        ask = gr.Button("Make four poses", variant="primary", elem_id="ask")
+                        ask = gr.Button("Generate four poses", variant="primary", elem_id="ask")
                         others = gr.Button("Other variations", elem_id="others")
                     seed = gr.State(0)
-                    gr.Examples(
-                        [[example] for example in EXAMPLES], words, label="For example", api_visibility="private"
-                    )
+                    gr.Examples([[example] for example in EXAMPLES], words, label="Examples", api_visibility="private")
                     poses = _gallery("Choose one", 2, "poses")
                 with gr.Tab("Estimate"):
                     photo = gr.Image(
@@ -86,26 +84,26 @@ def build_page() -> gr.Blocks:
                         elem_id="photo",
                     )
                     with gr.Row():
-                        look = gr.Button("Estimate poses", variant="primary", elem_id="look")
+                        estimate = gr.Button("Estimate poses", variant="primary", elem_id="look")
                         sample = gr.Button("Try the sample", elem_id="sample")
                     overlay = gr.Image(
-                        label="The bodies found: choose a person here or below",
+                        label="People found: choose one here or below",
                         interactive=False,
                         height=420,
                         buttons=["download", "fullscreen"],
                         elem_id="overlay",
                     )
                     person = gr.Radio([], label="Person", visible=False, elem_id="person")
-                    gr.Markdown("Pictures are looked at and not kept.")
+                    gr.Markdown("Pictures are processed and not stored.")
                 with gr.Tab("Search"):
                     query = gr.Textbox(label="Words", placeholder="warrior, kneel, squat, wave ...", elem_id="query")
                     with gr.Row():
                         find = gr.Button("Search by words", variant="primary", elem_id="find")
-                        alike = gr.Button("Poses like the present one", elem_id="alike")
+                        similar = gr.Button("Poses like this one", elem_id="alike")
                     where = gr.CheckboxGroup(
                         [(SOURCES[source], source) for source in sources()],
                         value=list(sources()),
-                        label="Where to look",
+                        label="Search in",
                         elem_id="where",
                     )
                     named = _gallery("Poses found: choose one", 3, "named")
@@ -115,18 +113,16 @@ def build_page() -> gr.Blocks:
                 body = gr.Model3D(label="The pose: drag to turn it", height=380, elem_id="body")
                 moved = gr.HTML(visible=False, padding=False, elem_id="moved")
                 caption = gr.Textbox(label="In words", lines=2, interactive=False, buttons=["copy"], elem_id="caption")
-                change = gr.Textbox(
-                    label="Change it by words", placeholder=EDITS[0], submit_btn="Change", elem_id="change"
-                )
+                change = gr.Textbox(label="Edit in words", placeholder=EDITS[0], submit_btn="Edit", elem_id="change")
                 free = gr.CheckboxGroup(
                     [(f"{part} (turns the whole body)" if part == HIPS else part, part) for part in PARTS],
                     value=list(PARTS),
-                    label="Limbs that may change, by words and by hand",
+                    label="Limbs that may change, in edits and by hand",
                     show_select_all=True,
                     elem_id="free",
                 )
                 undo = gr.Button("Undo", size="sm", elem_id="undo")
-                steps = _gallery("Steps: choose one to go back", 3, "steps", 230)
+                steps = _gallery("Steps: choose one to go back to", 3, "steps", 230)
                 files = gr.File(
                     label="Download", file_count="multiple", interactive=False, height=330, elem_id="files"
                 )
@@ -142,7 +138,7 @@ def build_page() -> gr.Blocks:
         private: dict[str, Any] = {"api_visibility": "private"}
 
         def on(trigger: Any, do: Any, inputs: Any, outputs: Any, **options: Any) -> Any:
-            return trigger(as_sentences(do), inputs, outputs, **private, **options)
+            return trigger(shown_on_page(do), inputs, outputs, **private, **options)
 
         def settle(event: Any, with_widget: bool = True) -> None:
             """What follows each change of the pose."""
@@ -150,27 +146,27 @@ def build_page() -> gr.Blocks:
                 event = event.success(_for_widget, [history, free], widget, show_progress="hidden", **private)
             event.success(_files, history, files, show_progress="hidden", **private)
 
-        said = gr.on([ask.click, words.submit], lambda: 0, None, seed, queue=False, **private)
+        generated = gr.on([ask.click, words.submit], lambda: 0, None, seed, queue=False, **private)
         varied = others.click(lambda n: n + 1, seed, seed, queue=False, **private)
-        for event in (said, varied):
-            settle(on(event.then, _say, [words, seed], [choices, poses, *shown], **_OF_MODEL))
+        for event in (generated, varied):
+            settle(on(event.then, _generate, [words, seed], [choices, poses, *shown], **_OF_MODEL))
         settle(on(poses.select, _choose, choices, shown))
         estimated = [people, overlay, person, *shown]
-        settle(on(look.click, _estimate, photo, estimated, **_OF_MODEL))
+        settle(on(estimate.click, _estimate, photo, estimated, **_OF_MODEL))
         settle(on(sample.click(_sample, None, photo, **private).then, _estimate, photo, estimated, **_OF_MODEL))
         settle(on(person.input, _choose_person, [person, people], shown))
         settle(on(overlay.select, _click_person, people, [person, *shown]))
         for trigger in (find.click, query.submit):
             on(trigger, _search, [query, where], [found, named], **_OF_MODEL)
-        on(alike.click, _alike, [history, where], [found, named])
+        on(similar.click, _search_similar, [history, where], [found, named])
         settle(on(named.select, _choose_found, found, shown))
         settle(on(change.submit, _edit, [change, history, free], [change, *shown], **_OF_MODEL))
         settle(on(undo.click, _undo, history, shown))
         settle(on(steps.select, _go, history, shown))
         settle(on(widget.input, _by_hand, [widget, history], shown), with_widget=False)
         free.change(_for_widget, [history, free], widget, show_progress="hidden", **private)
-        # The widget shows the body already.
-        tabs.select(_beside_tab, None, body, queue=False, show_progress="hidden", **private)
+        # The widget already shows the body.
+        tabs.select(_hide_body_in_pose_tab, None, body, queue=False, show_progress="hidden", **private)
         page.load(None, js=NAME_TEXTS)
         add_tools()
     return page
@@ -191,7 +187,7 @@ def _gallery(label: str, columns: int, name: str, height: int | str = "auto") ->
 
 
 def _show(history: History) -> tuple:
-    """What stands beside the tabs: the values of `shown`."""
+    """What is shown next to the tabs: the values of `shown`."""
     pose = history.pose
     pictures = [(thumbnail(step.pose), label) for step, label in zip(history.steps, history.labels(), strict=True)]
     glb, parts = Path(actions.export(pose, "glb")), _changed(history)
@@ -218,7 +214,7 @@ def _for_widget(history: History, free: list[str]) -> str:
     return widget_value(pose, free, _changed(history))
 
 
-def _beside_tab(event: gr.SelectData) -> gr.Model3D:
+def _hide_body_in_pose_tab(event: gr.SelectData) -> gr.Model3D:
     return gr.Model3D(visible=event.value != BY_HAND_TAB)
 
 
@@ -226,8 +222,8 @@ def _files(history: History) -> list[str]:
     return [actions.export(history.pose, format) for format in actions.FORMATS]
 
 
-def _say(words: str, seed: int) -> tuple:
-    answers = actions.say(words, seed=seed)
+def _generate(words: str, seed: int) -> tuple:
+    answers = actions.generate(words, seed=seed)
     poses = [actions.read(answer["pose"]) for answer in answers]
     pictures = [(thumbnail(pose), actions.describe(pose, "short")) for pose in poses]
     return (
@@ -252,7 +248,7 @@ def _estimate(photo: Image.Image | None) -> tuple:
         raise ValueError("There is no picture yet; upload a photograph, paste one, or take one with the webcam.")
     found = actions.find_people(photo)
     if not found:
-        raise ValueError("Nobody was found in the picture; try one in which people are larger and seen as a whole.")
+        raise ValueError("Nobody was found in the picture; try one in which people are larger and fully visible.")
     overlay = found.overlay()
     shrink = overlay.width / found.picture.width
     people = [(one["pose"], [float(edge) * shrink for edge in one["box"]]) for one in found]
@@ -290,18 +286,18 @@ def nearest_box(point: Sequence[float], boxes: list[list[float]]) -> int:
 def _search(query: str, where: list[str]) -> tuple:
     if not query.strip():
         raise ValueError("Write a word to search for, for example warrior, kneel or wave.")
-    found = finding.search(query, MOST_FOUND, where=["named"]) if "named" in where else []
+    found = finding.search(query, MAX_RESULTS, where=["named"]) if "named" in where else []
     if others := [source for source in where if source != "named"]:
-        found += finding.search(query, MOST_FOUND // 2, where=others)
+        found += finding.search(query, MAX_RESULTS // 2, where=others)
     if not where:
-        raise ValueError("There is nowhere to look; choose at least one place.")
+        raise ValueError("No source is selected; select at least one under Search in.")
     if not found:
-        raise ValueError("Your folder has no poses; look in other places too.")
+        raise ValueError("Your folder has no poses; search in the other sources too.")
     return _found([(actions.read(one["pose"]), one["name"]) for one in found])
 
 
-def _alike(history: History, where: list[str]) -> tuple:
-    found = finding.nearest(history.pose.to_dict(), most=MOST_FOUND, where=where)
+def _search_similar(history: History, where: list[str]) -> tuple:
+    found = finding.nearest(history.pose.to_dict(), limit=MAX_RESULTS, where=where)
     return _found(
         [(actions.read(one["pose"]), f"{one['name']}, {100 * one['distance']:.0f} cm away") for one in found]
     )

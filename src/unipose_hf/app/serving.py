@@ -8,8 +8,8 @@ from typing import Any
 from . import actions
 from .gallery import use_folder
 
-LARGEST_UPLOAD = "20mb"
-LONGEST_QUEUE = 32
+MAX_UPLOAD = "20mb"
+MAX_QUEUE = 32
 
 
 def launch(mcp: bool = False, folder: str | Path | None = None, **options: Any) -> Any:
@@ -17,7 +17,7 @@ def launch(mcp: bool = False, folder: str | Path | None = None, **options: Any) 
 
     Args:
         mcp: also serve its functions as MCP tools, at `/gradio_api/mcp/`.
-        folder: a folder with your own poses and motions, which the tab Search looks through too.
+        folder: a folder with your own poses and motions, which the tab Search includes.
         options: arguments of Gradio's `launch`, such as `server_port`, `server_name`, `inbrowser` and `share`.
 
     Returns:
@@ -36,9 +36,9 @@ def launch(mcp: bool = False, folder: str | Path | None = None, **options: Any) 
         raise ImportError(f"The app needs {error.name}: pip install 'unipose-hf[app]'") from error
     from .page import STYLE, build_page, theme
 
-    page = build_page().queue(max_size=LONGEST_QUEUE, default_concurrency_limit=2)
+    page = build_page().queue(max_size=MAX_QUEUE, default_concurrency_limit=2)
     # Each worker thread has its own OpenGL context; a few are enough.
-    given = {"max_file_size": LARGEST_UPLOAD, "max_threads": 6, "footer_links": [], "mcp_server": mcp}
+    given = {"max_file_size": MAX_UPLOAD, "max_threads": 6, "footer_links": [], "mcp_server": mcp}
     waits = not options.pop("prevent_thread_lock", False)
     page.launch(theme=theme(), css=STYLE, ssr_mode=False, prevent_thread_lock=True, **(given | options))
     # Reading the weights takes seconds, which a visitor spends reading the page.

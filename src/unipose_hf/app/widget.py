@@ -19,7 +19,7 @@ from . import actions, joint_limits
 from .limbs import PARTS
 
 WEB = Path(__file__).parent / "web"
-# `import` of a module that is already loaded costs nothing, so that the widget can be drawn anew.
+# `import` of a module that is already loaded costs nothing, so that the widget can be redrawn.
 LOAD = """
 const root = (window.gradio_config?.root ?? "").replace(/\\/$/, "");
 const address = (path) => `${root}/gradio_api/file=${path}`;
@@ -39,7 +39,7 @@ def widget_files() -> list[Path]:
 
 @functools.cache
 def _body() -> Path:
-    return Pose(np.zeros((22, 3))).save(actions.own_folder() / "body.glb")
+    return Pose(np.zeros((22, 3))).save(actions.temporary_folder() / "body.glb")
 
 
 def pose_widget() -> gr.HTML:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Captions of poses: measures posecodes, selects those worth saying, and words them in plain sentences."""
+"""Captions of poses: measures posecodes, selects those worth stating, and writes plain sentences."""
 
 import functools
 import hashlib
@@ -124,11 +124,11 @@ def caption_poses(
             states what holds for the pose.
         max_clauses: maximum number of statements in a caption, rare ones first; None states everything.
         steady: only state what would still hold if every joint were rotated by about this many radians, so that no
-            statement is close to being false. Use about 0.1 for texts that a model should learn to write.
+            statement is borderline. Use about 0.1 for texts that a model should learn to write.
         return_codes: also return what each caption states.
 
     Returns:
-        list of N captions (empty if there is nothing to say about a pose); with ``return_codes`` also a list of N
+        list of N captions (empty if there is nothing to state about a pose); with ``return_codes`` also a list of N
         lists of (code name, category name), for `codes_satisfied`.
 
     Raises:

@@ -85,7 +85,7 @@ def instruct_pairs(
     steady: float = 0.0,
     return_codes: bool = False,
 ) -> list[str] | tuple[list[str], list[list[tuple[str, str]]]]:
-    """Say how to get from pose A to pose B, in the imperative.
+    """Describe how to get from pose A to pose B, in the imperative.
 
     The yaw of each pose is removed. A text depends only on the two poses and the options, not on the batch: each uses
     its own generator, seeded by a hash of the poses' float32 bytes and ``seed``.
@@ -164,15 +164,15 @@ def _measured(poses_a, poses_b, compat, randoms, steady):
     sizes = np.concatenate((sizes, sizes[:, _SUPER_SOURCES]), 1)
     pairs = _numbers(poses_a, poses_b) if compat else None
     categories = torch.cat((codes.categories, torch.ones_like(codes.supers, dtype=torch.long)), 1).numpy()
-    may_change, may_aim = instruction_eligibility(codes), target_eligibility(codes_b, codes, pairs=pairs)
+    may_change, may_be_goal = instruction_eligibility(codes), target_eligibility(codes_b, codes, pairs=pairs)
     if steady:
         # perturbed differently, otherwise changes common to both would seem robust
         others = zip(perturbed_poses(poses_a, steady), reversed(perturbed_poses(poses_b, -steady)), strict=True)
         others = [_codes(*pair, compat) for pair in others]
         may_change = may_change * unmoved(codes, [other[2] for other in others])
-        may_aim = may_aim * unmoved(codes_b, [other[1] for other in others])
+        may_be_goal = may_be_goal * unmoved(codes_b, [other[1] for other in others])
     changes = _eligible_facts(_CHANGE_FACTS, may_change, categories, sizes)
-    return changes, _eligible_facts(POSE_FACTS, may_aim, _senses(codes_b, joints_b))
+    return changes, _eligible_facts(POSE_FACTS, may_be_goal, _senses(codes_b, joints_b))
 
 
 def _codes(poses_a, poses_b, compat):
@@ -206,7 +206,7 @@ _CHANGE_FACTS = [[fact_of(code, category) for category in PAIR_OPERATORS[code.ki
 _CHANGE_FACTS += [[None, fact_of(code)] for code in SUPER_PAIRCODES]
 _INVERSE_SCALES = np.array([1 / _SCALE.get(code.kind, _DEGREES) for code in PAIRCODES], dtype=np.float32)
 _SUPER_SOURCES = [PAIRCODE_INDEX[code.paircode] for code in SUPER_PAIRCODES]
-# "closer to each other" and the like are said of two parts or of one and the torso, never of several at once
+# "closer to each other" and the like apply to two parts, or to one part and the torso, never to several at once
 _UNGROUPED = frozenset(code.kind for code in SUPER_PAIRCODES if code.kind != "straighten")
 
 

@@ -7,13 +7,13 @@ import sys
 from . import (  # noqa: F401  (they register their commands)
     bank,
     evaluating,
-    moving,
+    getting_started,
+    motions,
     page,
     poses,
     publishing,
+    texts,
     training,
-    trying,
-    words,
 )
 from .app import app
 

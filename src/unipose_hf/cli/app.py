@@ -15,7 +15,7 @@ UsageError = typer.BadParameter.__base__
 
 
 class _Commands(TyperGroup):
-    """Commands whose expected errors are one sentence each."""
+    """Commands that report expected errors in one sentence each."""
 
     def invoke(self, ctx):
         try:
@@ -35,7 +35,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         from .. import __version__
 
@@ -46,7 +46,7 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def unipose(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Read, describe, compare, estimate, generate and edit 3D human poses."""

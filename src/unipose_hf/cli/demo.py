@@ -27,7 +27,7 @@ CLIP = "dance_b"
 DESCRIPTION = "a person kneeling, arms raised"
 INSTRUCTION = "raise your left hand above your head"
 LEFT_WRIST, RIGHT_WRIST = JOINT_NAMES.index("left_wrist"), JOINT_NAMES.index("right_wrist")
-PICTURE_SEED = 8  # seed of the rendered person, background and camera: a room
+PICTURE_SEED = 8  # seed of the rendered person, background (a room) and camera
 
 
 def held_out_frames() -> tuple[Pose, Pose]:
@@ -50,7 +50,7 @@ def run_demo(model, processor, folder: Path, log: Callable[[str], None] = print,
         plain: model and processor for text-to-pose and pose editing; the same by default.
     """
     began = time.monotonic()
-    account = _Account(log)
+    report = _Report(log)
     run = {}
     for task, rule in TASKS.items():
         chosen = plain if plain and rule.text else (model, processor)
@@ -59,44 +59,44 @@ def run_demo(model, processor, folder: Path, log: Callable[[str], None] = print,
     photo = load_picture(PHOTO)
     rendered = render_training_images(_vectors(pose), seed=PICTURE_SEED, size=512, body="full", occlusion=0)
     picture = Image.fromarray(rendered.images[0])
-    models = _models_said(model, *(plain or ())[:1])
+    models = _describe_models(model, *(plain or ())[:1])
     they = "They run" if plain else "It runs"
-    account.add(
-        f"{models}. {they} on {model.device}. The poses come from the clip {CLIP}, which is kept for tests, as is the "
-        "photograph."
+    report.add(
+        f"{models}. {they} on {model.device}. The poses come from the clip {CLIP}, which is held out from training, "
+        "as is the photograph."
     )
 
     person = run["image-to-pose"](photo)[0]
     person_pose = person["pose"]
     [known] = run["image-to-pose"]({"image": picture, "box": (0, 0, *picture.size)})
     error = 1000 * float(mpjpe(_joints(known["pose"]), _joints(Pose(rendered.axis_angle[0]))).mean())
-    account.task(
+    report.task(
         "image-to-pose",
         f"the photograph -> person.glb, person.bvh, person.npz (score {person['score']:.2f}). On a rendered picture "
-        f"of a held-out pose, whose truth is known, the joints are off by {error:.0f} mm on average.",
+        f"of a held-out pose, the joints are off by {error:.0f} mm on average.",
     )
-    seen = run["image-to-pose-text"](photo)["text"]
-    account.task("image-to-pose-text", f"the photograph -> {_quoted(seen)}")
+    image_text = run["image-to-pose-text"](photo)["text"]
+    report.task("image-to-pose-text", f"the photograph -> {_quoted(image_text)}")
 
-    made = run["text-to-pose"](DESCRIPTION)
-    measured = caption_poses(_vectors(made["pose"]), max_clauses=CLAUSES)[0]
-    account.task("text-to-pose", f"{_quoted(DESCRIPTION)} -> text-to-pose.png. Measured: {_quoted(measured)}")
+    generated = run["text-to-pose"](DESCRIPTION)
+    measured = caption_poses(_vectors(generated["pose"]), max_clauses=CLAUSES)[0]
+    report.task("text-to-pose", f"{_quoted(DESCRIPTION)} -> text-to-pose.png. Measured: {_quoted(measured)}")
     edited = run["pose-editing"]({"pose": pose, "text": INSTRUCTION})
     rise = 100 * float(edited["pose"].joints[LEFT_WRIST, 1] - pose.joints[LEFT_WRIST, 1])
-    account.task(
+    report.task(
         "pose-editing",
         f"a held-out pose, {_quoted(INSTRUCTION)} -> edited.glb; the left hand moved {abs(rise):.0f} cm "
         f"{'up' if rise >= 0 else 'down'}.",
     )
 
-    read = run["pose-to-text"](pose)["text"]
+    pose_text = run["pose-to-text"](pose)["text"]
     measured = caption_poses(_vectors(pose), max_clauses=CLAUSES)[0]
-    account.task("pose-to-text", f"a held-out pose -> {_quoted(read)} Measured: {_quoted(measured)}")
+    report.task("pose-to-text", f"a held-out pose -> {_quoted(pose_text)} Measured: {_quoted(measured)}")
     change = run["pose-diff"]({"poses": (pose, other)})["text"]
     measured = instruct_pairs(_vectors(pose), _vectors(other), max_clauses=CLAUSES)[0]
-    account.task("pose-diff", f"two held-out poses -> {_quoted(change)} Measured: {_quoted(measured)}")
-    seen_change = run["image-diff"]({"images": (photo, picture)})["text"]
-    account.task("image-diff", f"the photograph, a rendered picture -> {_quoted(seen_change)}")
+    report.task("pose-diff", f"two held-out poses -> {_quoted(change)} Measured: {_quoted(measured)}")
+    image_change = run["image-diff"]({"images": (photo, picture)})["text"]
+    report.task("image-diff", f"the photograph, a rendered picture -> {_quoted(image_change)}")
 
     for suffix in (".glb", ".bvh", ".npz"):
         person_pose.save(folder / f"person{suffix}")
@@ -110,42 +110,42 @@ def run_demo(model, processor, folder: Path, log: Callable[[str], None] = print,
             (photo_cell,),
             tuple(Cell(person_pose.render(**view), label) for label, view in VIEWS.items()),
         ),
-        Panel("image-to-pose-text", (photo_cell,), (Cell(seen, "answer"),)),
-        Panel("text-to-pose", (Cell(DESCRIPTION, "description"),), (Cell(_front(made["pose"]), "answer"),)),
+        Panel("image-to-pose-text", (photo_cell,), (Cell(image_text, "answer"),)),
+        Panel("text-to-pose", (Cell(DESCRIPTION, "description"),), (Cell(_front(generated["pose"]), "answer"),)),
         Panel(
             "pose-editing", (pose_cell, Cell(INSTRUCTION, "instruction")), (Cell(_front(edited["pose"]), "answer"),)
         ),
-        Panel("pose-to-text", (pose_cell,), (Cell(read, "answer"),)),
+        Panel("pose-to-text", (pose_cell,), (Cell(pose_text, "answer"),)),
         Panel("pose-diff", (pose_cell, other_cell), (Cell(change, "answer"),)),
-        Panel("image-diff", (photo_cell, picture_cell), (Cell(seen_change, "answer"),)),
+        Panel("image-diff", (photo_cell, picture_cell), (Cell(image_change, "answer"),)),
     ]
     for panel in panels:
         save_png(draw_panel(panel), folder / f"{panel.title}.png")
     note = (
-        f"{models}. The poses come from motion capture that is kept for tests, as is the photograph.\n{PHOTO_CREDIT}\n"
-        "The command unipose demo makes this picture."
+        f"{models}. The poses come from motion capture held out from training, as is the photograph.\n{PHOTO_CREDIT}\n"
+        "The command unipose demo draws this picture."
     )
     about = Panel("about this picture", (Cell(note),), ())
     rows = [panels[0:2], panels[2:4], panels[4:6], [panels[6], about]]
     save_png(draw_overview(rows), folder / "overview.png")
-    account.add(
+    report.add(
         f"{time.monotonic() - began:.0f} seconds, threads: {torch.get_num_threads()}. {PHOTO_CREDIT} "
-        f"Everything is in {folder}; begin with overview.png."
+        f"Everything is in {folder}; start with overview.png."
     )
-    write_file(folder / "account.txt", account.text().encode())
+    write_file(folder / "report.txt", report.text().encode())
 
 
-def _models_said(model, plain=None) -> str:
+def _describe_models(model, plain=None) -> str:
     millions = [sum(p.numel() for p in one.parameters()) / 1e6 for one in (model, plain) if one is not None]
     if plain is None:
         return f"One model of {millions[0]:.1f} million parameters does all seven tasks"
     return (
-        f"Two models share the seven tasks: one of {millions[1]:.1f} million parameters makes and edits poses from "
-        f"words, one of {millions[0]:.1f} million does the rest"
+        f"Two models share the seven tasks: one of {millions[1]:.1f} million parameters generates and edits poses "
+        f"from text, one of {millions[0]:.1f} million does the rest"
     )
 
 
-class _Account:
+class _Report:
     """The report: each paragraph is logged at once and kept."""
 
     def __init__(self, log: Callable[[str], None]):

@@ -50,11 +50,11 @@ class _Report:
     def good(self, name, text):
         self.log(f"ok  {name:<20} {text}")
 
-    def optional(self, name, text, mend):
-        self.log(f"--  {name:<20} {text}; to mend: {mend}")
+    def optional(self, name, text, fix):
+        self.log(f"--  {name:<20} {text}; fix: {fix}")
 
-    def broken(self, name, text, mend):
-        self.log(f"!!  {name:<20} {text}; to mend: {mend}")
+    def broken(self, name, text, fix):
+        self.log(f"!!  {name:<20} {text}; fix: {fix}")
 
 
 def _packages(report: _Report) -> bool:
@@ -82,8 +82,8 @@ def _packages(report: _Report) -> bool:
 
 def _package(report: _Report, requirement, extra: str) -> bool:
     """Reports one package; returns False only for a required one that is missing or has a wrong version."""
-    wish = f"{requirement.name}{requirement.specifier}"
-    mend = f"pip install '{PACKAGE}[{extra}]'" if extra else f"pip install '{wish}'"
+    spec = f"{requirement.name}{requirement.specifier}"
+    fix = f"pip install '{PACKAGE}[{extra}]'" if extra else f"pip install '{spec}'"
     note = f"(extra {extra})" if extra else ""
     try:
         version = metadata.version(requirement.name)
@@ -92,8 +92,8 @@ def _package(report: _Report, requirement, extra: str) -> bool:
     if version is not None and requirement.specifier.contains(version, prereleases=True):
         report.good(requirement.name, f"{version} {note}".rstrip())
         return True
-    found = "missing" if version is None else f"{version}, wanted {requirement.specifier}"
-    (report.optional if extra else report.broken)(requirement.name, f"{found} {note}".rstrip(), mend)
+    found = "missing" if version is None else f"{version}, requires {requirement.specifier}"
+    (report.optional if extra else report.broken)(requirement.name, f"{found} {note}".rstrip(), fix)
     return bool(extra)
 
 
@@ -104,7 +104,7 @@ def _machine(report: _Report) -> None:
     if torch.cuda.is_available():
         report.good("gpu", torch.cuda.get_device_name())
     else:
-        report.good("gpu", "none; the bundled model needs none")
+        report.good("gpu", "none; the bundled model does not need one")
 
 
 def _opengl(report: _Report) -> None:
@@ -113,9 +113,9 @@ def _opengl(report: _Report) -> None:
     try:
         Renderer(32, 32, backend="opengl")
     except RuntimeError as error:
-        mend = MESA if sys.platform.startswith("linux") else "install the graphics driver"
+        fix = MESA if sys.platform.startswith("linux") else "install the graphics driver"
         reason = " ".join(str(error.__cause__ or error).split())
-        report.optional("opengl", f"none ({reason}), rendering uses numpy, about ten times slower", mend)
+        report.optional("opengl", f"none ({reason}), rendering uses numpy, about ten times slower", fix)
     else:
         report.good("opengl", "works without a window")
 

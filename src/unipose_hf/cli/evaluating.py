@@ -48,9 +48,11 @@ def evaluate(
     pair_retrieval: Annotated[
         str | None, typer.Option(help="For a report: another retrieval model for pairs.", show_default=False)
     ] = None,
-    beside: Annotated[
+    compare: Annotated[
         list[str] | None,
-        typer.Option(help="For a report: NAME=FOLDER of another model's report; may be repeated.", show_default=False),
+        typer.Option(
+            help="For a report: NAME=FOLDER of another model's report to compare with; repeatable.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Measure the seven tasks on held-out motion clips.
@@ -61,11 +63,13 @@ def evaluate(
     import importlib.util
     import json
 
-    of_report = dict(data=data, body=body, regressor=regressor, retrieval=retrieval, pair_retrieval=pair_retrieval)
+    report_options = dict(
+        data=data, body=body, regressor=regressor, retrieval=retrieval, pair_retrieval=pair_retrieval
+    )
     report = output.suffix.lower() != ".json"
-    if not report and (tasks or beside or any(of_report.values())):
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *of_report))
-        raise ValueError(f"{options} and --beside are options of a report; set its folder with --output.")
+    if not report and (tasks or compare or any(report_options.values())):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in ("tasks", *report_options))
+        raise ValueError(f"{options} and --compare are options of a report; set its folder with --output.")
     if not report:
         check_target(output)
     needed = {"sacrebleu": "BLEU needs sacrebleu"}
@@ -75,7 +79,7 @@ def evaluate(
         if importlib.util.find_spec(module) is None:  # otherwise it would only be missed after minutes
             raise ImportError(f"{sentence}: pip install unipose-hf[evaluate]")
     if report:
-        _report(output, tasks, model, count, beside or [], **of_report)
+        _report(output, tasks, model, count, compare or [], **report_options)
         return
     loaded = load(model)
     from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
@@ -91,7 +95,7 @@ def evaluate(
     typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {output}.")
 
 
-def _report(output, tasks, model, count, beside, data, body, regressor, retrieval, pair_retrieval) -> None:
+def _report(output, tasks, model, count, compare, data, body, regressor, retrieval, pair_retrieval) -> None:
     from unipose_hf.evaluation.protocols.open_set import OPEN_DATA, OpenSet
     from unipose_hf.evaluation.reporting.results import Setting
 
@@ -101,10 +105,10 @@ def _report(output, tasks, model, count, beside, data, body, regressor, retrieva
 
     names = run.check_tasks(list(run.MEASUREMENTS) if tasks is None else [name.strip() for name in tasks.split(",")])
     others = {}
-    for given in beside:
+    for given in compare:
         name, _, folder = given.partition("=")
         if not folder:
-            raise ValueError(f"--beside is {given!r}; give NAME=FOLDER.")
+            raise ValueError(f"--compare is {given!r}; give NAME=FOLDER.")
         others[name] = run.read_results(folder)
     make_folder(output)
     retrieval = retrieval or auto.BUNDLED_CHECKPOINT.with_name("pose-text-retrieval")

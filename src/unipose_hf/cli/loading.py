@@ -41,25 +41,25 @@ def load(model: str | Path | None, task: str | None = None):
 
     folder = auto.bundled_checkpoint(task) if model is None and task else find_folder(model)
     if model is None:
-        mend = "reinstall unipose-hf, or set another model with --model FOLDER"
+        remedy = "reinstall unipose-hf, or set another model with --model FOLDER"
     else:
-        mend = "set --model to a folder written by save_pretrained or `hf download NAME --local-dir FOLDER`"
-    _check_model_folder(folder, mend)
+        remedy = "set --model to a folder written by save_pretrained or `hf download NAME --local-dir FOLDER`"
+    _check_model_folder(folder, remedy)
     if edited := edited_code(folder):
         raise ValueError(
             f"{edited[0]} in {folder} was edited by hand, but this command runs the code of the installed package; "
             "undo the edit, or load the folder with trust_remote_code=True where the package is not installed."
         )
-    loaded = _load_weights(UniPoseForConditionalGeneration, folder, mend)
+    loaded = _load_weights(UniPoseForConditionalGeneration, folder, remedy)
     try:
         processor = UniPoseProcessor.from_pretrained(folder)
     except Exception as error:  # including the bare Exception of the tokenizers library
-        raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {mend}.") from error
+        raise ValueError(f"The tokenizer or processor in {folder} is damaged ({error}); {remedy}.") from error
     check_fit(loaded.config, processor)
     return loaded, processor
 
 
-def _load_weights(model_class, folder: Path, mend: str):
+def _load_weights(model_class, folder: Path, remedy: str):
     from safetensors import SafetensorError
     from transformers.utils import logging
 
@@ -69,9 +69,9 @@ def _load_weights(model_class, folder: Path, mend: str):
     try:
         return model_class.from_pretrained(folder).eval()
     except SafetensorError as error:
-        raise ValueError(f"The weights in {folder} are damaged ({error}); {mend}.") from error
+        raise ValueError(f"The weights in {folder} are damaged ({error}); {remedy}.") from error
     except RuntimeError as error:  # tensors with other shapes
-        raise ValueError(f"The weights in {folder} do not fit its config.json ({error}); {mend}.") from error
+        raise ValueError(f"The weights in {folder} do not fit its config.json ({error}); {remedy}.") from error
     finally:
         logging.set_verbosity(verbosity)
 
@@ -89,19 +89,19 @@ def load_any(model: str | Path | None):
     return loaded, AutoTokenizer.from_pretrained(folder) if (folder / "tokenizer.json").is_file() else None
 
 
-def _check_model_folder(folder: Path, mend: str) -> None:
+def _check_model_folder(folder: Path, remedy: str) -> None:
     import json
 
     for needed in ("config.json", "*.safetensors", "processor_config.json", "tokenizer.json"):
         if not any(folder.glob(needed)):
-            raise FileNotFoundError(f"There is no {needed} in the folder {folder}; {mend}.")
+            raise FileNotFoundError(f"There is no {needed} in the folder {folder}; {remedy}.")
         if needed == "config.json":
             try:
                 kind = json.loads((folder / needed).read_text(encoding="utf-8"))["model_type"]
             except (ValueError, KeyError, TypeError):
-                raise ValueError(f"{folder / needed} is not the configuration of a model; {mend}.") from None
+                raise ValueError(f"{folder / needed} is not the configuration of a model; {remedy}.") from None
             if kind != "unipose":
-                raise ValueError(f"The model in {folder} is of the type {kind!r}, but 'unipose' is needed; {mend}.")
+                raise ValueError(f"The model in {folder} is of the type {kind!r}, but 'unipose' is needed; {remedy}.")
 
 
 def open_pipeline(task: str, model: str | Path | None):

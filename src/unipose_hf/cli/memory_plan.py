@@ -145,11 +145,11 @@ def print_plan(plan: MemoryPlan, available: int | None, log: Callable[[str], Non
     log(f"{'weights':<24}{values:>10}" + "".join(f"{_size(plan.weights(name)):>11}" for name in FORMATS))
     cache = [TOKENS * plan.cache.get(name, plan.cache["bfloat16"]) for name in FORMATS]
     log(f"{f'cache, {TOKENS:,} tokens':<34}" + "".join(f"{_size(size):>11}" for size in cache))
-    log(f"A picture is {plan.image_tokens} tokens, a pose {plan.pose_tokens}. 8-bit and 4-bit are bitsandbytes'.")
+    log(f"A picture is {plan.image_tokens} tokens, a pose {plan.pose_tokens}. 8-bit and 4-bit use bitsandbytes.")
     if available is not None:
         fitting = [name for name in FORMATS if plan.total(name) < available]
-        fits = f"{', '.join(fitting)} fit" if fitting else "nothing of this fits"
-        log(f"With {TOKENS:,} tokens {fits} into the {_size(available)} of this machine.")
+        fits = f"{', '.join(fitting)} fit" if fitting else "none of these fit"
+        log(f"With {TOKENS:,} tokens, {fits} in this machine's {_size(available)}.")
 
 
 def available_memory() -> int | None:

@@ -16,12 +16,10 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address; 0.0.0.0 lets other machines connect.")] = "127.0.0.1",
     mcp: Annotated[bool, typer.Option("--mcp", help="Also serve the functions as MCP tools for assistants.")] = False,
-    folder: Annotated[
-        Path | None, typer.Option(help="A folder with your own poses and motions, to search them too.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="A folder with your own poses and motions to search.")] = None,
     browser: Annotated[bool, typer.Option("--browser", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve a page on which poses are said, estimated, searched, edited and posed by hand (extra `app`)."""
+    """Serve a web page to generate, estimate, search and edit poses, and to pose by hand (extra `app`)."""
     from ..app.serving import launch
 
     launch(mcp=mcp, folder=folder, server_port=port, server_name=host, inbrowser=browser)

@@ -12,8 +12,8 @@ import typer
 from .app import Model, app
 from .checks import SHEET, check_target, make_folder, parse_box, pictures_in, result_names, within
 from .loading import open_pipeline
-from .moving import estimate_videos, is_video
-from .reading import Facing, Frame, JointMap, Person, PoseFile, Up, reading
+from .motions import estimate_videos, is_video
+from .reading_options import Facing, Frame, JointMap, Person, PoseFile, Up, reading
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _SHEET_CELL, _SHEET_WIDTH = 320, 8000  # pixels; the cells of many pictures are smaller
@@ -39,7 +39,7 @@ def estimate(
             help='Which person is meant: "on the left", "in the red shirt", "who kneels".', show_default=False
         ),
     ] = None,
-    every: Annotated[int, typer.Option(min=1, help="In videos: look at every N-th frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="In videos: process every N-th frame.")] = 1,
     output: Annotated[Path, typer.Option(help="Folder for the results; created if missing.")] = Path("poses"),
     model: Model = None,
 ) -> None:
@@ -72,7 +72,7 @@ def estimate(
     from ..modeling.image_processing_unipose import load_picture
     from ..modeling.pose_unipose import write_file
 
-    shown_together = []  # for the sheet: overlay and label of each picture
+    sheet_cells = []  # for the sheet: overlay and label of each picture
     for image, name in zip(images, names, strict=True):
         picture = load_picture(image)
         with warnings.catch_warnings():
@@ -80,11 +80,11 @@ def estimate(
             people = run({"image": picture, "box": corners, "text": text}, max_people=max_people, threshold=threshold)
         if not people:
             typer.echo(f"{image}: nobody was found; set --box, or lower --threshold")
-            shown_together += [(_thumbnail(picture), f"{name}: nobody")] if has_folder else []
+            sheet_cells += [(_thumbnail(picture), f"{name}: nobody")] if has_folder else []
             continue
         overlay = people.overlay(output / f"{name}-overlay.jpg")
         scores = ", ".join(f"{person['score']:.2f}" for person in people)
-        shown_together += [(_thumbnail(overlay), f"{name}: {scores}")] if has_folder else []
+        sheet_cells += [(_thumbnail(overlay), f"{name}: {scores}")] if has_folder else []
         for number, person in enumerate(people, 1):
             part = name if number == 1 else f"{name}-person{number}"
             for suffix in (".npz", ".glb"):
@@ -93,10 +93,10 @@ def estimate(
             _draw(output / f"{part}.png", part, [Cell(shown)], person["pose"])
             typer.echo(f"{image}: {output / part}.npz, .glb, .png (score {person['score']:.2f})")
         typer.echo(f"{image}: {output / name}-overlay.jpg")
-    if shown_together:
+    if sheet_cells:
         from unipose_hf.visualization import contact_sheet
 
-        pictures, labels = zip(*shown_together, strict=True)
+        pictures, labels = zip(*sheet_cells, strict=True)
         buffer = io.BytesIO()
         cell = max(32, min(_SHEET_CELL, _SHEET_WIDTH // math.ceil(math.sqrt(len(pictures)))))
         contact_sheet(pictures, labels=labels, cell=cell).save(buffer, "JPEG", quality=92)
@@ -119,8 +119,8 @@ def text_to_pose(
 ) -> None:
     """Generate a pose from a text."""
     _check_pose_target(output)
-    made = open_pipeline("text-to-pose", model)(text)
-    _save(made, output, render and ["text-to-pose", text])
+    answer = open_pipeline("text-to-pose", model)(text)
+    _save(answer, output, render and ["text-to-pose", text])
 
 
 @app.command()
@@ -163,21 +163,23 @@ def render(
     person: Person = None,
     size: Annotated[int, typer.Option(min=16, max=8192, help="Size of the square picture, in pixels.")] = 512,
     azimuth: Annotated[
-        float, typer.Option(help="View direction in degrees: 0 is the front, 90 the body's left.")
+        float, typer.Option(help="View direction in degrees: 0 for the front, 90 for the body's left.")
     ] = 25,
     elevation: Annotated[float, typer.Option(help="Camera elevation, in degrees.")] = 10,
 ) -> None:
     """Render a pose from a file, or a whole motion."""
     from unipose_hf.data.formats.pose_files import read_pose
 
-    from ..motion.film_files import FILMS
+    from ..motion.animation_files import ANIMATION_SUFFIXES
 
     output = Path(f"{file.stem}.png") if output is None else output
-    if output.suffix.lower() not in _PICTURES + FILMS:
-        raise ValueError(f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES + FILMS)}.")
+    if output.suffix.lower() not in _PICTURES + ANIMATION_SUFFIXES:
+        raise ValueError(
+            f"--output is {str(output)!r}; a picture is saved as one of {', '.join(_PICTURES + ANIMATION_SUFFIXES)}."
+        )
     check_target(output)
     options = reading(up, facing, joint_map, person)
-    if output.suffix.lower() in FILMS:
+    if output.suffix.lower() in ANIMATION_SUFFIXES:
         from ..motion import Motion
 
         Motion.from_file(file, **options)[::every].render(output, size, azimuth=azimuth, elevation=elevation)

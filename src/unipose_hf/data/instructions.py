@@ -21,7 +21,7 @@ TEMPLATES = 200
 REASONING_TEMPLATES = 10
 REASONING_TASKS = ("image-to-pose", "image-to-pose-text")
 
-_PLACE = re.compile(r"(\{[a-z_]+\})")
+_PLACEHOLDER = re.compile(r"(\{[a-z_]+\})")
 
 
 def placeholders_of(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
@@ -34,8 +34,8 @@ def placeholders_of(task: str, *, reasoning: bool = False) -> tuple[str, ...]:
         known = ", ".join(REASONING_TASKS if reasoning else TASKS)
         raise ValueError(f"There are no {'reasoning ' * reasoning}templates for {task!r}; choose one of {known}.")
     rule = TASKS[task]
-    places = [*_numbered("image", rule.images), *_numbered("pose", rule.poses)]
-    return (*places, "text") if rule.text or reasoning else tuple(places)
+    placeholders = [*_numbered("image", rule.images), *_numbered("pose", rule.poses)]
+    return (*placeholders, "text") if rule.text or reasoning else tuple(placeholders)
 
 
 @functools.cache
@@ -56,10 +56,12 @@ def pretraining_template(task: str, *, reasoning: bool = False) -> str:
     Raises:
         ValueError: no such task.
     """
-    places = "".join(f"{{{place}}}" for place in placeholders_of(task, reasoning=reasoning) if place != "text")
+    placeholders = "".join(
+        f"{{{placeholder}}}" for placeholder in placeholders_of(task, reasoning=reasoning) if placeholder != "text"
+    )
     if reasoning:  # the processor has no wording for captions of one among several people
-        return places + (TASKS[task].prompt_with_text or "Describe the pose of this person: {text}")
-    return places + TASKS[task].prompt
+        return placeholders + (TASKS[task].prompt_with_text or "Describe the pose of this person: {text}")
+    return placeholders + TASKS[task].prompt
 
 
 def choose_template(task: str, sample_id: str, *, seed: int = 0, reasoning: bool = False) -> str:
@@ -96,15 +98,15 @@ def fill_template(template: str, *, text: str | None = None, images=(), poses=()
     given = dict(zip(_numbered("image", len(images)), (_image_part(image) for image in images), strict=True))
     given |= zip(_numbered("pose", len(poses)), ({"type": "pose", "pose": pose} for pose in poses), strict=True)
     given |= {} if text is None else {"text": {"type": "text", "text": text}}
-    wanted = [place[1:-1] for place in _PLACE.findall(template)]
-    if sorted(wanted) != sorted(given):
+    expected = [placeholder[1:-1] for placeholder in _PLACEHOLDER.findall(template)]
+    if sorted(expected) != sorted(given):
         raise ValueError(
-            f"The template {template!r} has the placeholders {', '.join(wanted) or 'none'}, but was given "
+            f"The template {template!r} has the placeholders {', '.join(expected) or 'none'}, but was given "
             f"{', '.join(given) or 'none'}; give one value for each placeholder."
         )
     parts = []
-    for piece in filter(None, _PLACE.split(template)):
-        part = given[piece[1:-1]] if _PLACE.fullmatch(piece) else {"type": "text", "text": piece}
+    for piece in filter(None, _PLACEHOLDER.split(template)):
+        part = given[piece[1:-1]] if _PLACEHOLDER.fullmatch(piece) else {"type": "text", "text": piece}
         if part["type"] == "text" and parts and parts[-1]["type"] == "text":
             part = {"type": "text", "text": parts.pop()["text"] + part["text"]}
         parts.append(part)

@@ -25,18 +25,18 @@ def read_picture(path: Path) -> bytes:
         raise FileNotFoundError(f"There is no picture {path}; download its data set again.") from None
 
 
-def _member(archive, place, path):
+def _member(archive, name, path):
     tar, members = _open_tar(archive)
-    if place not in members:
+    if name not in members:
         raise FileNotFoundError(f"There is no picture {path}; download its data set again.")
-    return tar.extractfile(members[place]).read()
+    return tar.extractfile(members[name]).read()
 
 
-def _row(archive, place, path):
+def _row(archive, name, path):
     table = _open_shard(archive)
-    if not (place.isdigit() and int(place) < len(table)):
+    if not (name.isdigit() and int(name) < len(table)):
         raise FileNotFoundError(f"There is no picture {path}; build its data set again.")
-    return table["image"][int(place)]["bytes"].as_py()
+    return table["image"][int(name)]["bytes"].as_py()
 
 
 @functools.lru_cache(maxsize=16)

@@ -21,7 +21,7 @@ class Picture(NamedTuple):
     box: list[float] | None
 
 
-def take_pictures(records: list[PoseRecord], *, seed: int, size: int) -> list[Picture]:
+def load_or_render_pictures(records: list[PoseRecord], *, seed: int, size: int) -> list[Picture]:
     """An image of each record. Image files are used unchanged.
 
     Args:
@@ -31,8 +31,8 @@ def take_pictures(records: list[PoseRecord], *, seed: int, size: int) -> list[Pi
     Raises:
         FileNotFoundError: a picture is missing.
     """
-    blank = [record for record in records if record.image is None]
-    rendered = iter(_render(blank, seed, size) if blank else ())
+    without_image = [record for record in records if record.image is None]
+    rendered = iter(_render(without_image, seed, size) if without_image else ())
     return [next(rendered) if record.image is None else _read(record) for record in records]
 
 
@@ -46,8 +46,8 @@ def encode_picture(pixels: np.ndarray) -> bytes:
 def _render(records, seed, size):
     from .synthesis.rendering import render_training_images  # OpenGL
 
-    made = render_training_images(np.stack([record.pose for record in records]), seed=seed, size=size)
-    for pixels, pose, box in zip(made.images, made.axis_angle, made.boxes, strict=True):
+    batch = render_training_images(np.stack([record.pose for record in records]), seed=seed, size=size)
+    for pixels, pose, box in zip(batch.images, batch.axis_angle, batch.boxes, strict=True):
         yield Picture(encode_picture(pixels), pose, box.tolist())
 
 

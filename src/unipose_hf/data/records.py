@@ -41,7 +41,7 @@ class PoseRecord(NamedTuple):
 
 
 class PairRecord(NamedTuple):
-    """Two poses and texts that say how to get from the first to the second.
+    """Two poses and texts on how to get from the first to the second.
 
     Attributes:
         in_sequence: both come from one motion, so the rotation of the body between them is meaningful.

@@ -53,7 +53,7 @@ def make_sample(task: str, row: dict, sample_id: str, *, seed: int = 0, pretrain
     question = fill_template(template, images=images, poses=poses[: rule.poses], text=asked)
     answer = {"type": "pose", "pose": poses[-1]} if rule.answer == "pose" else {"type": "text", "text": text}
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
-    return {"task": task, **set_aside(messages)}
+    return {"task": task, **separate_media(messages)}
 
 
 def teachable_tasks(columns: Iterable[str], *, reasoning: bool = False) -> tuple[str, ...]:
@@ -99,19 +99,19 @@ def filled_messages(sample: dict) -> list[dict]:
     return [{**turn, "content": [filled(part) for part in turn["content"]]} for turn in sample["messages"]]
 
 
-def set_aside(messages: list[dict]) -> dict[str, list]:
+def separate_media(messages: list[dict]) -> dict[str, list]:
     """Messages with placeholders, and separately what they stand for."""
-    found = {"image": [], "pose": []}
+    media = {"image": [], "pose": []}
 
-    def emptied(part):
+    def as_placeholder(part):
         kind = part["type"]
         if kind == "text":
             return part
-        found[kind].append(part[kind])
+        media[kind].append(part[kind])
         return {key: value for key, value in part.items() if key != kind}
 
-    messages = [{**turn, "content": [emptied(part) for part in turn["content"]]} for turn in messages]
-    return {"messages": messages, "images": found["image"], "poses": found["pose"]}
+    messages = [{**turn, "content": [as_placeholder(part) for part in turn["content"]]} for turn in messages]
+    return {"messages": messages, "images": media["image"], "poses": media["pose"]}
 
 
 def _boxed(image, box):

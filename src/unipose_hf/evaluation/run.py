@@ -109,7 +109,7 @@ def evaluate_into(
     key: dict | None = None,
     log: Callable[[str], None] = print,
     title: str = "Evaluation",
-    beside: dict[str, list[dict]] | None = None,
+    other_models: dict[str, list[dict]] | None = None,
 ) -> Path:
     """Runs the measurements, and updates `figures.json`, `pictures/` and `report.md` after each.
 
@@ -120,7 +120,7 @@ def evaluate_into(
         setting: the setting; `data` is replaced by that of each measurement.
         key: what the figures depend on besides task and data, as plain values: model, number of samples.
         log: called with a line for each finished measurement.
-        beside: other models' results (`read_results`) by name, for the ablation tables.
+        other_models: other models' results (`read_results`) by name, for the ablation tables.
 
     Returns:
         The path of the report.
@@ -142,7 +142,7 @@ def evaluate_into(
         ordered = sorted(results.values(), key=lambda one: list(MEASUREMENTS).index(one["task"]))
         state = {"key": key, "results": ordered}
         write_file(folder / FIGURES, (json.dumps(state, indent=1) + "\n").encode())
-        write_file(folder / REPORT, report_text(ordered, title, absent, beside).encode())
+        write_file(folder / REPORT, report_text(ordered, title, absent, other_models).encode())
         log(f"{measurement.name}, {measurement.data}: {number} of {len(measurements)}, {outcome}")
     return folder / REPORT
 

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 MAX_BYTES = 4 * 2**30  # maximum decompressed size
-_MOST_DENSE = 2**28  # maximum entries of a sparse matrix as a dense array
+_MAX_DENSE = 2**28  # maximum entries of a sparse matrix as a dense array
 
 
 def read_pickle(path: str | Path) -> object:
@@ -186,21 +186,21 @@ class _SparseRows(_Foreign):
     def __array__(self, dtype=None, copy=None):
         state = self.state
         shape = tuple(int(size) for size in (state["_shape"] if "_shape" in state else state["shape"]))
-        if min(shape) < 0 or math.prod(shape) > _MOST_DENSE:
+        if min(shape) < 0 or math.prod(shape) > _MAX_DENSE:
             raise ValueError(f"a sparse matrix of the shape {shape}")
-        outer, inner = self._places(state)
+        outer, inner = self._indices(state)
         dense = np.zeros(shape, dtype=state["data"].dtype)
         np.add.at(dense, (outer, inner), state["data"])
         return dense.astype(dtype, copy=False)
 
-    def _places(self, state):
+    def _indices(self, state):
         compressed = np.repeat(np.arange(len(state["indptr"]) - 1), np.diff(state["indptr"]))
         return compressed, state["indices"]
 
 
 class _SparseColumns(_SparseRows):
-    def _places(self, state):
-        columns, rows = super()._places(state)
+    def _indices(self, state):
+        columns, rows = super()._indices(state)
         return rows, columns
 
 

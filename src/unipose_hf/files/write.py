@@ -30,13 +30,13 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def folder_beside(folder: Path) -> Iterator[Path]:
-    """Yields an empty temporary folder next to `folder` to create its content; leftovers are removed at the end."""
+def temporary_folder_next_to(folder: Path) -> Iterator[Path]:
+    """Yields an empty temporary folder next to `folder`, to be filled and moved; leftovers are removed at the end."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-        made = Path(beside) / "made"
-        made.mkdir()
-        yield made
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as parent:
+        temporary = Path(parent) / "content"
+        temporary.mkdir()
+        yield temporary
 
 
 def open_to_umask(folder: Path) -> None:

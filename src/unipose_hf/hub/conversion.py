@@ -23,7 +23,7 @@ from transformers import CLIPVisionConfig, GenerationConfig, MistralConfig, VitP
 
 from unipose_hf.files.foreign_tensors import ForeignTensors, open_file, open_folder
 from unipose_hf.files.plain import read_json
-from unipose_hf.files.write import folder_beside, open_to_umask
+from unipose_hf.files.write import open_to_umask, temporary_folder_next_to
 from unipose_hf.modeling.configuration_unipose import PoseTokenizerConfig, UniPoseConfig
 from unipose_hf.modeling.image_processing_unipose import UniPoseImageProcessor
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
@@ -179,12 +179,12 @@ def convert(
         write = _plan(paths, clip_heads, pose_vit_heads, dtype, max_shard_size)
         name = "UniPoseForConditionalGeneration"
     # Written to a temporary folder and renamed at the end, so that no incomplete checkpoint is left.
-    with folder_beside(out) as made:
-        write(made)
+    with temporary_folder_next_to(out) as temporary:
+        write(temporary)
         if name:
-            add_code(made, card_text(out.name, name, published=True))
-        open_to_umask(made)
-        os.replace(made, out)
+            add_code(temporary, card_text(out.name, name, published=True))
+        open_to_umask(temporary)
+        os.replace(temporary, out)
     return out
 
 
@@ -236,7 +236,7 @@ def _refuse(problems, reason=None):
 
 
 def _open(role, path):
-    """Opens a part and refuses one that is plainly something else."""
+    """Opens a part and refuses one that is obviously something else."""
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{role}={path} does not exist; expected {_PARTS[role]}.")
@@ -257,9 +257,9 @@ def _open(role, path):
     return tensors
 
 
-def _size(tensors, default, *places):
-    """The length of an axis of the first of these tensors that exists; `places` are pairs (name, axis)."""
-    for name, axis in places:
+def _size(tensors, default, *axes):
+    """The length of an axis of the first of these tensors that exists; `axes` are pairs (name, axis)."""
+    for name, axis in axes:
         if len(tensors.shapes.get(name, ())) > axis:
             return tensors.shapes[name][axis]
     return default
@@ -276,7 +276,7 @@ def _heads(argument, given, width, published_width, encoder):
     if given is None:
         raise ValueError(
             f"The files do not show how many attention heads a {encoder} of {width} channels has (the published one "
-            f"has {published_width} channels and 16 heads); say so by {argument}=."
+            f"has {published_width} channels and 16 heads); pass the number as {argument}=."
         )
     if given < 1 or width % given:
         raise ValueError(f"{argument} is {given}, which does not divide the {width} channels of the {encoder}.")
@@ -340,9 +340,9 @@ def _clip_config(tensors, heads):
     prefix = "model.vision_tower.vision_tower.vision_model."
     width = _size(tensors, 1024, (f"{prefix}pre_layrnorm.weight", 0), (f"{prefix}embeddings.class_embedding", 0))
     patch = _size(tensors, 14, (f"{prefix}embeddings.patch_embedding.weight", 3))
-    places = _size(tensors, 577, (f"{prefix}embeddings.position_embedding.weight", 0))
+    num_positions = _size(tensors, 577, (f"{prefix}embeddings.position_embedding.weight", 0))
     return CLIPVisionConfig(
-        image_size=math.isqrt(places - 1) * patch,
+        image_size=math.isqrt(num_positions - 1) * patch,
         patch_size=patch,
         hidden_size=width,
         intermediate_size=_size(tensors, 4 * width, (f"{prefix}encoder.layers.0.mlp.fc1.weight", 0)),
@@ -408,13 +408,13 @@ def _plan(paths, clip_heads, pose_vit_heads, dtype, max_shard_size):
         max_new_tokens=512,
     )
 
-    def write(made):
-        _write_weights(made, model, parts, max_shard_size)
+    def write(temporary):
+        _write_weights(temporary, model, parts, max_shard_size)
         model.config.architectures = [type(model).__name__]
         model.config.dtype = dtype
-        model.config.save_pretrained(made)
-        generation_config.save_pretrained(made)
-        processor.save_pretrained(made)
+        model.config.save_pretrained(temporary)
+        generation_config.save_pretrained(temporary)
+        processor.save_pretrained(temporary)
 
     return write
 
@@ -475,11 +475,11 @@ def _open_lora(folder):
 def _config(settings, tokenizer, pose_config, files, clip_heads, pose_vit_heads):
     names = ("image", "pose", "pose_start", "pose_end", "pose_query")
     ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(f"<{name}>") for name in names}
-    # the published queries are the last rows of the vocabulary; our three placeholders stand on the first of them
+    # the published queries are the last rows of the vocabulary; our three placeholders replace the first of them
     vocab_size = ids["pose_query_token_id"] + pose_config.num_codes
     if settings["vocab_size"] != vocab_size:
         raise ValueError(
-            f"config.json says vocab_size {settings['vocab_size']}, but the tokenizer and the pose tokenizer make "
+            f"config.json has vocab_size {settings['vocab_size']}, but the tokenizer and the pose tokenizer make "
             f"{vocab_size}; take all parts from one release."
         )
     optional = ("hidden_act", "max_position_embeddings", "initializer_range", "attention_dropout", "head_dim")

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unipose_hf.files.write import folder_beside, open_to_umask
+from unipose_hf.files.write import open_to_umask, temporary_folder_next_to
 
 from .card import card_text, with_remote_use
 
@@ -105,12 +105,12 @@ def export(
     else:
         text = Path(card).read_text(encoding="utf-8")
     # Everything is written to a temporary folder and moved at the end, so readers never see partial files.
-    with folder_beside(folder) as making:
-        model.save_pretrained(making)
+    with temporary_folder_next_to(folder) as temporary:
+        model.save_pretrained(temporary)
         if processor is not None:
-            processor.save_pretrained(making)
-        add_code(making, text)
-        _move(making, folder)
+            processor.save_pretrained(temporary)
+        add_code(temporary, text)
+        _move(temporary, folder)
     return folder
 
 
@@ -142,25 +142,25 @@ def export_bundled(output: str | os.PathLike, checkpoints: str | os.PathLike = _
         _check_folder(output / source.name)
     for source, card in zip(sources, cards, strict=True):
         [model] = json.loads((source / "config.json").read_text(encoding="utf-8"))["architectures"]
-        with folder_beside(output / source.name) as making:
-            shutil.copytree(source, making, copy_function=shutil.copyfile, dirs_exist_ok=True)
-            add_code(making, with_remote_use(card, source.name, model))
-            _move(making, output / source.name)
+        with temporary_folder_next_to(output / source.name) as temporary:
+            shutil.copytree(source, temporary, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            add_code(temporary, with_remote_use(card, source.name, model))
+            _move(temporary, output / source.name)
     return [output / source.name for source in sources]
 
 
-def _move(making, folder):
-    """Moves what was made to its place, and removes older weights there."""
-    open_to_umask(making)
+def _move(temporary, folder):
+    """Moves everything to the folder, and removes older weights there."""
+    open_to_umask(temporary)
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         # if there are both a single file and shards, transformers would load the single file, even an old one
-        if _WEIGHTS.fullmatch(old.name) and not (making / old.name).exists():
+        if _WEIGHTS.fullmatch(old.name) and not (temporary / old.name).exists():
             old.unlink()
-    for made in making.iterdir():
-        if made.is_dir():
-            shutil.rmtree(folder / made.name, ignore_errors=True)
-        os.replace(made, folder / made.name)
+    for new in temporary.iterdir():
+        if new.is_dir():
+            shutil.rmtree(folder / new.name, ignore_errors=True)
+        os.replace(new, folder / new.name)
 
 
 def add_code(folder, card):

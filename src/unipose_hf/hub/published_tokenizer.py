@@ -17,7 +17,7 @@ from unipose_hf.modeling.processing_unipose import (
     TASKS,
 )
 
-# `[INST] user [/INST] assistant </s>`; images stand between marks of their own.
+# `[INST] user [/INST] assistant </s>`; images are enclosed by their own tokens.
 _CHAT_TEMPLATE = (
     "{%- macro content(message, place) -%}"
     "{%- if message['content'] is string -%}{{- message['content'] -}}{%- else -%}"
@@ -56,7 +56,7 @@ def convert_text_tokenizer(folder: str | Path, codebook_size: int, num_codes: in
 
     Text, codes, begin, end and the tokens around an image keep their published ids, under new names: `<pose_0>` and so
     on, `<pose_start>`, `<pose_end>`, `<im_start>`, `<im_end>`. After them, where the published vocabulary has its
-    queries, stand `<pose_query>`, `<image>` and `<pose>`. The tokenizer also carries the chat template.
+    queries, are `<pose_query>`, `<image>` and `<pose>`. The tokenizer also carries the chat template.
 
     The slow tokenizer adds a space before every piece of text between two added tokens (`legacy`), and merges pieces
     by score. The conversion in transformers does neither for such a file, hence this one.

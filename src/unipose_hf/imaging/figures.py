@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""People before a camera: where the bodies of poses, or of results of `image-to-pose`, stand in a picture."""
+"""People in front of a camera: where the bodies of poses, or of results of `image-to-pose`, are in a picture."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..visualization import Camera
 
 # The eye of a weak-perspective camera: so far away that a metre of depth changes the size by a thousandth.
 FAR = 1000.0
-GAP = 0.15  # metres between people who stand in a row
+GAP = 0.15  # metres between people in a row
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One person before a camera, in the camera's world (metres, y up, z towards the viewer).
+    """One person in front of a camera, in the camera's world (metres, y up, z towards the viewer).
 
     Attributes:
         joints: (22, 3).
@@ -59,7 +59,7 @@ def as_people(people: Any) -> list:
 def place_figures(
     people: Any, size: tuple[int, int], camera: Any = None, azimuth: float = 0.0, elevation: float = 0.0
 ) -> list[Figure]:
-    """Puts people before their cameras.
+    """Places people in front of their cameras.
 
     Args:
         people: one person or several: poses, arrays (22, 3), or dicts with `pose` and `camera`.
@@ -80,7 +80,7 @@ def place_figures(
         cameras = [camera]
     given = sum(one is not None for one in cameras)
     if given not in (0, len(people)):
-        raise ValueError(f"{given} of {len(people)} people have a camera; give all of them one, or none.")
+        raise ValueError(f"{given} of {len(people)} people have a camera; give one to all of them, or to none.")
     bodies = [_body_of(pose) for pose in poses]
     faces = bundled_body().faces.numpy()
     if given:

@@ -41,7 +41,7 @@ FACE: dict[str, tuple[float, float, float]] = {
     "right_ear": (-0.0865, 0.086, 0.013),
     "left_ear": (0.0865, 0.086, 0.013),
 }
-# A point is hidden if its own body lies more than so many metres in front of it: the surface itself for the face, and
+# A point is hidden if its own body is more than this many metres in front of it: the surface itself for the face, and
 # about the thickness of the limb for joints. Neck, shoulders and hips are always kept: the trunk around them shows
 # where they are, and a limb cannot be drawn without them.
 DEEPEST: dict[str, float] = {
@@ -97,11 +97,11 @@ def _keypoints(figure: Figure, size: tuple[int, int], keep_hidden: bool) -> np.n
 
 
 def _points(figure: Figure) -> np.ndarray:
-    """(18, 3) places in the world."""
-    places = {name: figure.joints[JOINT_NAMES.index(name)] for name in OPENPOSE_NAMES if name in JOINT_NAMES}
-    places |= {name: figure.vertices[number] for name, number in _face_vertices().items()}
-    places["neck"] = (places["left_shoulder"] + places["right_shoulder"]) / 2  # OpenPose's, above our joint "neck"
-    return np.stack([places[name] for name in OPENPOSE_NAMES])
+    """(18, 3) points in the world."""
+    points = {name: figure.joints[JOINT_NAMES.index(name)] for name in OPENPOSE_NAMES if name in JOINT_NAMES}
+    points |= {name: figure.vertices[number] for name, number in _face_vertices().items()}
+    points["neck"] = (points["left_shoulder"] + points["right_shoulder"]) / 2  # OpenPose's, above our joint "neck"
+    return np.stack([points[name] for name in OPENPOSE_NAMES])
 
 
 @functools.cache

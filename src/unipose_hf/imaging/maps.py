@@ -12,7 +12,7 @@ from ..visualization import vertex_normals
 from ..visualization.software import rasterize
 from .figures import Figure, checked_size, place_figures
 
-FARTHEST_GREY = 64  # so that the farthest part of a body stands out from the black background
+MIN_GREY = 64  # of the farthest part of a body, so that it stands out from the black background
 WALL = (128, 128, 255)  # the normals of a background that faces the viewer
 
 
@@ -42,7 +42,7 @@ def depth_map(
     if covered.any():
         inverse = 1 / depth[covered]
         spread = max(inverse.max() - inverse.min(), 1e-9)
-        grey[covered] = FARTHEST_GREY + (255 - FARTHEST_GREY) * (inverse - inverse.min()) / spread
+        grey[covered] = MIN_GREY + (255 - MIN_GREY) * (inverse - inverse.min()) / spread
     return _picture(np.repeat(grey[..., None], 3, axis=2))
 
 

@@ -60,7 +60,7 @@ def read_openpose_json(source: str | os.PathLike | dict | list) -> tuple[np.ndar
 
     Returns:
         Keypoints (people, 18, 3), x, y in pixels and the confidence, and the width and height of the picture, or None
-        where the file does not say them. Files with 25 points (BODY_25) lose the feet and the middle of the hips. If
+        if the file does not specify them. Files with 25 points (BODY_25) lose the feet and the middle of the hips. If
         there is a size and no value exceeds 1, they are taken for shares of the width and height.
 
     Raises:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`PoseToImagePipeline`: words and poses to pictures, by the ControlNet pipelines of diffusers."""
+"""`PoseToImagePipeline`: prompts and poses to pictures, with the ControlNet pipelines of diffusers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FLUX_UNION_MODES = {"skeleton": 4, "depth": 2}
 
 
 class PoseToImagePipeline(DiffusionPipeline):
-    """Paints people in given poses: draws the conditioning picture and hands it to a ControlNet pipeline of diffusers.
+    """Generates pictures of people in given poses, with a ControlNet pipeline of diffusers.
 
     Args:
         painter: a `StableDiffusionControlNetPipeline`, `StableDiffusionXLControlNetPipeline`,
@@ -58,7 +58,7 @@ class PoseToImagePipeline(DiffusionPipeline):
             model: a folder or a name on the Hub: a base model such as "stable-diffusion-v1-5/stable-diffusion-v1-5",
                 or a whole ControlNet pipeline, as `save_pretrained` writes.
             controlnet: a folder, a name on the Hub, or a model. None if `model` has its own.
-            arguments: handed to `AutoPipelineForText2Image.from_pretrained` of diffusers, such as `torch_dtype`.
+            arguments: passed to `AutoPipelineForText2Image.from_pretrained` of diffusers, such as `torch_dtype`.
 
         Raises:
             ValueError: there is no ControlNet, or diffusers has no ControlNet pipeline for the base model.
@@ -96,7 +96,7 @@ class PoseToImagePipeline(DiffusionPipeline):
         picture_size: tuple[int, int] | None = None,
         **view: Any,
     ) -> Image.Image:
-        """The picture that the ControlNet gets.
+        """The picture that the ControlNet is conditioned on.
 
         Args:
             pose, view: the people and the view (see `draw_skeletons`).
@@ -127,10 +127,10 @@ class PoseToImagePipeline(DiffusionPipeline):
         view: dict[str, Any] | None = None,
         **arguments: Any,
     ) -> Any:
-        """Paints.
+        """Generates pictures.
 
         Args:
-            prompt: what to paint. None if `arguments` has `prompt_embeds`.
+            prompt: what the picture should show. None if `arguments` has `prompt_embeds`.
             pose: one person, or several who stand in the same picture (see `draw_skeletons`).
             width, height: of the picture in pixels; by default what the model was trained on.
             condition, picture_size: see `conditioning_picture`.

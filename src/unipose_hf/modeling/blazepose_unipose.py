@@ -7,8 +7,8 @@ https://arxiv.org/abs/2206.11678). `examples/publish/convert_blazepose.py` fills
 (Apache-2.0).
 
 The network expects a person upright in the middle of a 256-pixel square, so the backbone runs twice: once on the whole
-picture to find the person, once on a rotated square around the hips. If it is then unsure that it saw anybody, it
-searches nine overlapping squares with half the picture's side.
+picture to find the person, once on a rotated square around the hips. If it then does not clearly find a
+person, it searches nine overlapping squares with half the picture's side.
 
 Landmarks carry little depth and no rotation of limbs. An additional branch, `PoseHead`, can predict joints and
 rotations from the input of the network's last stages, averaged over the square and its mirror image, as is usual in
@@ -36,7 +36,7 @@ NUM_LANDMARKS = 39  # 33 body points and 6 alignment points
 NUM_BODY_POINTS = 33
 SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
 BODY_CENTRE, BODY_RIM = 33, 34  # alignment points: middle of the hips, and a point on the circle around the body
-LEAST_FILL = 0.6  # of a side of the box that a person is known to be in
+MIN_BOX_FILL = 0.6  # of a side of a person's box
 CROP_MARGIN = 1.25  # the square is this much wider than that circle
 
 # Scales that bring each kind of feature near unit variance over people in varied poses.
@@ -104,7 +104,7 @@ class BlazePoseConfig(BackboneConfigMixin, PreTrainedConfig):
         )
         super().__post_init__(**kwargs)
         if self.num_passes < 1:
-            raise ValueError(f"num_passes is {self.num_passes}; it must be 1 (one look) or more (2 is the default).")
+            raise ValueError(f"num_passes is {self.num_passes}; it must be at least 1 (the default is 2).")
         if self.image_size < CROP_SIZE:
             raise ValueError(f"image_size is {self.image_size}; it must be at least the network's {CROP_SIZE} pixels.")
         features = NUM_FEATURES + (NUM_POSE_FEATURES if self.pose_head_depths else 0)
@@ -142,8 +142,8 @@ class BlazePoseOutput(BackboneOutput):
         "not hidden" and "inside the picture".
     world_landmarks (`(n, 39, 3)`): metres from the middle of the hips; x right in the picture, y up, z to the viewer.
     presence (`(n, 1)`): probability that the square holds a person.
-    square (`(n, 4)`): the square looked at: centre x, y and side in pixels, turn in radians, clockwise on the screen.
-    maps (`(n, 2, C, s, s)`): what the network made of that square and of its mirror image before its last
+    square (`(n, 4)`): the square around the person: centre x, y and side in pixels, turn in radians, clockwise.
+    maps (`(n, 2, C, s, s)`): the network's feature maps of that square and of its mirror image before its last
         `pose_head_stages` stages, where the pose head begins.
     """
 
@@ -285,7 +285,7 @@ class PoseHead(nn.Module):
         pose = self.pose(self.blocks(self.neck(self.stages(maps)))).float().flatten(1)
         joints, rows = pose[:, : NUM_JOINTS * 3].view(-1, NUM_JOINTS, 3), pose[:, NUM_JOINTS * 3 :]
         rows = rows.view(-1, NUM_JOINTS, 2, 3)
-        # out of the square's axes; up is up here, so that the turn goes the other way
+        # from the square's axes to the picture's; y is up here, so the rotation is reversed
         turn = -square[:, 3]
         joints = torch.cat((_turn(joints[..., :2], turn), joints[..., 2:]), dim=-1)
         root = _turn(rows[:, 0].transpose(1, 2), turn).transpose(1, 2)  # (n, 2, 3): x and y of each column
@@ -309,7 +309,7 @@ def mirror_image(joints: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mirror_square(square: Tensor) -> Tensor:
-    """Squares `(..., 4)` around people whose picture was mirrored inside its square: the turn goes the other way."""
+    """Squares `(..., 4)` around people whose picture was mirrored within its square: the rotation is reversed."""
     return torch.cat((square[..., :3], -square[..., 3:]), dim=-1)
 
 
@@ -321,7 +321,7 @@ def _turn(xy: Tensor, angle: Tensor) -> Tensor:
     return torch.stack((cos * x - sin * y, sin * x + cos * y), dim=-1)
 
 
-def _keep(choice: Tensor, yes: tuple[Tensor, ...], no: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def _select(choice: Tensor, yes: tuple[Tensor, ...], no: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Row by row, the answer `yes` where `choice` `(n, 1)` is true, else `no`."""
     return tuple(torch.where(choice.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(yes, no, strict=True))
 
@@ -346,14 +346,14 @@ def person_square(landmarks: Tensor) -> Tensor:
 def fills_box(landmarks: Tensor, boxes: Tensor) -> Tensor:
     """Whether people fill the boxes `(n, 4)` that they should be in, `(n, 1)`; landmarks `(n, 39, 5)`.
 
-    A person does whose landmarks, those out of the box drawn to its edge, span LEAST_FILL of one of its sides. A box
-    without size is filled by anybody.
+    A person fills a box if the landmarks, clamped to it, span at least MIN_BOX_FILL of one of its sides. Anybody fills
+    a box of size zero.
     """
     points = landmarks[:, :NUM_BODY_POINTS, :2]
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     inside = points.maximum(low).minimum(high)
     spans = (inside.amax(dim=1) - inside.amin(dim=1)) / (high - low)[:, 0].clamp(min=1.0)
-    return (spans.amax(dim=1, keepdim=True) >= LEAST_FILL) | (high == low).all(dim=2)
+    return (spans.amax(dim=1, keepdim=True) >= MIN_BOX_FILL) | (high == low).all(dim=2)
 
 
 def cut_square(pixel_values: Tensor, square: Tensor) -> Tensor:
@@ -384,7 +384,7 @@ def landmark_features(
     xyz = torch.cat((landmarks[..., :2] - centre, landmarks[..., 2:3]), dim=-1) / side  # (n, 39, 3)
     logits = torch.tanh(landmarks[..., 3:] * LOGIT_SCALE)  # (n, 39, 2)
     flip = xyz.new_tensor([1.0, -1.0])
-    place = torch.cat(
+    location = torch.cat(
         (
             (square[:, :2] * (2.0 / size) - 1.0) * flip,
             torch.log2(square[:, 2:3] / size),
@@ -400,7 +400,7 @@ def landmark_features(
         logits[..., 0],
         logits[..., 1],
         world_landmarks * WORLD_SCALE,
-        place,
+        location,
     )
     return torch.cat([part.flatten(1) for part in parts], dim=-1)
 
@@ -435,8 +435,8 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         """Find the person in each picture; see [`BlazePoseOutput`] for what comes back.
 
         Args:
-            boxes: `(n, 4)`, the box of each person, x0, y0, x1, y1 in pixels. If the closer looks end at something
-                that does not fill its box, the first look at the whole picture is used.
+            boxes: `(n, 4)`, the box of each person, x0, y0, x1, y1 in pixels. If the later passes settle on
+                something that does not fill its box, the result for the whole picture is used.
 
         Raises `ValueError` for a wrong shape, for NaN, and for values that are plainly not in [0, 1].
         """
@@ -445,7 +445,9 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         apart = pixels.device.type == "cpu" and not is_tracing()
         parts = pixels.split(CPU_BATCH_SIZE) if apart else (pixels,)
         known = (None,) * len(parts) if boxes is None else boxes.float().split([len(part) for part in parts])
-        landmarks, presence, world, square, maps = map(torch.cat, zip(*map(self._see, parts, known), strict=True))
+        landmarks, presence, world, square, maps = map(
+            torch.cat, zip(*map(self._locate_with_mirror, parts, known), strict=True)
+        )
         features = landmark_features(landmarks, world, presence, square, size)
         if self.pose_head is not None:
             features = torch.cat((features, self.pose_head.features(maps, square)), dim=1)
@@ -458,36 +460,36 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
             maps=maps,
         )
 
-    def _see(self, pixels: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, ...]:
-        """The result of [`_find`], with the maps of the square and of its mirror image."""
-        found = self._find(pixels)
+    def _locate_with_mirror(self, pixels: Tensor, boxes: Tensor | None = None) -> tuple[Tensor, ...]:
+        """The result of [`_locate`], with the maps of the square and of its mirror image."""
+        found = self._locate(pixels)
         if boxes is not None and not (fills := fills_box(found[0], boxes)).all():
             size = self.config.image_size
             whole = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
-            found = _keep(fills, found, self._look(cut_square(pixels, whole), whole))
+            found = _select(fills, found, self._run_network(cut_square(pixels, whole), whole))
         *found, square, maps = found
         mirrored = self.landmarker.first_stages(cut_square(pixels, square).flip(-1))
         return *found, square, torch.stack((maps, mirrored), dim=1)
 
-    def _find(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """The best answer of [`_look`] for each picture `(n, 3, size, size)`."""
+    def _locate(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """The most confident result of [`_run_network`] for each picture `(n, 3, size, size)`."""
         size = self.config.image_size
         whole = pixels.new_tensor([size / 2, size / 2, size, 0.0]).expand(len(pixels), 4)
         small = F.interpolate(pixels, (CROP_SIZE, CROP_SIZE), mode="bilinear", antialias=True)
-        best = self._refine(pixels, self._look(small, whole))
+        best = self._refine(pixels, self._run_network(small, whole))
         lost = best[1] < self.config.search_presence
         if is_tracing():  # a graph cannot have as many rows as were lost
             found = self._refine(pixels, self._search(pixels))
-            return _keep(lost & (found[1] > best[1]), found, best)
+            return _select(lost & (found[1] > best[1]), found, best)
         lost = lost[:, 0].nonzero()[:, 0]
         if len(lost) > 0:
             found = self._refine(pixels[lost], self._search(pixels[lost]))
-            found = _keep(found[1] > best[1][lost], found, tuple(part[lost] for part in best))
+            found = _select(found[1] > best[1][lost], found, tuple(part[lost] for part in best))
             best = tuple(part.index_copy(0, lost, new) for part, new in zip(best, found, strict=True))
         return best
 
-    def _look(self, crops: Tensor, square: Tensor) -> tuple[Tensor, ...]:
-        """Run the network on `crops` and bring its answer back to the picture's pixels and to our frame.
+    def _run_network(self, crops: Tensor, square: Tensor) -> tuple[Tensor, ...]:
+        """Run the network on `crops` and convert its output to the picture's pixels and to our frame.
 
         Returns landmarks `(n, 39, 5)`, presence `(n, 1)`, world landmarks `(n, 39, 3)`, `square` `(n, 4)` itself and
         the maps `(n, C, s, s)`.
@@ -499,22 +501,22 @@ class BlazePoseBackbone(BackboneMixin, PreTrainedModel):
         world = torch.cat((_turn(world[..., :2], square[:, 3]), world[..., 2:]), dim=-1)
         return landmarks, presence, world * world.new_tensor([1.0, -1.0, -1.0]), square, maps
 
-    def _refine(self, pixels: Tensor, seen: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Look again, `num_passes - 1` times, at the square around the person seen before."""
+    def _refine(self, pixels: Tensor, best: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Run the network `num_passes - 1` more times, each on the square around the person just found."""
         for _ in range(self.config.num_passes - 1):
-            square = person_square(seen[0]).detach()
-            new = self._look(cut_square(pixels, square), square)
-            seen = _keep((new[1] >= self.config.min_presence) | (new[1] >= seen[1]), new, seen)
-        return seen
+            square = person_square(best[0]).detach()
+            new = self._run_network(cut_square(pixels, square), square)
+            best = _select((new[1] >= self.config.min_presence) | (new[1] >= best[1]), new, best)
+        return best
 
     def _search(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """The surest of nine looks, at squares of half the picture's side that overlap by half of theirs."""
+        """The most confident result on nine squares of half the picture's side, which overlap by half of theirs."""
         size, best = self.config.image_size, None
         for y in (0.25, 0.5, 0.75):
             for x in (0.25, 0.5, 0.75):
                 square = pixels.new_tensor([x * size, y * size, size / 2, 0.0]).expand(len(pixels), 4)
-                new = self._look(cut_square(pixels, square), square)
-                best = new if best is None else _keep(new[1] > best[1], new, best)
+                new = self._run_network(cut_square(pixels, square), square)
+                best = new if best is None else _select(new[1] > best[1], new, best)
         return best
 
     def _check(self, pixel_values: Tensor) -> None:

@@ -24,6 +24,7 @@ from transformers.utils import ModelOutput
 CACHE_KEY = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
 
 NO_PLACEHOLDERS = "pose_values need input_ids: with inputs_embeds their placeholders cannot be found."
+NO_QUERIES = "With inputs_embeds a prompt cannot end with <pose_start>; give input_ids."
 
 
 @dataclass
@@ -250,7 +251,7 @@ class UniPoseGenerationMixin(GenerationMixin):
           bidirectional pose block; no assisted decoding, no continuous batching.
         * Token penalties and bans apply to codes as they do to words.
         * `hidden_states` and `attentions` are `None` for steps that needed no forward pass.
-        * With `inputs_embeds` the poses of the prompt attend causally.
+        * With `inputs_embeds` the poses of the prompt attend causally, and it cannot end with `<pose_start>`.
 
         Raises:
             ValueError: the call hits one of these limits, or the inputs do not match (see `forward`).
@@ -288,6 +289,8 @@ class UniPoseGenerationMixin(GenerationMixin):
             inputs = self.model.replace_pose_placeholders(inputs, pose_values)
         elif pose_values is not None:
             raise ValueError(NO_PLACEHOLDERS)
+        elif not model_kwargs["input_ids"].shape[1]:
+            self._check_embedded_prompt(inputs)
         return inputs, input_name, model_kwargs
 
     def _prepare_multimodal_encoder_kwargs_for_generation(self, model_kwargs):
@@ -416,6 +419,17 @@ class UniPoseGenerationMixin(GenerationMixin):
                 "prefill_chunk_size would split bidirectional pose blocks; leave it out for prompts with poses."
             )
 
+    def _check_embedded_prompt(self, inputs_embeds):
+        """`_check_prompt` for tokens known by their embeddings only, `(batch, sequence_length, hidden_size)`."""
+        start, end = self.config.pose_start_token_id, self.config.pose_end_token_id
+        tokens = torch.full(inputs_embeds.shape[:2], -1, device=inputs_embeds.device)
+        for token in (start, end):
+            embedding = self.get_input_embeddings()(tokens.new_tensor(token)).to(inputs_embeds)
+            tokens[(inputs_embeds == embedding).all(-1)] = token
+        if bool((tokens[:, -1:] == start).any()):
+            raise ValueError(NO_QUERIES)
+        self._check_prompt(tokens, chunked=False)
+
     def _append_queries(self, model_inputs, cache, length):
         """Appends the queries to every row; only rows that begin a pose use them."""
         config, num_codes = self.config, self.config.pose_config.num_codes
@@ -423,7 +437,7 @@ class UniPoseGenerationMixin(GenerationMixin):
             raise ValueError("Writing a pose needs a cache; call generate with use_cache=True.")
         ids = model_inputs["input_ids"]
         if ids is None:
-            raise ValueError("With inputs_embeds a prompt cannot end with <pose_start>; give input_ids.")
+            raise ValueError(NO_QUERIES)
         for layer in cache.layers:
             if type(layer) not in (DynamicLayer, StaticLayer, DummyLayer):
                 raise ValueError(

@@ -92,7 +92,7 @@ class UniPoseImageProcessor(PilBackend):
     @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Self:
         # A later version of transformers may have written the file: unknown options in it are not the user's mistake.
-        known = {*_OPTIONS, *_ALWAYS, *_PASSED_BY, *UniPoseImageProcessorKwargs.__annotations__}
+        known = {*_OPTIONS, *_FIXED_OPTIONS, *_IGNORED_OPTIONS, *UniPoseImageProcessorKwargs.__annotations__}
         return super().from_dict({k: v for k, v in image_processor_dict.items() if k in known}, **kwargs)
 
     def fetch_images(self, image_url_or_urls: Any) -> Any:
@@ -166,19 +166,25 @@ class UniPoseImageProcessor(PilBackend):
 # Options that can be set, options with a fixed value, and options that transformers writes to files or that do not
 # change a result.
 _OPTIONS = ("general_size", "pose_size", "pose_view", "box_margin", "do_rescale", "rescale_factor", "do_normalize")
-_ALWAYS = {"do_resize": True, "do_convert_rgb": True, "data_format": "channels_first", "device": "cpu"}
-_PASSED_BY = ("image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "default_to_square")
-_PASSED_BY += ("boxes", "return_tensors", "disable_grouping")
+_FIXED_OPTIONS = {"do_resize": True, "do_convert_rgb": True, "data_format": "channels_first", "device": "cpu"}
+_IGNORED_OPTIONS = (
+    "image_processor_type",
+    "feature_extractor_type",
+    "processor_class",
+    "auto_map",
+    "default_to_square",
+)
+_IGNORED_OPTIONS += ("boxes", "return_tensors", "disable_grouping")
 
 
 def _check_options(options):
     for name, value in options.items():
-        if name in _OPTIONS or name in _PASSED_BY or value is None:
+        if name in _OPTIONS or name in _IGNORED_OPTIONS or value is None:
             continue
-        if name in _ALWAYS:
-            if str(getattr(value, "value", value)) != str(_ALWAYS[name]):
+        if name in _FIXED_OPTIONS:
+            if str(getattr(value, "value", value)) != str(_FIXED_OPTIONS[name]):
                 raise ValueError(
-                    f"{name} is {value!r}, but a UniPose image processor only supports {_ALWAYS[name]!r}."
+                    f"{name} is {value!r}, but a UniPose image processor only supports {_FIXED_OPTIONS[name]!r}."
                 )
         elif name in UniPoseImageProcessorKwargs.__annotations__:
             raise ValueError(
@@ -216,7 +222,7 @@ def load_picture(image):
     try:
         return _to_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError as error:  # raised for a frame that is larger than the header says
-        raise ValueError(_bomb(name)) from error
+        raise ValueError(_too_large(name)) from error
     except (OSError, SyntaxError, EOFError, ValueError, IndexError) as error:
         # PIL reads the pixels only now, and raises many kinds of errors if they are damaged
         raise ValueError(
@@ -249,10 +255,10 @@ def _open(source):
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_check_size` decides
             return name, Image.open(source, formats=picture_formats())
     except Image.DecompressionBombError as error:
-        raise ValueError(_bomb(name)) from error
+        raise ValueError(_too_large(name)) from error
     except (OSError, SyntaxError, ValueError) as error:
         if isinstance(error, ValueError) and ("too large" in str(error) or "Too much memory" in str(error)):
-            raise ValueError(_bomb(name)) from error  # raised for the text chunks of a PNG file
+            raise ValueError(_too_large(name)) from error  # raised for the text chunks of a PNG file
         raise ValueError(f"{name} is not an image that PIL can read; give a JPEG, PNG or WebP file.") from error
 
 
@@ -263,7 +269,7 @@ def picture_formats():
     return [name for name in FORMATS if name in Image.OPEN]
 
 
-def _bomb(name):
+def _too_large(name):
     return (
         f"{name} is a decompression bomb, or an image of more than {MAX_PIXELS // 10**6} megapixels; make it smaller "
         "first."
@@ -365,15 +371,15 @@ def _padded(picture, square, size):
         side = max(width, height)
         square = ((width - side) / 2, (height - side) / 2, side)
     left, top, side = square
-    seen = (max(left, 0), max(top, 0), min(left + side, width), min(top + side, height))
+    visible = (max(left, 0), max(top, 0), min(left + side, width), min(top + side, height))
     scale = size / side
     # Only the visible part is resized and then pasted, so no large black canvas is ever created.
-    target = [round((edge - start) * scale) for edge, start in zip(seen, (left, top, left, top), strict=True)]
+    target = [round((edge - start) * scale) for edge, start in zip(visible, (left, top, left, top), strict=True)]
     x0, y0, x1, y1 = target
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     part = picture
-    if seen != (0, 0, width, height) or (x1 - x0, y1 - y0) != picture.size:
-        part = picture.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=seen, reducing_gap=3.0)
+    if visible != (0, 0, width, height) or (x1 - x0, y1 - y0) != picture.size:
+        part = picture.resize((x1 - x0, y1 - y0), Image.Resampling.BILINEAR, box=visible, reducing_gap=3.0)
     if part.size == (size, size):
         return part
     view = Image.new("RGB", (size, size))

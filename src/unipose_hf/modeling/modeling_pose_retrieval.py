@@ -164,7 +164,7 @@ class PoseTextRetrievalModel(PreTrainedModel):
         """
         if attention_mask is None:
             attention_mask = input_ids != self.config.pad_token_id
-        if not is_tracing():  # a compiled graph cannot look at values
+        if not is_tracing():  # a compiled graph cannot depend on values
             empty = ~attention_mask.bool().any(1)
             if empty.any():
                 raise ValueError(

@@ -287,9 +287,8 @@ class PoseTokenizerModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module):
-        if isinstance(
-            module, nn.Conv1d
-        ):  # the width of the input decides, as in torch; a fixed 0.02 starves 6 channels
+        if isinstance(module, nn.Conv1d):
+            # the number of inputs sets the scale, as in torch; a fixed 0.02 would be too small for 6 channels
             init.kaiming_uniform_(module.weight, a=math.sqrt(5))
             bound = 1 / math.sqrt(module.weight[0].numel())
             init.uniform_(module.bias, -bound, bound)
@@ -338,7 +337,7 @@ class PoseTokenizerModel(PreTrainedModel):
             raise ValueError(
                 f"A pose has {self.config.num_codes} codes, but the codes have shape {tuple(codes.shape)}."
             )
-        # a compiled graph cannot look at values
+        # a compiled graph cannot depend on values
         if not is_tracing() and codes.numel() and not (0 <= codes.min() and codes.max() < self.config.codebook_size):
             raise ValueError(
                 f"Codes must be in 0..{self.config.codebook_size - 1}, found {codes.min()}..{codes.max()}."

@@ -51,10 +51,10 @@ class UniPoseModelOutputWithPast(BaseModelOutputWithPast):
 @dataclass
 class UniPoseCausalLMOutputWithPast(CausalLMOutputWithPast):
     """
-    loss (`torch.FloatTensor`): cross-entropy, when `labels` or `shift_labels` were given.
+    loss (`torch.FloatTensor`): cross-entropy, if `labels` or `shift_labels` were given.
     logits (`torch.FloatTensor` of shape `(batch, sequence_length, vocab_size)`): the next token or, at a query, its
-    own code. past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language
-    model
+        own code.
+    past_key_values (`Cache`; `cache` from transformers 5.24 on), hidden_states, attentions: as the language model
         returns them.
     image_hidden_states (`torch.FloatTensor` of shape `(images, image_seq_length, hidden_size)`): projected features.
     pose_logits (`torch.FloatTensor` of shape `(poses, num_codes, codebook_size)`): the logits of the codes at the
@@ -244,13 +244,11 @@ class UniPoseModel(UniPosePreTrainedModel):
                 layer = self.config.vision_feature_layer if tower is self.vision_tower else -1
                 features, outputs = feature_map(tower, pixels, layer, **kwargs)  # (images, C, rows, columns)
                 first_outputs = first_outputs or outputs
-                cells.append(
-                    resample(features, image_grid(self.config)).flatten(2).transpose(1, 2)
-                )  # (images, cells, C)
+                features = resample(features, image_grid(self.config))
+                cells.append(features.flatten(2).transpose(1, 2))  # (images, cells, C)
         outputs = self._project(torch.cat([part.to(cells[0].device) for part in cells], -1))
-        if kwargs.get(
-            "output_hidden_states", self.config.output_hidden_states
-        ):  # only if asked for, not if merely needed for a layer
+        # only if requested, not if merely needed for a layer
+        if kwargs.get("output_hidden_states", self.config.output_hidden_states):
             outputs.hidden_states = first_outputs.hidden_states
         outputs.attentions = first_outputs.attentions
         return outputs
@@ -343,7 +341,6 @@ class UniPoseModel(UniPosePreTrainedModel):
         if is_flash_attention_requested(config):
             raise ValueError(
                 f"Attention implementation {config._attn_implementation!r} does not support bidirectional attention "
-                ""
                 'within a pose block; load the model with attn_implementation="sdpa" (or "eager").'
             )
         past_length = 0 if cache is None else int(cache.get_seq_length())
@@ -422,9 +419,8 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
         self.model = UniPoseModel(config)
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.generation_config.pose_decoding = "argmax"
-        self.generation_config._from_model_config = (
-            False  # otherwise loading drops attributes that transformers does not know
-        )
+        # otherwise loading drops attributes that transformers does not know
+        self.generation_config._from_model_config = False
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -511,23 +507,25 @@ class UniPoseForConditionalGeneration(UniPoseGenerationMixin, UniPosePreTrainedM
 
         Args:
             input_ids (`(batch, sequence_length)`): a prompt pose is `<pose_start>`, `num_codes` times `<pose>` (or its
-            codes), `<pose_end>`; a pose to be predicted has `<pose_query>` instead of `<pose>`. pixel_values
-            (`(images, 3, H, W)`), pose_pixel_values (`(images, 3, h, w)`): the inputs of the general encoder and of
-            the pose encoder, in the order of the images in the batch. vision_features (`(images, cells, channels)`):
-            instead of both, the encoders' features of these images, as [`UniPoseModel.get_image_features`] returns
-            them in `.last_hidden_state`. pose_values (`(poses, 22, 3, 3)`): local rotations of the prompt poses, in
-            order. attention_mask (`(batch, sequence_length)`): 1 for tokens, 0 for padding on either side; a mask of
-            another shape is passed to the language model unchanged. inputs_embeds (`(batch, sequence_length,
-            hidden_size)`): instead of `input_ids`; pose blocks are then not recognised and stay causal. labels
-            (`(batch, sequence_length)`): targets at their own positions, codes at the queries, -100 for none.
+                codes), `<pose_end>`; a pose to be predicted has `<pose_query>` instead of `<pose>`.
+            pixel_values (`(images, 3, H, W)`), pose_pixel_values (`(images, 3, h, w)`): the inputs of the general and
+                of the pose encoder, in the order of the images in the batch.
+            vision_features (`(images, cells, channels)`): instead of both, the encoders' features of these images, as
+                [`UniPoseModel.get_image_features`] returns them in `.last_hidden_state`.
+            pose_values (`(poses, 22, 3, 3)`): local rotations of the prompt poses, in order.
+            attention_mask (`(batch, sequence_length)`): 1 for tokens, 0 for padding on either side; a mask of another
+                shape is passed to the language model unchanged.
+            inputs_embeds (`(batch, sequence_length, hidden_size)`): instead of `input_ids`; pose blocks are then not
+                recognised and stay causal.
+            labels (`(batch, sequence_length)`): targets at their own positions, codes at the queries, -100 for none.
             shift_labels (`(batch, sequence_length)`): instead of `labels`, the result of [`make_shift_labels`].
-            mm_token_type_ids: ignored; accepted because processors return it. past_key_values, cache (`Cache`): two
-            names for the same argument; transformers uses the second from 5.24 on.
+            mm_token_type_ids: ignored; accepted because processors return it.
+            past_key_values, cache (`Cache`): two names for the same argument; transformers uses the second from 5.24.
             mm_encoder_outputs: `{"image": get_image_features(...)}` instead of the pixels.
             logits_to_keep: 0 for the logits of all positions, n for the last n, a mask for a selection.
             code_mask (`(batch, sequence_length)`): mask of the positions of whole poses to be predicted; `pose_logits`
-            are then computed there, over the codes only, which saves the rest of the vocabulary. pose_state: set by
-            `generate`; the logits are then those of the next token under the pose grammar.
+                are then computed there, over the codes only, which saves the rest of the vocabulary.
+            pose_state: set by `generate`; the logits are then those of the next token under the pose grammar.
 
         Raises:
             ValueError: placeholders do not match the images or poses, an encoder is missing, or flash attention is

@@ -18,7 +18,7 @@ from transformers.utils import ModelOutput
 
 STRIDE = 4  # of the heads' output maps
 NUM_KEYPOINTS = 17  # COCO's: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, left before right
-LEAST_KEYPOINT_SCORE = 0.127  # keypoints with a lower score are left out of the person's score (the published value)
+MIN_KEYPOINT_SCORE = 0.127  # keypoints with a lower score are left out of the person's score (the published value)
 REACH = 0.3  # of the map's shorter side: divides the squared distance of a keypoint from its regressed position
 
 
@@ -146,23 +146,23 @@ class MoveNetMultiPose(PreTrainedModel):
     def features(self, pixel_values: Tensor) -> Tensor:
         """`(n, 3, H, W)` in [0, 1] -> the feature map `(n, C, H / 4, W / 4)` for the heads."""
         pixels = (pixel_values * 2 - 1).contiguous(memory_format=torch.channels_last)  # 1.5 times as fast
-        x, seen = self.stem(pixels), []
+        x, stage_outputs = self.stem(pixels), []
         for stage in self.stages:
             x = stage(x)
-            seen.append(x)
+            stage_outputs.append(x)
         x = self.laterals[0](self.last(x))
         for lateral, merge, stage in zip(self.laterals[1:], self.pyramid, self.lateral_stages, strict=True):
-            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) + lateral(seen[stage])
+            x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False) + lateral(stage_outputs[stage])
             x = merge(x)
         return x
 
-    def forward(self, pixel_values: Tensor, threshold: float = 0.1, most: int = 60, **kwargs) -> MoveNetOutput:
+    def forward(self, pixel_values: Tensor, threshold: float = 0.1, max_people: int = 60, **kwargs) -> MoveNetOutput:
         """Detect people.
 
         Args:
             pixel_values: `(n, 3, H, W)`.
             threshold: minimum probability of a person's centre.
-            most: maximum number of people per picture.
+            max_people: maximum number of people per picture.
 
         Raises `ValueError` for a wrong shape.
         """
@@ -174,23 +174,23 @@ class MoveNetMultiPose(PreTrainedModel):
         maps = self.features(pixel_values)
         center = self.center(maps).sigmoid()[:, 0]  # (n, h, w)
         peaks = center * (center >= F.max_pool2d(center[:, None], 5, 1, padding=2)[:, 0])
-        scores, cells = peaks.flatten(1).topk(min(most, peaks[0].numel()), dim=1)
-        picture, place = (scores >= threshold).nonzero(as_tuple=True)
-        return self._read(maps, picture, cells[picture, place], scores[picture, place])
+        scores, cells = peaks.flatten(1).topk(min(max_people, peaks[0].numel()), dim=1)
+        picture, rank = (scores >= threshold).nonzero(as_tuple=True)
+        return self._read(maps, picture, cells[picture, rank], scores[picture, rank])
 
     def _read(self, maps: Tensor, picture: Tensor, cell: Tensor, center: Tensor) -> MoveNetOutput:
         """The people whose centres lie in the cells `(m,)` of the pictures `(m,)`."""
         height, width = maps.shape[-2:]
 
-        def at_cell(of):  # (n, C, h, w) -> (m, C)
-            return of[picture, :, cell // width, cell % width]
+        def at_cells(values):  # (n, C, h, w) -> (m, C)
+            return values[picture, :, cell // width, cell % width]
 
         middle = torch.stack((cell // width, cell % width), dim=-1).to(maps.dtype)  # (m, 2), y before x as in the maps
         limit = middle.new_tensor([height, width])
-        half = at_cell(self.box_scale(maps)).clamp(min=0) / 2
-        box_middle = middle + at_cell(self.box_offset(maps))
+        half = at_cells(self.box_scale(maps)).clamp(min=0) / 2
+        box_middle = middle + at_cells(self.box_offset(maps))
         low, high = ((box_middle + sign * half).clamp(min=0).minimum(limit) for sign in (-1, 1))
-        guess = middle[:, None] + at_cell(self.keypoint_regress(maps)).view(-1, NUM_KEYPOINTS, 2)
+        guess = middle[:, None] + at_cells(self.keypoint_regress(maps)).view(-1, NUM_KEYPOINTS, 2)
 
         y = torch.arange(height, device=maps.device, dtype=maps.dtype)
         x = torch.arange(width, device=maps.device, dtype=maps.dtype)
@@ -203,7 +203,7 @@ class MoveNetMultiPose(PreTrainedModel):
         each = torch.arange(NUM_KEYPOINTS, device=maps.device)
         found = torch.stack((best // width, best % width), dim=-1)
         found = found + offset[picture[:, None], each, :, best // width, best % width]
-        counted = score > LEAST_KEYPOINT_SCORE
+        counted = score > MIN_KEYPOINT_SCORE
         mean = (score * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)
         return MoveNetOutput(
             picture=picture,

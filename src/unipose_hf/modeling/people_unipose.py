@@ -13,10 +13,10 @@ from .movenet_unipose import MoveNetMultiPose
 from .pose_unipose import _import_from_package
 
 DETECTOR = "movenet-multipose"  # folder under the package's checkpoints
-LOOK_SIZES = (256, 512, 1024)  # longer side of the input in each pass; the detector was trained at the first size
-SMALL = 96  # pixels in a pass: if people are smaller than this, others may be too small to detect
-SAME = 0.6  # IoU from which two boxes count as the same person (boxes of two people rarely overlap this much)
-LEAST_SCORE = 0.2
+INPUT_SIZES = (256, 512, 1024)  # longer side of the input in each pass; the detector was trained at the first size
+SMALL_PERSON = 96  # pixels in a pass: if people are smaller than this, others may be too small to detect
+SAME_PERSON_IOU = 0.6  # from which two boxes count as one person (those of two people rarely overlap this much)
+MIN_SCORE = 0.2
 
 
 class PeopleFinder:
@@ -38,7 +38,7 @@ class PeopleFinder:
         else:
             raise ValueError(
                 f"detector is a {type(detector).__name__}; expected the folder or Hub name of an object detector, or "
-                "None to look at each picture as a whole."
+                "None to treat each picture as one person."
             )
 
     def __call__(self, picture: Image.Image, threshold: float | None = None) -> list[tuple[tuple, float]]:
@@ -51,23 +51,23 @@ class PeopleFinder:
                 if one["label"] == "person"
             ]
         else:
-            people = self._look_closer(picture, LEAST_SCORE if threshold is None else threshold)
+            people = self._detect_at_scales(picture, MIN_SCORE if threshold is None else threshold)
         people = [(_inside(box, picture.size), float(score)) for box, score in people]
         people = [(box, score) for box, score in people if min(box[2] - box[0], box[3] - box[1]) >= 4]
         return sorted(people, key=lambda person: -_area(person[0]))
 
-    def _look_closer(self, picture, threshold):
-        """Doubles the input size as long as nobody, or only somebody small, is found."""
+    def _detect_at_scales(self, picture, threshold):
+        """Doubles the input size as long as nobody is found, or somebody found is small."""
         people, longer = [], max(picture.size)
-        for size in LOOK_SIZES:
-            people = merge(people + self._look(picture, size / longer, threshold))
+        for size in INPUT_SIZES:
+            people = merge(people + self._detect(picture, size / longer, threshold))
             smallest = min((max(box[2] - box[0], box[3] - box[1]) for box, _ in people), default=0)
-            if size >= longer or smallest * size / longer >= SMALL:
+            if size >= longer or smallest * size / longer >= SMALL_PERSON:
                 break
         return people
 
     @torch.inference_mode()
-    def _look(self, picture, scale, threshold):
+    def _detect(self, picture, scale, threshold):
         """Detects people in the picture resized by `scale`."""
         size = [max(1, round(side * scale)) for side in picture.size]
         view = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -82,7 +82,7 @@ def merge(people):
     """Non-maximum suppression: keeps the highest-scoring box of each person."""
     kept = []
     for box, score in sorted(people, key=lambda person: -person[1]):
-        if all(_overlap(box, other) < SAME for other, _ in kept):
+        if all(_overlap(box, other) < SAME_PERSON_IOU for other, _ in kept):
             kept.append((box, score))
     return kept
 

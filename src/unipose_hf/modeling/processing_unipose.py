@@ -140,14 +140,8 @@ def task_messages(
 def _is_known(word, known):
     """Whether a word, or another form of it, is known."""
     word = word.replace("’", "'")
-    stems = {word, word.removesuffix("'s"), word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ed")}
-    stems |= {
-        word.removesuffix("ing"),
-        word.removesuffix("ing") + "e",
-        word.removesuffix("d"),
-        word.removesuffix("ly"),
-    }
-    stems |= {word.removesuffix("er"), word + "s", word + "ing"}
+    stems = {word.removesuffix(ending) for ending in ("", "'s", "s", "es", "d", "ed", "er", "ing", "ly")}
+    stems |= {word.removesuffix("ing") + "e", word + "s", word + "ing"}
     return len(word) == 1 or not stems.isdisjoint(known)
 
 
@@ -520,7 +514,8 @@ class UniPoseProcessor(ProcessorMixin):
                 parts = [self._checked_part(part) for part in parts]
                 if self.normalize_prompts and message.get("role") == "user":
                     parts = _normalized(parts)
-                parts = [part | {"text": self._plain(part["text"])} if part["type"] == "text" else part for part in parts]
+                texts = [{"text": self._plain(part["text"])} if part["type"] == "text" else {} for part in parts]
+                parts = [part | text for part, text in zip(parts, texts, strict=True)]
                 message["content"] = parts[0]["text"] if content and isinstance(content, str) else parts
         return conversations, is_batched
 

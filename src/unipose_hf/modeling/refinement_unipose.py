@@ -20,7 +20,7 @@ STEPS = 8
 PICTURE, SPACE = 0.06, 0.08
 ANSWER = {"root": 0.03, "trunk": 0.03, "limb": 0.05, "end": 0.05}
 ROBUST = 3.0  # Huber threshold, in typical sizes
-LEAST_SEEN = 0.1  # landmarks with a lower visibility are ignored
+MIN_VISIBILITY = 0.1  # landmarks with a lower visibility are ignored
 
 # Joints of the average bundled body in the T-pose, metres from the pelvis.
 REST_JOINTS = (
@@ -122,19 +122,19 @@ def _kinematics(rotations: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
 class _Problem:
     """The residuals of poses and cameras of `n` people, and how they change."""
 
-    def __init__(self, answer, xy, seen, world, rest):
+    def __init__(self, answer, xy, visibility, world, rest):
         marks = list(MARKERS)
         self.answer, self.rest = answer, rest
         self.joints = torch.tensor([joint for joint, _ in MARKERS.values()])
         self.offsets = rest.new_tensor([offset for _, offset in MARKERS.values()])
-        carries = torch.zeros(len(marks), NUM_JOINTS)
+        is_ancestor = torch.zeros(len(marks), NUM_JOINTS)
         for row, (joint, _) in enumerate(MARKERS.values()):
             while joint >= 0:
-                carries[row, joint] = 1.0
+                is_ancestor[row, joint] = 1.0
                 joint = PARENTS[joint]
-        self.carries = carries[:, :, None, None].to(rest)  # (K, 22, 1, 1)
+        self.is_ancestor = is_ancestor[:, :, None, None].to(rest)  # (K, 22, 1, 1)
         self.xy = xy[:, marks]
-        self.weights = (seen * (seen > LEAST_SEEN))[:, marks].to(rest)
+        self.weights = (visibility * (visibility > MIN_VISIBILITY))[:, marks].to(rest)
         ends = torch.zeros(len(BONES), len(marks))
         for row, (begin, end) in enumerate(BONES):
             for landmark in begin:
@@ -142,15 +142,15 @@ class _Problem:
             for landmark in end:
                 ends[row, marks.index(landmark)] += 1 / len(end)
         self.ends = ends.to(rest)  # (B, K)
-        markers = self.place(answer)[0]
-        told = self.ends @ world[:, marks]
+        markers = self.markers_and_joints(answer)[0]
+        directions = self.ends @ world[:, marks]
         lengths = (self.ends @ markers).norm(dim=-1, keepdim=True)
-        self.bones = torch.nn.functional.normalize(told, dim=-1) * lengths
-        least = torch.where(self.ends[None] != 0, self.weights[:, None], torch.inf).amin(dim=2)
-        self.bone_weights = least.sqrt()[..., None]  # (n, B, 1)
+        self.bones = torch.nn.functional.normalize(directions, dim=-1) * lengths
+        lowest_weight = torch.where(self.ends[None] != 0, self.weights[:, None], torch.inf).amin(dim=2)
+        self.bone_weights = lowest_weight.sqrt()[..., None]  # (n, B, 1)
         self.stiffness = _stiffness().to(rest)
 
-    def place(self, rotations):
+    def markers_and_joints(self, rotations):
         """Markers `(n, K, 3)`, joints and their global rotations."""
         joints, turned = _kinematics(rotations, self.rest)
         markers = joints[:, self.joints] + (turned[:, self.joints] @ self.offsets[..., None])[..., 0]
@@ -158,7 +158,7 @@ class _Problem:
 
     def camera(self, rotations):
         """The `(scale, x, y)` `(n, 3)` that fits the markers to the landmarks best."""
-        flat = self.place(rotations)[0][..., :2] * self.rest.new_tensor([1.0, -1.0])
+        flat = self.markers_and_joints(rotations)[0][..., :2] * self.rest.new_tensor([1.0, -1.0])
         weights = self.weights + 1e-3  # well-defined even if nothing is visible
         weights = (weights / weights.sum(dim=1, keepdim=True))[..., None]
         middle, target = (weights * flat).sum(dim=1, keepdim=True), (weights * self.xy).sum(dim=1, keepdim=True)
@@ -172,7 +172,7 @@ class _Problem:
     def residuals(self, rotations, camera, unit):
         """All residuals `(n, R)`, and their Jacobian `(n, R, 66 + 3)` with respect to the rotation of each joint in
         its own frame, the log of the scale, and the translation in pixels over `unit` `(n,)`."""
-        markers, joints, turned = self.place(rotations)
+        markers, joints, turned = self.markers_and_joints(rotations)
         n, count = markers.shape[:2]
         scale = (camera[:, 0] / unit)[:, None, None]
         sign = markers.new_tensor([1.0, -1.0])
@@ -187,27 +187,27 @@ class _Problem:
         values = torch.cat(((off * pull).flatten(1), bones.flatten(1), from_answer), dim=1)
         arms = markers[:, :, None] - joints[:, None]  # (n, K, 22, 3)
         moves = torch.cross(turned.mT[:, None], arms[..., None, :].expand(-1, -1, -1, 3, -1), dim=-1)
-        moves = (moves * self.carries).flatten(2, 3)  # (n, K, 66, 3): of each marker by each rotation
+        moves = (moves * self.is_ancestor).flatten(2, 3)  # (n, K, 66, 3): of each marker by each rotation
         in_picture = (moves[..., :2] * sign).transpose(2, 3) * scale[..., None]
         by_scale = (scale * flat)[..., None]
         by_place = torch.eye(2).to(flat).expand(n, count, 2, 2)
-        slopes = torch.cat((in_picture, by_scale, by_place), dim=-1) / PICTURE * pull[..., None]
+        jacobian = torch.cat((in_picture, by_scale, by_place), dim=-1) / PICTURE * pull[..., None]
         of_bones = (self.ends @ moves.flatten(2)).unflatten(2, (-1, 3)).transpose(2, 3)
         of_bones = of_bones / SPACE * self.bone_weights[..., None]
         of_answer = torch.diag(self.stiffness).expand(n, -1, -1)
         others = torch.cat((of_bones.flatten(1, 2), of_answer), dim=1)
         others = torch.nn.functional.pad(others, (0, 3))
-        return values, torch.cat((slopes.flatten(1, 2), others), dim=1)
+        return values, torch.cat((jacobian.flatten(1, 2), others), dim=1)
 
 
 @torch.no_grad()
-def pull_to_landmarks(answer: Tensor, xy: Tensor, seen: Tensor, world: Tensor, steps: int = STEPS):
+def pull_to_landmarks(answer: Tensor, xy: Tensor, visibility: Tensor, world: Tensor, steps: int = STEPS):
     """Refine poses to fit landmarks.
 
     Args:
         answer: `(n, 22, 3, 3)` local rotations, as predicted.
         xy: `(n, 39, 2)` BlazePose landmarks in pixels of the picture, y down.
-        seen: `(n, 39)` visibility of the landmarks, in [0, 1].
+        visibility: `(n, 39)` visibility of the landmarks, in [0, 1].
         world: `(n, 39, 3)` 3D landmarks: metres, x right, y up, z towards the viewer.
         steps: number of optimisation steps; 0 fits only the camera.
 
@@ -216,27 +216,28 @@ def pull_to_landmarks(answer: Tensor, xy: Tensor, seen: Tensor, world: Tensor, s
         of each pose from the visible landmarks `(n,)`, in metres on the body.
     """
     answer, rest = answer.float(), torch.tensor(REST_JOINTS, device=answer.device)
-    problem = _Problem(answer, xy.to(answer), seen.to(answer), world.to(answer), rest)
+    problem = _Problem(answer, xy.to(answer), visibility.to(answer), world.to(answer), rest)
     rotations, camera = answer, problem.camera(answer)
     unit = camera[:, 0].clone()
     damping = answer.new_full((len(answer), 1), 1e-2)
-    values, slopes = problem.residuals(rotations, camera, unit) if steps else (None, None)
+    values, jacobian = problem.residuals(rotations, camera, unit) if steps else (None, None)
     for _ in range(steps):
-        normal = slopes.mT @ slopes
+        normal = jacobian.mT @ jacobian
         diagonal = normal.diagonal(dim1=1, dim2=2)
         damped = normal + torch.diag_embed(damping * diagonal + 1e-6)
-        step = -torch.linalg.solve(damped, (slopes.mT @ values[..., None]))[..., 0]
+        step = -torch.linalg.solve(damped, (jacobian.mT @ values[..., None]))[..., 0]
         turned = rotations @ axis_angle_to_matrix(step[:, :-3].unflatten(1, (NUM_JOINTS, 3)))
         moved = torch.cat(
             (camera[:, :1] * step[:, -3:-2].clamp(-1, 1).exp(), camera[:, 1:] + step[:, -2:] * unit[:, None]), dim=1
         )
-        new_values, new_slopes = problem.residuals(turned, moved, unit)
+        new_values, new_jacobian = problem.residuals(turned, moved, unit)
         better = new_values.square().sum(dim=1, keepdim=True) < values.square().sum(dim=1, keepdim=True)
         rotations = torch.where(better[..., None, None], turned, rotations)
         camera = torch.where(better, moved, camera)
-        values, slopes = torch.where(better, new_values, values), torch.where(better[..., None], new_slopes, slopes)
+        values = torch.where(better, new_values, values)
+        jacobian = torch.where(better[..., None], new_jacobian, jacobian)
         damping = torch.where(better, damping / 3, damping * 10)
-    flat = problem.place(rotations)[0][..., :2] * rest.new_tensor([1.0, -1.0])
+    flat = problem.markers_and_joints(rotations)[0][..., :2] * rest.new_tensor([1.0, -1.0])
     off = (flat + (camera[:, None, 1:] - problem.xy) / camera[:, None, :1]).norm(dim=-1)
     weights = problem.weights + 1e-3
     return rotations, camera, (weights * off).sum(dim=1) / weights.sum(dim=1)

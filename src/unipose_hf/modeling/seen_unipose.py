@@ -40,9 +40,9 @@ _JOINTS = (
     *(_HIPS, (23,), (24,), _TRUNK, (25,), (26,), _TRUNK, (27,), (28,), _SHOULDERS, (31,), (32,)),
     *(_SHOULDERS, (11,), (12,), _HEAD, (11,), (12,), (13,), (14,), (15,), (16,)),
 )
-USUAL_MISFIT = 0.1
+TYPICAL_MISFIT = 0.1
 # A detection counts as a person if its detector score or the landmark network's presence reaches these thresholds.
-SURE, SURE_PRESENCE = 0.4, 0.5
+MIN_DETECTOR_SCORE, MIN_PRESENCE = 0.4, 0.5
 
 
 def is_blazepose(tower) -> bool:
@@ -52,7 +52,7 @@ def is_blazepose(tower) -> bool:
 
 def is_somebody(score: float, presence: float) -> bool:
     """Whether the detector or the landmark network is confident that this is a person."""
-    return score >= SURE or presence >= SURE_PRESENCE
+    return score >= MIN_DETECTOR_SCORE or presence >= MIN_PRESENCE
 
 
 def square_of(picture: dict, margin: float) -> tuple[float, float, float]:
@@ -93,22 +93,22 @@ def in_picture(landmarks: Tensor, unit: float, corner: Tensor, size: tuple[int, 
     return xy, landmarks[:, 3:].sigmoid().prod(dim=1) * inside
 
 
-def keypoints(xy: Tensor, seen: Tensor) -> np.ndarray:
+def keypoints(xy: Tensor, visibility: Tensor) -> np.ndarray:
     """The 17 COCO keypoints `(17, 3)`: x, y and visibility."""
-    return torch.cat((xy, seen[:, None]), dim=1)[list(_KEYPOINTS)].numpy().astype(np.float32)
+    return torch.cat((xy, visibility[:, None]), dim=1)[list(_KEYPOINTS)].numpy().astype(np.float32)
 
 
-def visibility_of_joints(seen: Tensor) -> np.ndarray:
+def visibility_of_joints(visibility: Tensor) -> np.ndarray:
     """Visibility of each pose joint `(22,)`, the mean over its nearest landmarks `(39,)`."""
-    return np.array([float(seen[list(near)].mean()) for near in _JOINTS], dtype=np.float32)
+    return np.array([float(visibility[list(near)].mean()) for near in _JOINTS], dtype=np.float32)
 
 
-def score_of(presence: float, seen: Tensor, misfit: float) -> float:
+def score_of(presence: float, visibility: Tensor, misfit: float) -> float:
     """Confidence of a pose, in [0, 1].
 
     Args:
         presence: the landmark network's probability of a person in the crop.
-        seen: visibility of the landmarks, `(39,)`.
+        visibility: visibility of the landmarks, `(39,)`.
         misfit: mean distance of the pose from the visible landmarks, in metres on the body.
     """
-    return presence * float(seen[list(_LIMBS)].mean()) * math.exp(-misfit / USUAL_MISFIT)
+    return presence * float(visibility[list(_LIMBS)].mean()) * math.exp(-misfit / TYPICAL_MISFIT)

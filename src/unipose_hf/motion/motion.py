@@ -18,8 +18,8 @@ from ..body import JOINT_NAMES
 from ..body.joints import MIXAMO_NAMES
 from ..modeling.pose_unipose import NUM_JOINTS, Pose, bundled_body, npz_of, write_file
 from ..modeling.rotation_unipose import axis_angle_to_matrix
-from .film_files import FILMS, write_film
-from .smoothing import interpolate_places, interpolate_rotations, smooth_places, smooth_rotations, window_of
+from .animation_files import ANIMATION_SUFFIXES, write_animation
+from .smoothing import interpolate_positions, interpolate_rotations, smooth_positions, smooth_rotations, window_of
 
 if TYPE_CHECKING:
     from ..data.formats.motion_files import MotionArrays
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # Readers and renderers are imported where they are used: `import unipose_hf` imports this file.
 SUFFIXES = (".glb", ".bvh", ".npz")
 NAMES = {"smpl": JOINT_NAMES, "mixamo": MIXAMO_NAMES}
-_AT_ONCE = 32  # frames whose vertices are in memory
+_CHUNK = 32  # frames whose vertices are in memory
 
 
 class Motion(Sequence[Pose]):
@@ -94,7 +94,7 @@ class Motion(Sequence[Pose]):
         """From any file of poses: .bvh, .npz, .glb, .json, .pkl or .pt, by its suffix.
 
         Args:
-            frame_rate: frames per second; by default as in the file, or 30 if it does not say.
+            frame_rate: frames per second; by default as in the file, or 30 if the file does not specify one.
             up, facing, joint_map: as for `Pose.from_bvh`.
             person: which of several people in a result of another program.
 
@@ -128,7 +128,7 @@ class Motion(Sequence[Pose]):
         up: str | None = None,
         facing: str | None = None,
     ) -> Motion:
-        """From an AMASS-style file; arguments as for `Pose.from_npz`, and `frame_rate` for files that do not say it.
+        """From an AMASS-style file; arguments as for `Pose.from_npz`, and `frame_rate` for files without one.
 
         `trans` is taken as the position of the pelvis. In SMPL-family bodies the pelvis is displaced from it by a
         constant: horizontally in AMASS's z-up world, but some 0.3 m down in a y-up one; `on_floor` corrects this.
@@ -196,17 +196,17 @@ class Motion(Sequence[Pose]):
             size: width and height in pixels, or one number for both.
             frame_rate: frames per second of the pictures; by default those of the motion, but at most 25 in a .gif,
                 whose frames last whole hundredths of a second.
-            view: see `unipose_hf.visualization.draw_film`, for example `azimuth=90, follow=False`.
+            view: see `unipose_hf.visualization.draw_motion`, for example `azimuth=90, follow=False`.
         """
-        from ..visualization.film import draw_film
+        from ..visualization.motion import draw_motion
 
-        path = None if path is None else _checked_path(path, FILMS, "a motion can be rendered as")
+        path = None if path is None else _checked_path(path, ANIMATION_SUFFIXES, "a motion can be rendered as")
         rate = self._frame_rate if frame_rate is None else frame_rate
         if path is not None and path.suffix.lower() == ".gif":
             rate = 100 / np.ceil(100 / min(rate, 25.0) - 1e-6)
         shown = self if rate == self._frame_rate else self.resampled(rate)
-        pictures = draw_film(list(shown), shown.translation, size=size, body=body, **view)
-        return list(pictures) if path is None else write_film(path, pictures, shown.frame_rate)
+        pictures = draw_motion(list(shown), shown.translation, size=size, body=body, **view)
+        return list(pictures) if path is None else write_animation(path, pictures, shown.frame_rate)
 
     # --- attributes -----------------------------------------------------------------------------------------------
 
@@ -254,13 +254,13 @@ class Motion(Sequence[Pose]):
 
         The lowest point is that of the mesh (`body`, or the bundled body) over all frames; jumps stay jumps.
         """
-        from ..visualization.film import posed_vertices
+        from ..visualization.motion import posed_vertices
 
         body, lowest = body or bundled_body(), np.inf
-        for start in range(0, len(self), _AT_ONCE):
-            poses = [self[frame] for frame in range(start, min(start + _AT_ONCE, len(self)))]
+        for start in range(0, len(self), _CHUNK):
+            poses = [self[frame] for frame in range(start, min(start + _CHUNK, len(self)))]
             heights = posed_vertices(body, poses, self._betas)[..., 1].min(1)
-            lowest = min(lowest, float((heights + self._translation[start : start + _AT_ONCE, 1]).min()))
+            lowest = min(lowest, float((heights + self._translation[start : start + _CHUNK, 1]).min()))
         return Motion(self, translation=self._translation - np.array([0.0, lowest, 0.0]))
 
     def resampled(self, frame_rate: float) -> Motion:
@@ -269,7 +269,7 @@ class Motion(Sequence[Pose]):
             raise ValueError(f"frame_rate is {frame_rate}; expected a positive number of frames per second.")
         count = max(1, round(len(self) * frame_rate / self._frame_rate))
         at = np.arange(count) * self._frame_rate / frame_rate
-        rotations, places = interpolate_rotations(self._axis_angle, at), interpolate_places(self._translation, at)
+        rotations, places = interpolate_rotations(self._axis_angle, at), interpolate_positions(self._translation, at)
         return Motion(rotations, frame_rate, places, self._betas)
 
     def smoothed(self, seconds: float = 0.3) -> Motion:
@@ -279,7 +279,7 @@ class Motion(Sequence[Pose]):
         """
         window = window_of(seconds, self._frame_rate)
         rotations = smooth_rotations(self._axis_angle, window)
-        return Motion(rotations, self._frame_rate, smooth_places(self._translation, window), self._betas)
+        return Motion(rotations, self._frame_rate, smooth_positions(self._translation, window), self._betas)
 
     # --- sequence -------------------------------------------------------------------------------------------------
 
@@ -297,7 +297,7 @@ class Motion(Sequence[Pose]):
             rate = self._frame_rate / abs(index.step or 1)
             return Motion(self._axis_angle[index], rate, self._translation[index], self._betas)
         if not -len(self) <= index < len(self):
-            raise IndexError(f"The motion has {len(self)} frames, but frame {index} was asked for.")
+            raise IndexError(f"The motion has {len(self)} frames; there is no frame {index}.")
         return Pose(self._axis_angle[index], self._betas)
 
     def __iter__(self) -> Iterator[Pose]:
@@ -322,9 +322,9 @@ class Motion(Sequence[Pose]):
         return Motion, (np.array(self._axis_angle), self._frame_rate, np.array(self._translation), self._betas)
 
     def __repr__(self) -> str:
-        way = float(np.linalg.norm(np.diff(self._translation, axis=0), axis=1).sum())
+        distance = float(np.linalg.norm(np.diff(self._translation, axis=0), axis=1).sum())
         shape = "" if self._betas is None else ", with betas"
-        return f"Motion({len(self)} frames at {self._frame_rate:g} per second, path of {way:.1f} m{shape})"
+        return f"Motion({len(self)} frames at {self._frame_rate:g} per second, path of {distance:.1f} m{shape})"
 
     def _repr_png_(self) -> bytes:
         """How a notebook shows the motion: six of its poses."""

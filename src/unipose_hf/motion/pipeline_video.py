@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..modeling.pipeline_unipose import ImageToPosePipeline
-from .film_files import write_film
+from .animation_files import write_animation
 from .motion import Motion
-from .smoothing import interpolate_places, interpolate_rotations, smooth_places, window_of
-from .tracking import LEAST_SCORE, Track, Tracker, inside
+from .smoothing import interpolate_positions, interpolate_rotations, smooth_positions, window_of
+from .tracking import MIN_SCORE, Track, Tracker, inside
 from .video_files import Clip
 
-KEY_SECONDS = 0.2  # between two frames on which the detector looks
-PATIENCE = 0.5  # seconds without being seen after which a person is gone, and over which gaps are filled
-FILM_SIDE = 960  # pixels of the longer side of an overlay
+KEY_SECONDS = 0.2  # between two frames on which the detector runs
+PATIENCE = 0.5  # seconds without a good pose after which a track ends; shorter gaps are filled
+OVERLAY_SIDE = 960  # pixels of the longer side of an overlay
 DISTANCE_SECONDS = 1.0  # window of the distance's smoothing: the size of a person is a noisy measure of it
 
 
@@ -30,8 +30,8 @@ class VideoPeople(list):
         self.clip = clip
 
     def overlay(self, path: str | os.PathLike) -> Path:
-        """Draw the bodies on the frames of the video that were looked at, and write a .gif or .mp4."""
-        return write_film(Path(path), self._pictures(), self.clip.frame_rate)
+        """Draw the bodies on the frames that were processed, and write a .gif or .mp4."""
+        return write_animation(Path(path), self._pictures(), self.clip.frame_rate)
 
     def _pictures(self):
         from ..visualization.overlay import draw_overlay  # imported here so that `import unipose_hf` stays fast
@@ -43,7 +43,7 @@ class VideoPeople(list):
                 if 0 <= row < len(person["motion"]):
                     camera = person["cameras"][row]
                     shown.append({"pose": person["motion"][row], "camera": camera, "number": number})
-            yield draw_overlay(picture, shown, largest_side=FILM_SIDE)
+            yield draw_overlay(picture, shown, max_side=OVERLAY_SIDE)
 
 
 class VideoToPosePipeline(ImageToPosePipeline):
@@ -51,26 +51,26 @@ class VideoToPosePipeline(ImageToPosePipeline):
     `pipeline("video-to-pose")`: the path of a video -> a `VideoPeople` list of everyone in it, largest first; empty if
     nobody is found. A list of paths gives a list of them. Needs the extra `video`. Each person is a dict with
 
-    * `motion`: a `Motion`, with the camera at the origin, at the frame rate of the frames that were looked at;
+    * `motion`: a `Motion`, with the camera at the origin, at the frame rate of the processed frames;
     * `frames`: (start, end), the first frame of the video with the person, and the one after the last;
     * `score`: mean score of the poses, as for `image-to-pose`;
     * `scores`: (T,) score of each pose; 0 where it was filled in;
     * `cameras`: (T, 3), a weak-perspective camera for each pose, as for `image-to-pose`.
 
-    The detector looks at five frames a second; in between, boxes are interpolated, and where it misses someone, the
+    The detector runs on five frames a second; in between, boxes are interpolated, and where it misses someone, the
     box follows the estimated keypoints. Boxes that overlap belong to one person. Poses are estimated by
-    `image-to-pose`, gaps up to half a second filled by slerp, and all smoothed without lag (`Motion.smoothed`). People
-    who were detected only once are left out. Frames are decoded as they are needed, so that memory does not grow with
-    the video.
+    `image-to-pose`, gaps of up to half a second are filled by slerp, and everything is smoothed without lag
+    (`Motion.smoothed`). People who were detected only once are left out. Frames are decoded as they are needed, so
+    that memory does not grow with the video.
 
-    The path of the pelvis assumes a camera that stands still and level, with a focal length of the picture's diagonal:
-    directions are good, distances are rough. Cuts are not detected; split edited videos into their shots.
+    The path of the pelvis assumes a still, level camera whose focal length is the picture's diagonal: directions are
+    good, distances are rough. Cuts are not detected; split edited videos into their shots.
 
     `threshold` and the other options of `image-to-pose` apply to each frame.
 
     Args:
         inputs: path of a video of any format that FFmpeg reads.
-        every: look at every n-th frame. The motion's frame rate is lower accordingly.
+        every: process every n-th frame. The motion's frame rate is lower accordingly.
         smooth: window of the smoothing in seconds; 0 turns it off.
         max_people: maximum number of people, the largest.
         batch_size: frames at once.
@@ -101,7 +101,7 @@ class VideoToPosePipeline(ImageToPosePipeline):
         clip = Clip(inputs, every)
         tracker, size, key_frames = self._follow(clip, batch_size, **options)
         needed = min(2, key_frames)
-        tracks = [track for track in tracker.everybody() if track.detections >= needed and _seen(track)]
+        tracks = [track for track in tracker.all_tracks() if track.detections >= needed and _has_good_pose(track)]
         people = [_person(track, clip, size, smooth) for track in sorted(tracks, key=_size, reverse=True)[:max_people]]
         if not people:
             warnings.warn(
@@ -114,31 +114,31 @@ class VideoToPosePipeline(ImageToPosePipeline):
         """Decodes the clip once -> the tracks, the size of its frames, and the number of key frames."""
         step = max(1, round(KEY_SECONDS * clip.frame_rate))
         tracker = Tracker(patience=max(step, round(PATIENCE * clip.frame_rate)))
-        stretch, key_frames, size = [], 0, (0, 0)
+        segment, key_frames, size = [], 0, (0, 0)
         for index, picture in clip:
-            if not stretch or len(stretch) == step:
+            if not segment or len(segment) == step:
                 boxes, size = self._boxes(picture, threshold), picture.size
                 key_frames += 1
-                if stretch:
+                if segment:
                     tracker.expect(index, boxes)
-                    self._estimate(stretch, tracker, batch_size, options)
+                    self._estimate(segment, tracker, batch_size, options)
                     tracker.advance(index)
-                    stretch = []
+                    segment = []
                 else:
                     tracker.begin(index, boxes)
-            stretch.append((index, picture))
-        self._estimate(stretch, tracker, batch_size, options)
+            segment.append((index, picture))
+        self._estimate(segment, tracker, batch_size, options)
         return tracker, size, key_frames
 
     def _boxes(self, picture, threshold):
         finder = self._people_finder()
         return [(0, 0, *picture.size)] if finder is None else [box for box, _ in finder(picture, threshold)]
 
-    def _estimate(self, stretch, tracker, batch_size, options):
+    def _estimate(self, segment, tracker, batch_size, options):
         """Estimates everyone on the frames between two key frames."""
         items, tracks = [], []
-        for index, picture in stretch:
-            boxes = [(track, inside(track.box_at(index), picture)) for track in tracker.live]
+        for index, picture in segment:
+            boxes = [(track, inside(track.box_at(index), picture)) for track in tracker.active]
             boxes = [(track, box) for track, box in boxes if box is not None]
             if boxes:
                 items.append({"image": picture, "boxes": [box for _, box in boxes]})
@@ -149,34 +149,36 @@ class VideoToPosePipeline(ImageToPosePipeline):
             tracks, super().__call__(items, batch_size=batch_size, **options), strict=True
         ):
             for track, person in zip(owners, people, strict=True):
-                tracker.add(track, index, {key: person[key] for key in _KEPT})
+                tracker.add(track, index, {key: person[key] for key in _KEPT_KEYS})
 
 
-_KEPT = ("pose", "score", "keypoints", "camera", "box")
+_KEPT_KEYS = ("pose", "score", "keypoints", "camera", "box")
 
 
-def _seen(track: Track) -> bool:
-    return any(person["score"] >= LEAST_SCORE for person in track.found.values())
+def _has_good_pose(track: Track) -> bool:
+    return any(person["score"] >= MIN_SCORE for person in track.estimates.values())
 
 
 def _size(track: Track) -> float:
     """Median area of the boxes."""
-    boxes = np.array([person["box"] for person in track.found.values()])
+    boxes = np.array([person["box"] for person in track.estimates.values()])
     return float(np.median((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])))
 
 
 def _person(track: Track, clip: Clip, size: tuple[int, int], smooth: float) -> dict[str, Any]:
     """One track -> the result for a person: gaps filled, smoothed."""
-    known = _kept(track, round(PATIENCE * clip.frame_rate))
-    people = [track.found[frame] for frame in known]
+    known = _used_frames(track, round(PATIENCE * clip.frame_rate))
+    people = [track.estimates[frame] for frame in known]
     frames = np.arange(known[0], known[-1] + 1)
     rotations = interpolate_rotations(np.stack([person["pose"].axis_angle for person in people]), frames, known)
-    cameras = interpolate_places(np.array([person["camera"] for person in people]), frames, known)
+    cameras = interpolate_positions(np.array([person["camera"] for person in people]), frames, known)
     scores = np.zeros(len(frames), dtype=np.float32)
     scores[known - known[0]] = [person["score"] for person in people]
-    cameras = smooth_places(cameras, window_of(smooth, clip.frame_rate))
-    steady = smooth_places(cameras[:, :1], window_of(DISTANCE_SECONDS, clip.frame_rate)) if smooth else cameras[:, :1]
-    motion = Motion(rotations, clip.frame_rate, _places(cameras, steady[:, 0], size))
+    cameras = smooth_positions(cameras, window_of(smooth, clip.frame_rate))
+    smooth_scale = (
+        smooth_positions(cameras[:, :1], window_of(DISTANCE_SECONDS, clip.frame_rate)) if smooth else cameras[:, :1]
+    )
+    motion = Motion(rotations, clip.frame_rate, _pelvis_positions(cameras, smooth_scale[:, 0], size))
     if smooth:
         motion = Motion(motion.smoothed(smooth), translation=motion.translation)
     return {
@@ -188,18 +190,18 @@ def _person(track: Track, clip: Clip, size: tuple[int, int], smooth: float) -> d
     }
 
 
-def _kept(track: Track, patience: int) -> np.ndarray:
-    """The frames whose poses are used, ascending: good ones, and bad ones where there is nothing better for long."""
-    frames = np.array(sorted(track.found))
-    good = np.array([frame for frame in frames if track.found[frame]["score"] >= LEAST_SCORE])
+def _used_frames(track: Track, patience: int) -> np.ndarray:
+    """The frames whose poses are used, ascending: good ones, and bad ones inside long gaps between these."""
+    frames = np.array(sorted(track.estimates))
+    good = np.array([frame for frame in frames if track.estimates[frame]["score"] >= MIN_SCORE])
     frames = frames[(frames >= good[0]) & (frames <= good[-1])]
     before = good[np.searchsorted(good, frames, side="right") - 1]
     after = good[np.searchsorted(good, frames)]
     return frames[(frames == before) | (after - before > patience + 1)]
 
 
-def _places(cameras: np.ndarray, scale: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(T, 3) positions of the pelvis in metres, seen from the camera, of weak-perspective cameras (T, 3).
+def _pelvis_positions(cameras: np.ndarray, scale: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(T, 3) positions of the pelvis in metres, in the camera's frame, from weak-perspective cameras (T, 3).
 
     Args:
         scale: (T,) pixels per metre, for the distance.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interpolates and smooths rotations over time."""
+"""Interpolates and smooths rotations and positions over time."""
 
 import numpy as np
 import roma
@@ -23,10 +23,10 @@ def interpolate_rotations(axis_angle: np.ndarray, at: np.ndarray, times: np.ndar
     return roma.unitquat_to_rotvec(roma.quat_product(start, roma.rotvec_to_unitquat(share * step))).float().numpy()
 
 
-def interpolate_places(places: np.ndarray, at: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
+def interpolate_positions(positions: np.ndarray, at: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
     """Numbers (T, n) -> (K, n) float32 at other times, linearly; arguments as for `interpolate_rotations`."""
-    before, share = _between(len(places), at, times)
-    start, end = places[before], places[np.minimum(before + 1, len(places) - 1)]
+    before, share = _between(len(positions), at, times)
+    start, end = positions[before], positions[np.minimum(before + 1, len(positions) - 1)]
     return (start + share[:, None] * (end - start)).astype(np.float32)
 
 
@@ -61,12 +61,12 @@ def smooth_rotations(axis_angle: np.ndarray, window: int) -> np.ndarray:
     return roma.rotmat_to_rotvec(roma.special_procrustes(smooth)).float().numpy()
 
 
-def smooth_places(places: np.ndarray, window: int) -> np.ndarray:
+def smooth_positions(positions: np.ndarray, window: int) -> np.ndarray:
     """Numbers (T, n) smoothed in the same way."""
-    window = _odd(window, len(places))
+    window = _odd(window, len(positions))
     if window <= DEGREE + 1:
-        return np.array(places, dtype=np.float32)
-    return _filter(np.asarray(places, dtype=np.float64), window).astype(np.float32)
+        return np.array(positions, dtype=np.float32)
+    return _filter(np.asarray(positions, dtype=np.float64), window).astype(np.float32)
 
 
 def _odd(window: int, count: int) -> int:

@@ -12,10 +12,10 @@ from PIL import Image
 
 from ..modeling.people_unipose import _overlap
 
-SAME = 0.3  # IoU from which a detection continues a track
-DOUBLE = 0.5  # IoU from which two tracks show one person
-LEAST_SCORE = 0.1  # of a pose that counts as seen
-LEAST_VISIBLE = 0.3  # of a keypoint that counts as seen
+MATCH_IOU = 0.3  # IoU from which a detection continues a track
+DUPLICATE_IOU = 0.5  # IoU from which two tracks show one person
+MIN_SCORE = 0.1  # of a pose that counts as a person
+MIN_VISIBILITY = 0.3  # of a keypoint that counts as visible
 MARGIN = 0.06  # by which a person is larger than the box of the keypoints, which end at eyes, wrists and ankles
 
 
@@ -24,94 +24,96 @@ class Track:
     """One person over time.
 
     Attributes:
-        box: the person's box at the key frame `at`.
+        box: the person's box at the key frame `key_frame`.
         speed: (4,) how far its edges move per frame.
         detections: key frames on which the detector found the person.
         next_box: the box at the next key frame, if it is found there.
-        found: what was estimated, for each frame.
+        estimates: the result of the pose estimate, by frame.
     """
 
     box: np.ndarray
-    at: int
+    key_frame: int
     detections: int = 1
     speed: np.ndarray = field(default_factory=lambda: np.zeros(4))
     next_box: np.ndarray | None = None
-    next_at: int = 0
-    found: dict[int, dict] = field(default_factory=dict)
+    next_key_frame: int = 0
+    estimates: dict[int, dict] = field(default_factory=dict)
     last_seen: int = 0
 
     def box_at(self, frame: int) -> np.ndarray:
-        """The box (4,) at a frame: between the two key frames, or where the person was heading."""
+        """The box (4,) at a frame: interpolated between two key frames, or extrapolated."""
         if self.next_box is not None:
-            share = (frame - self.at) / max(1, self.next_at - self.at)
+            share = (frame - self.key_frame) / max(1, self.next_key_frame - self.key_frame)
             return (1 - share) * self.box + share * self.next_box
-        return self.box + self.speed * (frame - self.at)
+        return self.box + self.speed * (frame - self.key_frame)
 
 
 class Tracker:
     """Assigns detections to people.
 
-    For each stretch between two key frames call `expect`, then `add` for each frame and person, then `advance`.
+    For each segment between two key frames, call `expect`, then `add` for each frame and person, then `advance`.
 
     Args:
-        patience: frames after which a person who is not seen is gone; later it is someone else.
+        patience: frames after which a person who was not seen is finished; whoever appears later is someone else.
     """
 
     def __init__(self, patience: int):
         self.patience = patience
-        self.live: list[Track] = []
-        self.gone: list[Track] = []
-        self._left_over: list[np.ndarray] = []
+        self.active: list[Track] = []
+        self.finished: list[Track] = []
+        self._unmatched: list[np.ndarray] = []
 
     def begin(self, frame: int, boxes: list) -> None:
         """The detections on the first key frame."""
-        self.live = [Track(np.asarray(box, dtype=float), frame, last_seen=frame) for box in boxes]
+        self.active = [Track(np.asarray(box, dtype=float), frame, last_seen=frame) for box in boxes]
 
     def expect(self, frame: int, boxes: list) -> None:
         """The detections on the next key frame: those that continue a track become its `next_box`."""
         boxes = [np.asarray(box, dtype=float) for box in boxes]
-        for track, box in self._matched(self.live, [track.box_at(frame) for track in self.live], boxes):
-            track.next_box, track.next_at = box, frame
-        taken = [id(track.next_box) for track in self.live if track.next_box is not None]
-        self._left_over = [box for box in boxes if id(box) not in taken]
+        for track, box in self._matched(self.active, [track.box_at(frame) for track in self.active], boxes):
+            track.next_box, track.next_key_frame = box, frame
+        matched = [id(track.next_box) for track in self.active if track.next_box is not None]
+        self._unmatched = [box for box in boxes if id(box) not in matched]
 
     def add(self, track: Track, frame: int, person: dict) -> None:
-        """What was estimated of a person on one frame."""
-        track.found[frame] = person
-        if person["score"] >= LEAST_SCORE:
+        """Adds the estimate of a person on one frame."""
+        track.estimates[frame] = person
+        if person["score"] >= MIN_SCORE:
             track.last_seen = frame
 
     def advance(self, frame: int) -> None:
         """Goes to the next key frame: follows people whom the detector missed, and begins new tracks."""
-        missed = [track for track in self.live if track.next_box is None]
+        missed = [track for track in self.active if track.next_box is None]
         guesses = [_followed(track, frame) for track in missed]
-        for track, box in self._matched(missed, guesses, self._left_over):
-            track.next_box, track.next_at = box, frame
-        continued = [track for track in self.live if track.next_box is not None]
-        fresh = [box for box in self._left_over if not any(box is track.next_box for track in continued)]
+        for track, box in self._matched(missed, guesses, self._unmatched):
+            track.next_box, track.next_key_frame = box, frame
+        continued = [track for track in self.active if track.next_box is not None]
+        new_boxes = [box for box in self._unmatched if not any(box is track.next_box for track in continued)]
         for track in continued:
             box = np.asarray(track.next_box)
-            track.speed = (box - track.box) / max(1, frame - track.at)
-            track.box, track.at, track.next_box = box, frame, None
+            track.speed = (box - track.box) / max(1, frame - track.key_frame)
+            track.box, track.key_frame, track.next_box = box, frame, None
             track.detections += 1
-        live = continued
+        active = continued
         for track, guess in zip(missed, guesses, strict=True):
             if any(track is other for other in continued):
                 continue
-            doubled = any(_overlap(guess, other.box) > DOUBLE for other in continued)
-            if doubled or frame - track.last_seen > self.patience:
-                self.gone.append(track)
+            is_duplicate = any(_overlap(guess, other.box) > DUPLICATE_IOU for other in continued)
+            if is_duplicate or frame - track.last_seen > self.patience:
+                self.finished.append(track)
             else:
                 track.speed = (
-                    (guess - track.box) / max(1, frame - track.at) if track.last_seen >= track.at else 0 * guess
+                    (guess - track.box) / max(1, frame - track.key_frame)
+                    if track.last_seen >= track.key_frame
+                    else 0 * guess
                 )
-                track.box, track.at = guess, frame
-                live.append(track)
-        self.live = live + [Track(box, frame, last_seen=frame) for box in fresh]
-        self._left_over = []
+                track.box, track.key_frame = guess, frame
+                active.append(track)
+        self.active = active + [Track(box, frame, last_seen=frame) for box in new_boxes]
+        self._unmatched = []
 
-    def everybody(self) -> list[Track]:
-        return self.gone + self.live
+    def all_tracks(self) -> list[Track]:
+        return self.finished + self.active
 
     @staticmethod
     def _matched(tracks, expected, boxes):
@@ -119,22 +121,22 @@ class Tracker:
         pairs = [(_overlap(a, b), i, k) for i, a in enumerate(expected) for k, b in enumerate(boxes)]
         used_tracks, used_boxes = set(), set()
         for overlap, i, k in sorted(pairs, key=lambda pair: -pair[0]):
-            if overlap >= SAME and i not in used_tracks and k not in used_boxes:
+            if overlap >= MATCH_IOU and i not in used_tracks and k not in used_boxes:
                 used_tracks.add(i)
                 used_boxes.add(k)
                 yield tracks[i], boxes[k]
 
 
 def _followed(track: Track, frame: int) -> np.ndarray:
-    """The box (4,) at a frame, from the latest keypoints; if they are not good, where the track was last."""
-    seen = track.found.get(track.last_seen)
-    box = None if seen is None or track.last_seen < track.at else box_of(seen["keypoints"])
+    """The box (4,) at a frame, from the latest keypoints; the last box of the track if they are not good."""
+    person = track.estimates.get(track.last_seen)
+    box = None if person is None or track.last_seen < track.key_frame else box_of(person["keypoints"])
     return track.box if box is None else box
 
 
 def box_of(keypoints: np.ndarray) -> np.ndarray | None:
-    """The box (x0, y0, x1, y1) of a person, from the visible ones of keypoints (17, 3); None if they are too few."""
-    points = keypoints[keypoints[:, 2] >= LEAST_VISIBLE, :2].astype(float)
+    """The box (x0, y0, x1, y1) of a person, from the visible ones of keypoints (17, 3); None if there are too few."""
+    points = keypoints[keypoints[:, 2] >= MIN_VISIBILITY, :2].astype(float)
     if len(points) < 4:
         return None
     low, high = points.min(0), points.max(0)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from .film_files import import_av
+from .animation_files import import_av
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp")
-# the rotation that a telephone stores beside pictures which it does not turn itself, anti-clockwise
+# the anti-clockwise rotation that phones store instead of rotating the frames themselves
 _TURNS = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
 
 
 class Clip:
-    """Every `every`-th frame of a video, at regular times; each iteration decodes the file anew.
+    """Every `every`-th frame of a video, at regular times; each iteration decodes the file again.
 
     Iterating gives pairs of an index and an upright RGB PIL image. Index `k` is the frame at `k / frame_rate` seconds;
-    indices are skipped where the video has no frames, as in those of screens and some telephones.
+    indices are skipped where the video has no frames, as in screen recordings and on some phones.
 
     Attributes:
         frame_rate: indices per second.

@@ -16,7 +16,7 @@ from unipose_hf.body import LIMBS, TRUNK, mirror_pose, remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs
 from unipose_hf.data.instructions import choose_template, fill_template, pretraining_template
 from unipose_hf.data.language.composer import Composer
-from unipose_hf.data.samples import set_aside
+from unipose_hf.data.samples import separate_media
 from unipose_hf.modeling.modeling_pose_tokenizer import PoseTokenizerModel
 from unipose_hf.modeling.processing_unipose import TASKS, style_suffix
 from unipose_hf.training.collator import pose_codes
@@ -37,7 +37,7 @@ TASK_SHARES = {
     },
 }
 # The same for samples in plain English.
-PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 5, "pose-to-text": 2, "pose-diff": 0.7}
+PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 5, "pose-to-text": 1, "pose-diff": 0.4}
 BAND = 4  # plain-English blocks hold texts of similar length, cut from this many times the rows, sorted by length
 ANSWER_CLAUSES = 9  # maximum number of statements in an answer, as in the evaluation
 # Answers only state what would still hold if joints were rotated by STEADY radians, and prefer poses with at least
@@ -115,39 +115,44 @@ class _Blocks:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         if self.composer is not None and float(torch.rand(1, generator=generator)) < self.plain:
             return self._plain(number, generator)
-        task = _drawn(self.shares, generator)
+        task = _random_task(self.shares, generator)
         rule, rows = TASKS[task], self.rows
         count = max(1, rule.images + rule.poses, 2 if task == "pose-editing" else 1)  # poses per sample
-        features, drawn = None, 2 * rows if rule.answer == "text" else rows
+        features, num_candidates = None, 2 * rows if rule.answer == "text" else rows
         if rule.images:
-            chosen = torch.randint(len(self.images["poses"]), (drawn * count,), generator=generator)
+            chosen = torch.randint(len(self.images["poses"]), (num_candidates * count,), generator=generator)
             features = self.images["features"][chosen].float()
-            features = features.reshape(drawn, count, -1, features.shape[-1])  # (drawn, images, cells, channels)
-            poses = self.images["poses"][chosen].unflatten(0, (drawn, count))
+            # (candidates, images, cells, channels)
+            features = features.reshape(num_candidates, count, -1, features.shape[-1])
+            poses = self.images["poses"][chosen].unflatten(0, (num_candidates, count))
         elif count == 1:
-            poses = self.pool[torch.randint(len(self.pool), (drawn,), generator=generator)][:, None]
+            poses = self.pool[torch.randint(len(self.pool), (num_candidates,), generator=generator)][:, None]
         else:
-            poses = related_pairs(self.pool, drawn, generator)
+            poses = related_pairs(self.pool, num_candidates, generator)
         texts, stated = self._texts(task, poses, generator)
-        if drawn > rows:  # from texts with few statements a model learns to say nothing
-            best = sorted(range(drawn), key=lambda row: -min(len(stated[row]), MIN_STATEMENTS))[:rows]
+        if num_candidates > rows:  # from texts with few statements a model learns to say nothing
+            best = sorted(range(num_candidates), key=lambda row: -min(len(stated[row]), MIN_STATEMENTS))[:rows]
             texts, stated, poses = [texts[row] for row in best], [[]] * rows, poses[best]
             features = None if features is None else features[best]
-        kept = poses[:, [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]]  # (rows, poses, 22, 3)
-        further = {
+        in_chat = [*range(rule.poses), *([count - 1] if rule.answer == "pose" else [])]
+        chat_poses = poses[:, in_chat]  # (rows, poses, 22, 3)
+        extra_columns = {
             "stated": stated,
             "vision_features": [None] * rows,
             "pictured": [[]] * rows,
             "weights": [None] * rows,
         }
         if features is not None:
-            further |= {"vision_features": [list(row) for row in features], "pictured": [list(row) for row in poses]}
-        return self._chats(task, number, kept, texts, further, generator)
+            extra_columns |= {
+                "vision_features": [list(row) for row in features],
+                "pictured": [list(row) for row in poses],
+            }
+        return self._chats(task, number, chat_poses, texts, extra_columns, generator)
 
     def _plain(self, number, generator):
         """A block in plain English."""
         shares = {task: share for task, share in PLAIN_SHARES.items() if task in self.shares}
-        task, rows = _drawn(shares, generator), self.rows
+        task, rows = _random_task(shares, generator), self.rows
         make = {
             "text-to-pose": self.composer.prompts,
             "pose-editing": self.composer.instructions,
@@ -164,11 +169,11 @@ class _Blocks:
             poses = face_viewer_together(poses)
         elif task != "text-to-pose":
             poses = remove_yaw(poses)
-        further = {"stated": [[]] * rows, "vision_features": [None] * rows, "pictured": [[]] * rows}
-        further["weights"] = composed.weights[band].tolist()
-        return self._chats(task, number, poses, texts, further, generator, styles)
+        extra_columns = {"stated": [[]] * rows, "vision_features": [None] * rows, "pictured": [[]] * rows}
+        extra_columns["weights"] = composed.weights[band].tolist()
+        return self._chats(task, number, poses, texts, extra_columns, generator, styles)
 
-    def _chats(self, task, number, poses, texts, further, generator, styles=None):
+    def _chats(self, task, number, poses, texts, extra_columns, generator, styles=None):
         """The samples of a block, from its poses `(rows, poses, 22, 3)` in chat order, its texts and other columns."""
         rule, rows = TASKS[task], self.rows
         codes = iter(pose_codes(self.pose_tokenizer, list(poses.flatten(0, 1))))
@@ -184,16 +189,21 @@ class _Blocks:
             question = fill_template(template, images=images, poses=poses[row, : rule.poses], text=text)
             answer = {"type": "pose", "pose": poses[row, -1]} if rule.answer == "pose" else _text(texts[row])
             messages = [{"role": "user", "content": question}, {"role": "assistant", "content": [answer]}]
-            sample = {"id": name, "task": task, **set_aside(messages), "pose_codes": [next(codes) for _ in poses[row]]}
-            samples.append(sample | {key: column[row] for key, column in further.items()})
+            sample = {
+                "id": name,
+                "task": task,
+                **separate_media(messages),
+                "pose_codes": [next(codes) for _ in poses[row]],
+            }
+            samples.append(sample | {key: column[row] for key, column in extra_columns.items()})
         return samples
 
     def _texts(self, task, poses, generator):
         rule, seed = TASKS[task], int(torch.randint(2**31, (1,), generator=generator))
         clauses, nothing = ANSWER_CLAUSES, [[]] * len(poses)
         if rule.text:
-            fewest, most = PROMPT_CLAUSES
-            clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
+            low, high = PROMPT_CLAUSES
+            clauses = int(torch.randint(low, high + 1, (1,), generator=generator))
         if task == "image-to-pose":
             return [""] * len(poses), nothing
         options = {"seed": seed, "max_clauses": clauses, "steady": 0.0 if rule.text else STEADY, "return_codes": True}
@@ -213,7 +223,7 @@ def face_viewer_together(pairs: torch.Tensor) -> torch.Tensor:
     return torch.stack([first, second], 1)
 
 
-def _drawn(shares: dict[str, float], generator: torch.Generator) -> str:
+def _random_task(shares: dict[str, float], generator: torch.Generator) -> str:
     weights = torch.tensor(list(shares.values()), dtype=torch.float)
     return list(shares)[int(torch.multinomial(weights, 1, generator=generator))]
 

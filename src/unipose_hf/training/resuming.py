@@ -30,7 +30,7 @@ class SafeCheckpoints:
     def train(self, resume_from_checkpoint=None, **kwargs):
         """As `transformers.Trainer.train`; `True` resumes from the last complete checkpoint, if there is one."""
         if resume_from_checkpoint is True:
-            resume_from_checkpoint = last_whole_checkpoint(self.args.output_dir)
+            resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
 
@@ -44,19 +44,21 @@ def checkpoint_to_resume(args: TrainingArguments) -> bool | str:
         ValueError: `false`, but there are checkpoints of an earlier run.
         FileNotFoundError: the folder is not a checkpoint.
     """
-    asked = args.resume_from_checkpoint
-    if asked is None or str(asked).lower() == "true":
+    requested = args.resume_from_checkpoint
+    if requested is None or str(requested).lower() == "true":
         return True
-    if str(asked).lower() == "false":
-        if (last := last_whole_checkpoint(args.output_dir)) is not None:
+    if str(requested).lower() == "false":
+        if (last := last_complete_checkpoint(args.output_dir)) is not None:
             raise ValueError(f"A new run was requested, but {last} exists; choose another output_dir or delete it.")
         return False
-    if _step(Path(asked)) is None:
-        raise FileNotFoundError(f"{asked} is not a complete checkpoint; give a folder checkpoint-N, true or false.")
-    return asked
+    if _step(Path(requested)) is None:
+        raise FileNotFoundError(
+            f"{requested} is not a complete checkpoint; give a folder checkpoint-N, true or false."
+        )
+    return requested
 
 
-def last_whole_checkpoint(output_dir: str | Path) -> str | None:
+def last_complete_checkpoint(output_dir: str | Path) -> str | None:
     """The newest complete checkpoint in a run's folder, or None."""
     found = [(step, str(folder)) for folder in Path(output_dir).glob("checkpoint-*") if (step := _step(folder))]
     return max(found, default=(0, None))[1]

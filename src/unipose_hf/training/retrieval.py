@@ -8,7 +8,8 @@
     trainer.train()
     trainer.save_model("my-retrieval")  # with its tokenizer, for the pipeline "pose-retrieval"
 
-As published, training has two separate phases: endless automatic texts (`drawn_texts`), then texts written by people.
+As published, training has two separate phases: automatic texts without end (`generated_rows`), then texts written by
+people.
 """
 
 import functools
@@ -39,9 +40,9 @@ from unipose_hf.modeling.modeling_pose_retrieval import PosePairTextRetrievalMod
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 from unipose_hf.training.callbacks import ReturnFreeMemory, SaveOnInterrupt
-from unipose_hf.training.drawn_texts import DrawnRows
 from unipose_hf.training.experimental.custom_loss import CustomLoss
 from unipose_hf.training.experimental.muon import MuonByArgument
+from unipose_hf.training.generated_rows import GeneratedRows
 from unipose_hf.training.resuming import SafeCheckpoints
 from unipose_hf.training.text_tokenizer import train_text_tokenizer
 
@@ -190,7 +191,7 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
     Args:
         model: the retrieval model.
         args: [`RetrievalTrainingArguments`].
-        train_dataset: a `datasets.Dataset` or another map-style data set of such rows; [`DrawnRows`] for automatic
+        train_dataset: a `datasets.Dataset` or another map-style data set of such rows; [`GeneratedRows`] for automatic
             texts.
         eval_dataset: the same, for evaluation.
         processing_class: the tokenizer of the model.
@@ -215,7 +216,7 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
     ) -> None:
         if processing_class is None:
             raise ValueError("The texts need a tokenizer; give it as processing_class (see retrieval_tokenizer).")
-        if isinstance(train_dataset, DrawnRows):
+        if isinstance(train_dataset, GeneratedRows):
             args.train_sampling_strategy = "sequential"
         super().__init__(
             model,
@@ -243,11 +244,11 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, Any]:
-        poses, several = inputs["poses"], inputs["texts"]
-        texts = [texts[0] for texts in several]
+        poses, choices = inputs["poses"], inputs["texts"]
+        texts = [texts[0] for texts in choices]
         if model.training:
-            draws = torch.rand(len(several)).tolist()
-            texts = [texts[int(draw * len(texts))] for draw, texts in zip(draws, several, strict=True)]
+            draws = torch.rand(len(choices)).tolist()
+            texts = [texts[int(draw * len(texts))] for draw, texts in zip(draws, choices, strict=True)]
             if self.args.flip:
                 poses, texts = flip_some(poses, texts)
         words = self.processing_class(texts, padding=True, truncation=True, return_tensors="pt").to(poses.device)
@@ -258,8 +259,8 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
                 "lower learning rate."
             )
         if model.training:
-            found = output.logits.argmax(1) == torch.arange(len(texts), device=poses.device)
-            self._sums += torch.stack([100 * found.float().mean(), self.model.temperature.detach()])
+            correct = output.logits.argmax(1) == torch.arange(len(texts), device=poses.device)
+            self._sums += torch.stack([100 * correct.float().mean(), self.model.temperature.detach()])
             self._batches += 1
         return (output.loss, output) if return_outputs else output.loss
 
@@ -273,9 +274,8 @@ class RetrievalTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, Trainer):
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
             loss, output = self.compute_loss(model, inputs, return_outputs=True)
-        rows = torch.arange(
-            len(output.text_embeds), device=loss.device
-        )  # without labels, transformers would not compute metrics
+        # without labels, transformers would not compute metrics
+        rows = torch.arange(len(output.text_embeds), device=loss.device)
         return loss, (output.text_embeds, output.pose_embeds), rows
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -303,8 +303,8 @@ def collate_rows(rows: list[dict], keys: Sequence[str]) -> dict:
             "whichever fits your rows."
         )
     texts = [[row["text"]] if isinstance(row["text"], str) else list(row["text"] or []) for row in rows]
-    texts = [[text for text in several if text] for several in texts]
-    kept = [number for number, several in enumerate(texts) if several]
+    texts = [[text for text in choices if text] for choices in texts]
+    kept = [number for number, choices in enumerate(texts) if choices]
     if not kept:
         raise ValueError(f"None of the {len(rows)} rows has a text; give each one or more strings that are not empty.")
     poses = remove_yaw(torch.stack([_poses(rows[number], keys) for number in kept]))

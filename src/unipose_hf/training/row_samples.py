@@ -62,8 +62,8 @@ def row_samples(
             columns = {key: _file(value) for key, value in tables[source][row].items()}
             sample = make_sample(task, columns, name, seed=seed, pretraining=pretraining)
             samples.append({"id": f"{name} {task}", **sample})
-        joined = {key: values for key, values in chosen.items() if key not in index}
-        return joined | {key: [sample[key] for sample in samples] for key in samples[0]}
+        added_columns = {key: values for key, values in chosen.items() if key not in index}
+        return added_columns | {key: [sample[key] for sample in samples] for key in samples[0]}
 
     return Dataset.from_dict(index).with_transform(make)
 

@@ -54,8 +54,8 @@ def add_lengths(dataset: Dataset, processor: UniPoseProcessor, column: str = "le
     def count(samples):
         texts = [" ".join(_texts(messages)) for messages in samples["messages"]]
         words = processor.tokenizer(texts, add_special_tokens=False)["input_ids"]
-        images = [_places(messages, "image") * processor.num_image_tokens for messages in samples["messages"]]
-        poses = [_places(messages, "pose") * (processor.num_codes + 2) for messages in samples["messages"]]
+        images = [_count_parts(messages, "image") * processor.num_image_tokens for messages in samples["messages"]]
+        poses = [_count_parts(messages, "pose") * (processor.num_codes + 2) for messages in samples["messages"]]
         return {column: [len(row) + a + b for row, a, b in zip(words, images, poses, strict=True)]}
 
     return dataset.map(count, batched=True, desc="counting tokens")
@@ -65,5 +65,5 @@ def _texts(messages):
     return (part["text"] for turn in messages for part in turn["content"] if part["type"] == "text")
 
 
-def _places(messages, kind):
+def _count_parts(messages, kind):
     return sum(part["type"] == kind for turn in messages for part in turn["content"])

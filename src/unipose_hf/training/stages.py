@@ -167,19 +167,19 @@ def save_whole_model(trainer: UniPoseTrainer, base: str) -> None:
         base: where the model was loaded from. If it is quantised to 4 bits or sharded, it is loaded again in full, and
             the adapter, which is kept in `adapter/`, is merged into it.
     """
-    folder, first = Path(trainer.args.output_dir), trainer.args.should_save
+    folder, is_main_process = Path(trainer.args.output_dir), trainer.args.should_save
     model = trainer.accelerator.unwrap_model(trainer.model)
     vars(trainer.model.config).pop("use_cache", None)  # set by the trainer; it must not affect inference
-    split = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    if isinstance(model, PeftModel) and (split or getattr(model, "is_loaded_in_4bit", False)):
+    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if isinstance(model, PeftModel) and (is_sharded or getattr(model, "is_loaded_in_4bit", False)):
         trainer.save_model(str(folder / "adapter"))  # on all processes: each contributes its shard
-        if first:
+        if is_main_process:
             whole = UniPoseForConditionalGeneration.from_pretrained(base)
             PeftModel.from_pretrained(whole, folder / "adapter").merge_and_unload().save_pretrained(folder)
-    elif split:
+    elif is_sharded:
         trainer.save_model(str(folder))
-    elif first:
+    elif is_main_process:
         (model.merge_and_unload() if isinstance(model, PeftModel) else model).save_pretrained(folder)
-    if first:
+    if is_main_process:
         trainer.processing_class.save_pretrained(folder)
         open_to_umask(folder)

@@ -175,7 +175,7 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         """Also counts the poses of all batches of a step over all ranks, as transformers counts tokens."""
         batches, num_items_in_batch = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self._computes_loss:
-            self._total_counts = self._sum_over_ranks([sum(map(len, found)) for found in _counted(batches)])
+            self._total_counts = self._sum_over_ranks([sum(map(len, tensors)) for tensors in _counted(batches)])
         return batches, num_items_in_batch
 
     def compute_loss(
@@ -206,8 +206,8 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         """Gives a rank without images an empty batch of them if other ranks have images: the projector's gradients are
         summed over all ranks, and the others would wait for it.
         """
-        has = any(name in inputs for name in ("pixel_values", "pose_pixel_values", "vision_features"))
-        if self._sum_over_ranks([has])[0] and not has:
+        has_images = any(name in inputs for name in ("pixel_values", "pose_pixel_values", "vision_features"))
+        if self._sum_over_ranks([has_images])[0] and not has_images:
             inputs["vision_features"] = torch.zeros(0, 1, self._joined_channels, device=self.args.device)
 
     def _sum_over_ranks(self, counts):
@@ -224,12 +224,11 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         target, weights, bounds, *read = (poses[name] for name in POSES)
         labelled = labels != -100
         answers = inputs["input_ids"] == self.unipose_config.pose_query_token_id
-        if (
-            weights is None
-        ):  # without losses on whole poses, the cross-entropy is over the whole vocabulary, as in the model
+        if weights is None:
+            # without losses on whole poses, the cross-entropy is over the whole vocabulary, as in the model
             answers = torch.zeros_like(answers)
         codes = (labels[answers] - self.unipose_config.pose_code_offset).unflatten(0, (-1, self._num_codes))
-        given, asked_ids = self._given_codes(codes), inputs["input_ids"]
+        given, original_ids = self._given_codes(codes), inputs["input_ids"]
         inputs["input_ids"] = inputs["input_ids"].masked_scatter(
             answers,
             torch.where(
@@ -248,32 +247,32 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         count = int(labelled.sum())
         if len(codes):
             code_logits = code_logits.log_softmax(-1)
-            surprise = -code_logits.gather(-1, codes[..., None])[..., 0]
-            matters = F.interpolate(weights[:, None], self._num_codes)[:, 0] * ~given  # (answers, num_codes)
-            tokens = tokens + (surprise * matters).sum()
+            nll = -code_logits.gather(-1, codes[..., None])[..., 0]
+            code_weights = F.interpolate(weights[:, None], self._num_codes)[:, 0] * ~given  # (answers, num_codes)
+            tokens = tokens + (nll * code_weights).sum()
         self._log_metric("cross_entropy", tokens.detach() / max(1, count))
         processes = self.accelerator.num_processes
-        own = [sum(map(len, found)) for found in _counted([poses])]
+        local_counts = [sum(map(len, tensors)) for tensors in _counted([poses])]
         if num_items_in_batch is None:  # a single batch
-            loss, steps, totals = tokens / max(1, count), 1, self._sum_over_ranks(own)
+            loss, steps, totals = tokens / max(1, count), 1, self._sum_over_ranks(local_counts)
         else:  # one batch of a step; gradients are averaged over ranks and summed over batches
             steps, totals = self.current_gradient_accumulation_steps, self._total_counts
             loss = tokens * processes / torch.as_tensor(num_items_in_batch).clamp(min=1)
-        scales = [processes * mine / max(1, all_) for mine, all_ in zip(own, totals, strict=True)]
+        scales = [processes * local / max(1, total) for local, total in zip(local_counts, totals, strict=True)]
         with torch.autocast(logits.device.type, enabled=False):
-            if own[0]:
+            if local_counts[0]:
                 expected = self.pose_tokenizer.decode_expected(
                     code_logits.exp(), codes.masked_fill(~given, -1)
                 ).rotations
                 on_poses, on_statements = self._pose_losses(expected, target, weights, bounds)
                 loss = loss + on_poses * scales[0] + on_statements * scales[1]
-            if reading and own[2]:
-                loss = loss + self._reading_loss("read", output, asked_ids, *read[:2]) * scales[2]
-            if reading and own[3]:
-                loss = loss + self._reading_loss("seen", output, asked_ids, *read[2:]) * scales[3]
-        if self.args.truth_loss_weight and self._writes and (own[2] or own[3]):
-            about = read[:2] if own[2] else read[2:]
-            loss = loss + self.args.truth_loss_weight / steps * self._truth_loss(model, inputs, labelled, *about)
+            if reading and local_counts[2]:
+                loss = loss + self._reading_loss("read", output, original_ids, *read[:2]) * scales[2]
+            if reading and local_counts[3]:
+                loss = loss + self._reading_loss("seen", output, original_ids, *read[2:]) * scales[3]
+        if self.args.truth_loss_weight and self._writes and (local_counts[2] or local_counts[3]):
+            described = read[:2] if local_counts[2] else read[2:]
+            loss = loss + self.args.truth_loss_weight / steps * self._truth_loss(model, inputs, labelled, *described)
         return loss
 
     def _truth_loss(self, model, inputs, labelled, rotations, follows):
@@ -287,12 +286,11 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         before = texts.weights[:, 1:] != 0  # logits predict the next token
         keep = F.pad(before, (0, 1))
         logits = model(**inputs, use_cache=False, logits_to_keep=keep).logits.float()
-        logits[
-            :, self.unipose_config.pose_start_token_id
-        ] = -torch.inf  # as during generation; otherwise its probability would grow
-        surprise = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
-        self._log_metric("sampled_cross_entropy", surprise.detach().sum() / max(1, len(surprise)))
-        return (surprise * texts.weights[:, 1:][before]).sum() / max(1, len(surprise))
+        # as during generation; otherwise its probability would grow
+        logits[:, self.unipose_config.pose_start_token_id] = -torch.inf
+        nll = F.cross_entropy(logits, texts.input_ids[:, 1:][before], reduction="none")
+        self._log_metric("sampled_cross_entropy", nll.detach().sum() / max(1, len(nll)))
+        return (nll * texts.weights[:, 1:][before]).sum() / max(1, len(nll))
 
     def _given_codes(self, codes):
         """Mask `(answers, num_codes)` of codes that are given instead of predicted: a random part in a share of the
@@ -327,8 +325,8 @@ class UniPoseTrainer(CustomLoss, MuonByArgument, SafeCheckpoints, SFTTrainer):
         config = self.unipose_config
         first, size = config.pose_code_offset, config.pose_config.codebook_size
         is_code = (input_ids >= first) & (input_ids < first + size)
-        tells = is_code if name == "read" else input_ids == config.image_token_id
-        errors = reading_errors(output.hidden_states, tells, rotations, follows, self.rest_joints)
+        pose_mask = is_code if name == "read" else input_ids == config.image_token_id
+        errors = reading_errors(output.hidden_states, pose_mask, rotations, follows, self.rest_joints)
         self._log_metric(f"{name}_joints_mm", 1000 * errors.joints.detach().mean())
         self._log_metric(f"{name}_relations_mm", 1000 * errors.relations.detach().mean())
         if follows.any():

@@ -40,14 +40,14 @@ def replace_vocabulary(
     Returns:
         the processor with the new tokenizer.
     """
-    old = processor.tokenizer
+    old_tokenizer = processor.tokenizer
     pieces = [piece for piece, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
-    known = old.get_vocab()
-    parts = [[known[piece]] if piece in known else _parts(old, piece) for piece in pieces]
+    known = old_tokenizer.get_vocab()
+    parts = [[known[piece]] if piece in known else _parts(old_tokenizer, piece) for piece in pieces]
     vectors = _projected(pieces, word_vectors, model.config.text_config.hidden_size)
     is_word = vectors.abs().sum(1) > 0
-    same = torch.tensor([piece in known for piece in pieces])
-    renewed = UniPoseProcessor(
+    is_known = torch.tensor([piece in known for piece in pieces])
+    new_processor = UniPoseProcessor(
         processor.image_processor,
         tokenizer,
         chat_template=tokenizer.chat_template,
@@ -58,14 +58,14 @@ def replace_vocabulary(
     for table in (model.get_input_embeddings().weight, model.lm_head.weight):
         rows = torch.stack([table[numbers].mean(0) for numbers in parts])
         size = table[: min(model.config.pose_code_offset, len(known))].square().mean().sqrt()
-        learnt = same & is_word
+        learnt = is_known & is_word
         near = torch.linalg.solve(
             vectors[learnt].T @ vectors[learnt] + _RIDGE * torch.eye(vectors.shape[1]),
             vectors[learnt].T @ rows[learnt],
         )
         guessed = F.normalize(vectors @ near, dim=1) + F.normalize(vectors, dim=1)
         guessed = F.normalize(guessed, dim=1) * size * rows.shape[1] ** 0.5
-        new = is_word & ~same
+        new = is_word & ~is_known
         rows[new] = 0.3 * rows[new] + guessed[new]
         if not tables:  # in the head only new rows change, so that generated texts stay the same
             rows[learnt] += _SHARE * F.normalize(vectors[learnt], dim=1) * size * rows.shape[1] ** 0.5
@@ -76,11 +76,11 @@ def replace_vocabulary(
     model.lm_head = nn.Linear(tables[1].shape[1], len(tables[1]), bias=False)
     model.lm_head.weight.copy_(tables[1])
     model.config.text_config.vocab_size = len(pieces)
-    for name, number in renewed.token_ids().items():
+    for name, number in new_processor.token_ids().items():
         setattr(model.config, name, number)
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(model.config.text_config, name, getattr(tokenizer, name))
-    return renewed
+    return new_processor
 
 
 def training_texts(language_data: str | Path | None) -> list[str]:
@@ -103,8 +103,8 @@ def words_of(sentences: list[str]) -> str:
     )
 
 
-def _parts(old, piece):
-    return old.encode(piece.replace("▁", " "), add_special_tokens=False) or [old.unk_token_id]
+def _parts(old_tokenizer, piece):
+    return old_tokenizer.encode(piece.replace("▁", " "), add_special_tokens=False) or [old_tokenizer.unk_token_id]
 
 
 def _projected(pieces, word_vectors, size):

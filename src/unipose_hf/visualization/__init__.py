@@ -3,7 +3,7 @@
 
 from .camera import Camera
 from .export import write_bvh, write_glb, write_obj
-from .film import draw_film
+from .motion import draw_motion
 from .outfit import BodyPaint, Outfit
 from .picture import contact_sheet, draw_pose
 from .renderer import Light, Renderer, vertex_normals
@@ -16,7 +16,7 @@ __all__ = [
     "Outfit",
     "Renderer",
     "contact_sheet",
-    "draw_film",
+    "draw_motion",
     "draw_pose",
     "draw_results",
     "vertex_normals",

@@ -58,7 +58,7 @@ def write_bvh(
     `names` are those of the 22 joints.
     """
     poses = [Pose(one) for one in (pose if isinstance(pose, list) else [pose])]
-    places = np.zeros((len(poses), 3)) if translation is None else np.asarray(translation).reshape(len(poses), 3)
+    positions = np.zeros((len(poses), 3)) if translation is None else np.asarray(translation).reshape(len(poses), 3)
     body = body or bundled_body()
     joints, vertices = _posed(poses[0], body, rest=True)
     owner = body.lbs_weights.cpu().numpy().argmax(1)
@@ -87,9 +87,9 @@ def write_bvh(
 
     add(0, 0)
     lines += ["MOTION", f"Frames: {len(poses)}", f"Frame Time: {frame_time:.8f}"]
-    for one, place in zip(poses, places, strict=True):
+    for one, position in zip(poses, positions, strict=True):
         angles = roma.rotmat_to_euler("ZXY", torch.from_numpy(one.matrix).double(), degrees=True).numpy()[order]
-        lines.append(_numbers([*place, *angles.reshape(-1)]))
+        lines.append(_numbers([*position, *angles.reshape(-1)]))
     return write_file(Path(path), ("\n".join(lines) + "\n").encode())
 
 
@@ -142,13 +142,13 @@ def write_glb(
 
     poses = [Pose(one) for one in (pose if isinstance(pose, list) else [pose])]
     turns = _quaternions(np.stack([one.axis_angle for one in poses]).astype(np.float64))  # (F, 22, 4)
-    places = np.zeros((len(poses), 3)) if translation is None else np.asarray(translation).reshape(len(poses), 3)
+    positions = np.zeros((len(poses), 3)) if translation is None else np.asarray(translation).reshape(len(poses), 3)
     body = body or bundled_body()
     joints, vertices = _posed(poses[0], body, rest=True)
     faces = body.faces.cpu().numpy()
     bones, weights = four_weights(body.lbs_weights.cpu().numpy())
     colors, _ = BodyPaint.of(body).dress(outfit or Outfit())
-    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # sRGB, as glTF wants
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)  # sRGB, as glTF requires
     inverse_bind = np.tile(np.eye(4, dtype=np.float32), (22, 1, 1))
     inverse_bind[:, :3, 3] = -joints
 
@@ -182,7 +182,7 @@ def write_glb(
 
     moves = isinstance(pose, list)
     for joint, name in enumerate(names):
-        offset = joints[joint] - (joints[PARENTS[joint]] if joint else 0 if moves else -places[0])
+        offset = joints[joint] - (joints[PARENTS[joint]] if joint else 0 if moves else -positions[0])
         children = [child for child in range(22) if PARENTS[child] == joint]
         rotation = [0.0, 0.0, 0.0, 1.0] if moves else turns[0, joint].tolist()
         file.nodes.append(Node(name=name, translation=offset.tolist(), rotation=rotation, children=children))
@@ -191,7 +191,7 @@ def write_glb(
         clock = add(times, "SCALAR", FLOAT, min=[float(times[0])], max=[float(times[-1])])
         animation = Animation(name="motion", channels=[], samplers=[])
         for joint, kind, values in [
-            (0, "translation", joints[0] + places),
+            (0, "translation", joints[0] + positions),
             *((joint, "rotation", turns[:, joint]) for joint in range(22)),
         ]:
             output = add(values.astype(np.float32), f"VEC{values.shape[1]}", FLOAT)
@@ -214,7 +214,7 @@ def four_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keep each vertex's four largest skinning weights: joint numbers (V, 4) and weights (V, 4) that sum to one."""
     bones = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     kept = np.take_along_axis(weights, bones, axis=1)
-    bones = np.where(kept > 0, bones, 0)  # glTF wants joint 0 where the weight is 0
+    bones = np.where(kept > 0, bones, 0)  # glTF requires joint 0 where the weight is 0
     return bones, kept / kept.sum(1, keepdims=True)
 
 

@@ -141,7 +141,7 @@ class BodyPaint:
         self.up_head = (v[:, 1] - low[1]) / (high[1] - low[1])
         self.to_face = 2 * (v[:, 2] - (low[2] + high[2]) / 2) / (high[2] - low[2])
         self.face = face
-        self.beside_head = v - j[HEAD]
+        self.from_head = v - j[HEAD]
 
     @classmethod
     def of(cls, body: BodyModel) -> BodyPaint:
@@ -198,7 +198,7 @@ class BodyPaint:
 
     def _face(self, colors: np.ndarray, outfit: Outfit) -> None:
         """Lips, brows and eyes at the places (metres from the head joint) where the bundled body has them."""
-        x, y, z = self.beside_head.T
+        x, y, z = self.from_head.T
         side = np.abs(x)
         front = self.head & (z > 0.07)
         skin = np.asarray(outfit.skin)

@@ -22,11 +22,11 @@ PICTURE = 260  # side of every picture, pixels
 GAP, MARGIN = 12, 18
 ARROW = 34
 TITLE, LABEL = 38, 26  # heights of the lines above and below
-SMALLEST_FONT, LARGEST_FONT = 12, 21
+MIN_FONT_SIZE, MAX_FONT_SIZE = 12, 21
 
 PAGE, CARD, EDGE = "#eef1f5", "#ffffff", "#d5dbe3"
 INK, QUIET, ACCENT = "#1d2430", "#667085", "#2f6fb3"
-GIVEN_BOX, ANSWER_BOX = "#f2f4f7", "#e8f1fb"
+INPUT_COLOR, OUTPUT_COLOR = "#f2f4f7", "#e8f1fb"
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Panel:
     """A task: its name, its inputs and its outputs."""
 
     title: str
-    given: tuple[Cell, ...]
-    answer: tuple[Cell, ...]
+    inputs: tuple[Cell, ...]
+    outputs: tuple[Cell, ...]
 
     def texts(self) -> int:
-        return sum(cell.is_text for cell in self.given + self.answer)
+        return sum(cell.is_text for cell in self.inputs + self.outputs)
 
     def width_without_texts(self) -> int:
-        cells = len(self.given) + len(self.answer)
-        arrow = ARROW if self.given and self.answer else 0
+        cells = len(self.inputs) + len(self.outputs)
+        arrow = ARROW if self.inputs and self.outputs else 0
         return (cells - self.texts()) * PICTURE + (cells + 1) * GAP + arrow
 
     @staticmethod
@@ -70,8 +70,8 @@ def draw_panel(panel: Panel, text_width: int = 380) -> Image.Image:
     draw.rectangle((0, 0, width - 1, panel.height() - 1), outline=EDGE)
     draw.text((GAP, TITLE / 2 + 2), panel.title, fill=ACCENT, font=_font(20), anchor="lm")
     left = GAP
-    for cells, box in ((panel.given, GIVEN_BOX), (panel.answer, ANSWER_BOX)):
-        if cells is panel.answer and panel.given and cells:
+    for cells, box in ((panel.inputs, INPUT_COLOR), (panel.outputs, OUTPUT_COLOR)):
+        if cells is panel.outputs and panel.inputs and cells:
             _draw_arrow(draw, left - GAP / 2, TITLE + PICTURE / 2)
             left += ARROW
         for cell in cells:
@@ -118,7 +118,7 @@ def _draw_arrow(draw: ImageDraw.ImageDraw, left: float, middle: float) -> None:
 
 def _draw_text(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, height: int) -> None:
     """The text in the largest font size that fits; truncated with three dots if even the smallest does not fit."""
-    for size in range(LARGEST_FONT, SMALLEST_FONT - 1, -1):
+    for size in range(MAX_FONT_SIZE, MIN_FONT_SIZE - 1, -1):
         font = _font(size)
         lines = wrapped(text, font, width)
         step = round(1.35 * size)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Poses a body by hand: joints are turned by rings or keys, hands and feet dragged by inverse kinematics.
-// `props.value` is the pose as JSON text, as Pose.to_dict writes it, and beside it `free`, the names of the limbs that
+// `props.value` is the pose as JSON text, as Pose.to_dict writes it, with `free`, the names of the limbs that
 // may move, and `changed`, those that are tinted. Local rotations are relative to the T-pose, so a bone's quaternion is
 // the joint's rotation.
 
@@ -67,7 +67,7 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
 
   let chosen = 0, dragged = null, asked = false, held = null;
   let free = new Set(joints.keys()); // the joints that may move
-  const place = new T.Vector3(), plane = new T.Plane(), ray = new T.Raycaster(), pointer = new T.Vector2();
+  const point = new T.Vector3(), plane = new T.Plane(), ray = new T.Raycaster(), pointer = new T.Vector2();
 
   function draw() {
     if (asked) return;
@@ -94,11 +94,11 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
     });
     choice.value = String(chosen);
     if (free.has(chosen)) rings.attach(bones[chosen]); else rings.detach();
-    say(free.has(chosen) ? "" : `${label(chosen)} is locked.`);
+    announce(free.has(chosen) ? "" : `${label(chosen)} is locked.`);
     draw();
   }
 
-  function say(sentence) {
+  function announce(sentence) {
     const text = sentence && sentence[0].toUpperCase() + sentence.slice(1);
     if (status.textContent !== text) status.textContent = text;
   }
@@ -110,7 +110,7 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   function hold(joint) { held = box(joint); }
   function keepWithin(joint) {
     const stopped = bounds.clamp(joint, bones[joint].quaternion, held);
-    say(stopped ? `${label(joint)} is at its limit.` : "");
+    announce(stopped ? `${label(joint)} is at its limit.` : "");
   }
 
   // --- the pose in and out -------------------------------------------------------------------------------------------
@@ -139,9 +139,9 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
     choose(chosen);
   }
 
-  let own = props.value; // what this widget wrote last, which need not be read again
-  let before = bones.map((bone) => bone.quaternion.clone()); // the rotations that were told last
-  function tell() {
+  let own = props.value; // the last value that this widget wrote, which need not be read again
+  let before = bones.map((bone) => bone.quaternion.clone()); // the rotations at the last update
+  function commit() {
     const changed = Object.keys(parts).filter((name) => (
       parts[name].some((joint) => bones[joint].quaternion.angleTo(before[joint]) > CHANGED)
     ));
@@ -174,8 +174,8 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   for (const [name, change] of Object.entries(changes)) {
     find(name).addEventListener("click", () => {
       change().forEach((turn, number) => { if (free.has(number)) bones[number].quaternion.copy(turn); });
-      say(free.size < joints.length ? "Locked limbs were left as they are." : "");
-      tell();
+      announce(free.size < joints.length ? "Locked limbs were left as they are." : "");
+      commit();
     });
   }
 
@@ -186,17 +186,17 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   }
 
   // Where a joint is in the window, for scripts that drag it.
-  view.placeOf = (name) => {
+  view.positionOf = (name) => {
     const { left, top, width, height } = renderer.domElement.getBoundingClientRect();
-    place.copy(dots[joints.indexOf(name)].position).project(camera);
-    return [left + ((place.x + 1) / 2) * width, top + ((1 - place.y) / 2) * height];
+    point.copy(dots[joints.indexOf(name)].position).project(camera);
+    return [left + ((point.x + 1) / 2) * width, top + ((1 - point.y) / 2) * height];
   };
 
   // The number of the joint at the pointer, or -1. A finger hides what it points at, so it may be further off.
   function jointAt(event) {
     const near = event.pointerType === "touch" ? 28 : 13; // pixels
     const far = joints.map((name) => {
-      const [x, y] = view.placeOf(name);
+      const [x, y] = view.positionOf(name);
       return Math.hypot(x - event.clientX, y - event.clientY);
     });
     const nearest = far.indexOf(Math.min(...far));
@@ -227,9 +227,9 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
     if (dragged === null) return;
     event.stopPropagation();
     aim(event);
-    if (ray.ray.intersectPlane(plane, place)) {
-      const stopped = reach(T, { ...dragged, target: place });
-      say(stopped ? `${label(dragged.numbers.root)} is at its limit.` : "");
+    if (ray.ray.intersectPlane(plane, point)) {
+      const stopped = reach(T, { ...dragged, target: point });
+      announce(stopped ? `${label(dragged.numbers.root)} is at its limit.` : "");
     }
     draw();
   }, true);
@@ -240,14 +240,14 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
       view.releasePointerCapture(event.pointerId);
       dragged = null;
       choose(chosen);
-      tell();
+      commit();
     }, true);
   }
   view.addEventListener("keydown", (event) => {
     if (!(event.key in KEYS)) return;
     event.preventDefault();
     const [axis, sign] = KEYS[event.key];
-    if (!free.has(chosen)) return say(`${label(chosen)} is locked.`);
+    if (!free.has(chosen)) return announce(`${label(chosen)} is locked.`);
     const around = new T.Vector3().setComponent(axis, 1);
     hold(chosen);
     bones[chosen].quaternion.multiply(new T.Quaternion().setFromAxisAngle(around, sign * STEP));
@@ -258,14 +258,14 @@ export async function start({ element, props, trigger, watch, body, joints, mirr
   view.addEventListener("keyup", (event) => {
     if (!(event.key in KEYS)) return;
     clearTimeout(pause);
-    pause = setTimeout(tell, 500);
+    pause = setTimeout(commit, 500);
   });
 
   orbit.addEventListener("change", draw);
   rings.addEventListener("change", draw);
   rings.addEventListener("dragging-changed", (event) => {
     orbit.enabled = !event.value;
-    if (event.value) hold(chosen); else tell();
+    if (event.value) hold(chosen); else commit();
   });
   rings.addEventListener("objectChange", () => keepWithin(chosen));
   joints.forEach((_, number) => choice.add(new Option(label(number), String(number))));

@@ -45,7 +45,7 @@ def fact_of(code, category=None) -> Fact:
     return Fact(((code.name, category or "true"),), relation, split_side(code.subject), object)
 
 
-# two super-codes say of a pair or of the torso what an elementary code says of other parts
+# two super-codes state about a pair or the torso what an elementary code states about other parts
 _SAME_RELATION = {
     "torso_horizontal": ("vertical_axis", "horizontal"),
     "shoulder_width": ("distance", "shoulder width"),

@@ -11,7 +11,7 @@ MAX_HEIGHT = 10.0  # metres; a person in centimetres or millimetres is far above
 _MIN_POSES = 8  # fewer poses may all be lying down
 _SHARE = 0.75  # of poses of all kinds; some always crawl, sit or tumble
 _ALONG = 0.7  # cosine, 45 degrees
-_STANDING_FEET = (-0.8, -0.1)  # cosine of ankle to toe with the way up; a foot of a lying body hangs further down
+_STANDING_FEET = (-0.8, -0.1)  # cosine of ankle to toe with the up direction; a lying body's foot hangs further down
 _HANGING_HANDS = -0.1  # metres a hand is above its shoulder on average: standing people mostly let their arms hang
 
 

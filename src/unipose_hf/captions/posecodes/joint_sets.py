@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The joints that each posecode measures, and its categories that are worth saying.
+"""The joints that each posecode measures, and its categories that are worth stating.
 
 The 271 elementary posecodes and the 150 super-posecodes of PoseScript (joint sets, eligible and rare categories,
 support marks). "left" and "right" are the body's own.
@@ -34,8 +34,8 @@ HEAD_SETS = {"head_pitch": ("head", "neck"), "head_turn": ("head", "pelvis"), "h
 class Posecode:
     """One elementary code: a kind of measurement on some points.
 
-    ``ok`` may be said, ``rare`` is always worth saying, ``strict`` only feeds super-codes (when one mentions it),
-    ``yielding`` gives way when a super-code built on it holds, ``absolute`` may be said of the target of an edit.
+    Each lists categories: ``ok`` may be stated, ``rare`` should be stated, ``strict`` is only used by super-codes,
+    ``yielding`` is dropped if a super-code built on it holds, ``absolute`` may be stated as the goal of an edit.
     """
 
     kind: str

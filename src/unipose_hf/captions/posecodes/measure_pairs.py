@@ -118,13 +118,13 @@ def blur_paircodes(codes: Paircodes, codes_a: Posecodes, codes_b: Posecodes, ran
     return dataclasses.replace(codes, categories=categories, supers=supers)
 
 
-_GO_ROUND = torch.tensor([code.kind in ("body_twist", "head_pitch", "head_turn") for code in POSECODES])
+_IS_PERIODIC = torch.tensor([code.kind in ("body_twist", "head_pitch", "head_turn") for code in POSECODES])
 
 
 def _wrap_turns(change):
     """Wraps differences of periodic angles to at most half a turn."""
-    go_round = _GO_ROUND[: change.shape[1]].to(change.device)
-    return torch.where(go_round & (change.abs() > 180), change - 360 * change.sign(), change)
+    is_periodic = _IS_PERIODIC[: change.shape[1]].to(change.device)
+    return torch.where(is_periodic & (change.abs() > 180), change - 360 * change.sign(), change)
 
 
 def _sources():
@@ -148,25 +148,25 @@ _NUM_MOVES = _MOVES.shape[1]
 def _super_tables():
     pair_table = torch.zeros(len(SUPER_PAIRCODES), 7, dtype=torch.bool)  # (S, category of the paircode)
     pose_table = torch.zeros(len(SUPER_PAIRCODES), 6, dtype=torch.bool)
-    pair_index, pose_index, looks_at_a = [], [], []
+    pair_index, pose_index, uses_pose_a = [], [], []
     for i, code in enumerate(SUPER_PAIRCODES):
         pair_index.append(PAIRCODE_INDEX[code.paircode])
         pose_index.append(CODE_INDEX[code.posecode])
-        looks_at_a.append(code.pose == "a")
+        uses_pose_a.append(code.pose == "a")
         change_names = PAIR_OPERATORS[code.paircode.split("/")[0]].categories
         pair_table[i, [change_names.index(change) for change in code.changes]] = True
         state_names = POSE_OPERATORS[code.posecode.split("/")[0]].categories
         pose_table[i, [state_names.index(state) for state in code.states]] = True
-    return torch.tensor(pair_index), torch.tensor(pose_index), torch.tensor(looks_at_a), pair_table, pose_table
+    return torch.tensor(pair_index), torch.tensor(pose_index), torch.tensor(uses_pose_a), pair_table, pose_table
 
 
-_PAIR_INDEX, _POSE_INDEX, _LOOKS_AT_A, _PAIR_TABLE, _POSE_TABLE = _super_tables()
+_PAIR_INDEX, _POSE_INDEX, _USES_POSE_A, _PAIR_TABLE, _POSE_TABLE = _super_tables()
 
 
 def _super_codes(categories, categories_a, categories_b):
     device = categories.device
-    looks_at_a = _LOOKS_AT_A.to(device)
-    state = torch.where(looks_at_a, categories_a[:, _POSE_INDEX], categories_b[:, _POSE_INDEX])  # (Q, S)
+    uses_pose_a = _USES_POSE_A.to(device)
+    state = torch.where(uses_pose_a, categories_a[:, _POSE_INDEX], categories_b[:, _POSE_INDEX])  # (Q, S)
     rows = torch.arange(len(SUPER_PAIRCODES), device=device)
     return _PAIR_TABLE.to(device)[rows, categories[:, _PAIR_INDEX]] & _POSE_TABLE.to(device)[rows, state]
 
@@ -181,8 +181,8 @@ def instruction_eligibility(codes: Paircodes) -> torch.Tensor:
             eligible[:, i] = codes.categories[:, i] != categories.index("-")
     for i, code in enumerate(SUPER_PAIRCODES):
         if code.kind == "straighten":
-            said = codes.supers[:, i]
-            eligible[:, PAIRCODE_INDEX[code.paircode]].masked_fill_(said, 0)
+            holds = codes.supers[:, i]
+            eligible[:, PAIRCODE_INDEX[code.paircode]].masked_fill_(holds, 0)
     return torch.cat((eligible, codes.supers.to(torch.uint8) * 2), dim=1)
 
 
@@ -194,8 +194,8 @@ def target_eligibility(targets: Posecodes, codes: Paircodes, *, pairs: torch.Ten
     Args:
         targets: posecodes of the Q poses B.
         codes: paircodes of the Q pairs.
-        pairs: (Q, 2) numbers of the poses A and B, for a pose of several pairs. The published program leaves the
-            state out of every pair that ends in the pose, whichever pair stated of it; so does this with `pairs`.
+        pairs: (Q, 2) numbers of the poses A and B, for a pose of several pairs. The published program leaves a
+            state out of all pairs that end in the same pose once one of them states it; with `pairs`, so does this.
 
     Returns:
         (Q, C + S) of 0 (no), 1 (may be stated) or 2 (rare, should be stated) for the elementary and super-posecodes.

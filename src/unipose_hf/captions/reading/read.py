@@ -69,7 +69,7 @@ class _Reader:
 
     def read(self):
         while self.at < len(self.words):
-            if not (self._joint() or self._command() or self._way() or self._state() or self._subject()):
+            if not (self._joint() or self._command() or self._continuation() or self._state() or self._subject()):
                 self._skip()
         self._end_wait()
         return Reading(list(self.statements), self.clauses, self.unread)
@@ -149,9 +149,9 @@ class _Reader:
                 break
         return names
 
-    def _way(self):
+    def _continuation(self):
         if self.moves:
-            for table, end in self._runs(self.orders.ways, self.at):
+            for table, end in self._runs(self.orders.continuations, self.at):
                 if all(subject in table for subject in self.subjects[0]):
                     return self._take([tuple(table[subject]) for subject in self.subjects[0]], end, moves=True)
         return False

@@ -17,7 +17,7 @@ from unipose_hf.captions.posecodes.measure import _LEVELS, _SUPER_LEVELS
 from unipose_hf.captions.posecodes.measure_pairs import _TARGET_LEVELS, _TARGET_SUPER_LEVELS
 from unipose_hf.captions.writing import imperative_sentences, sentences
 from unipose_hf.captions.writing.aggregate import every_join, swap_sides
-from unipose_hf.captions.writing.imperatives import DETERMINERS, INSTRUCTIONS, KEEP_POSE, OBLIGATIONS, WAYS
+from unipose_hf.captions.writing.imperatives import DETERMINERS, DIRECTIONS, INSTRUCTIONS, KEEP_POSE, OBLIGATIONS
 from unipose_hf.captions.writing.wording import (
     ALONE,
     ANGLE_SUBJECTS,
@@ -48,7 +48,7 @@ class Commands(NamedTuple):
 
     whole: dict[str, dict]  # a command that does not name what should move -> {subject: readings}
     named: dict[str, dict]  # verb -> {what follows the name of the part: {subject: readings}}
-    ways: dict[str, dict]  # further directions that may follow such a command -> {subject: readings}
+    continuations: dict[str, dict]  # further directions that may follow such a command -> {subject: readings}
 
 
 def tokens(text):
@@ -108,9 +108,9 @@ def _state_facts(levels, super_levels):
 
 
 def _from_either_end(facts):
-    draws = [*itertools.product((0.0, 0.99), repeat=2)]  # these draws give every way of wording left and right
-    said = (swap_sides([fact], iter(two).__next__)[0] for fact, two in itertools.product(facts, draws))
-    return [fact for fact in dict.fromkeys(said) if _has_words(fact)]
+    draws = [*itertools.product((0.0, 0.99), repeat=2)]  # these draws give every wording of left and right
+    swapped = (swap_sides([fact], iter(two).__next__)[0] for fact, two in itertools.product(facts, draws))
+    return [fact for fact in dict.fromkeys(swapped) if _has_words(fact)]
 
 
 def _has_words(fact):
@@ -150,7 +150,7 @@ def _phrases(facts):
     meanings = {}  # phrase -> (subject, object) -> readings
     for fact in facts:
         for subject in _subjects(fact):
-            for phrase in _said(fact, subject):
+            for phrase in _phrases_of(fact, subject):
                 _add(meanings.setdefault(phrase.removesuffix(" {o}"), {}), (subject, fact.object), fact)
     phrases = {}
     for phrase, meaning in meanings.items():
@@ -165,7 +165,7 @@ def _add(meanings, key, fact):
         readings.append(fact.codes)
 
 
-def _said(fact, subject):
+def _phrases_of(fact, subject):
     """The phrases for a fact about one subject or several."""
     part = fact.subject[1]
     if subject == PERSON:
@@ -180,8 +180,8 @@ def _forms(phrase):
     starts = [verb, PLURAL_VERBS[verb], GERUNDS.get(verb, verb)]
     if verb == "is":
         starts += ["be", "", "are each", "each be", "each"]
-    said = {f"{start} {form}".strip() for start in starts for form in (rest, imperative_sentences.of_several(rest))}
-    return {_key(form.replace("{d}", person.possessive)) for form in said for person in PERSONS.values()}
+    forms = {f"{start} {form}".strip() for start in starts for form in (rest, imperative_sentences.of_several(rest))}
+    return {_key(form.replace("{d}", person.possessive)) for form in forms for person in PERSONS.values()}
 
 
 def _key(words):
@@ -199,8 +199,8 @@ def commands() -> Commands:
                     _add_words(found.named.setdefault(verb, {}), phrase.rest.removeprefix(" {s}"), fact)
                 else:
                     _add_words(found.whole, verb + phrase.rest, fact)
-        for way in WAYS[fact.relation]:
-            _add_words(found.ways, way, fact)
+        for direction in DIRECTIONS[fact.relation]:
+            _add_words(found.continuations, direction, fact)
     return found
 
 

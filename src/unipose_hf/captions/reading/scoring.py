@@ -74,15 +74,18 @@ def paircodes_satisfied(
         ValueError: wrong shapes, lengths that differ, or an unknown code.
     """
     codes = measure_paircodes(joints_a, joints_b, rotations_a, rotations_b)
-    goals = [[code for code in said if tuple(code) in _POSE_CODES] for said in stated]
-    changes = [[code for code in said if tuple(code) not in _POSE_CODES and code[0] != TURN_CODE] for said in stated]
+    goals = [[code for code in codes_of_text if tuple(code) in _POSE_CODES] for codes_of_text in stated]
+    changes = [
+        [code for code in codes_of_text if tuple(code) not in _POSE_CODES and code[0] != TURN_CODE]
+        for codes_of_text in stated
+    ]
     held, measured = _count(changes, codes, _PAIR_CODES, len(PAIRCODES))
     held_goals, measured_goals = _count(goals, measure_posecodes(joints_b, rotations_b), _POSE_CODES, len(POSECODES))
     held, measured = held + held_goals, measured + measured_goals
     if rotation_change is not None:
         turns = turn_categories(rotation_change, len(codes))
-        for i, said in enumerate(stated):
-            wanted = [category for name, category in said if name == TURN_CODE]
+        for i, codes_of_text in enumerate(stated):
+            wanted = [category for name, category in codes_of_text if name == TURN_CODE]
             held[i] += sum(turns[i] == category for category in wanted)
             measured[i] += len(wanted)
     return held / measured
@@ -130,9 +133,9 @@ def paircodes_true(
     ends = measure_posecodes(joints_b, rotations_b)
     goals = _verdicts(_among(stated, _POSE_CODES), ends, _POSE_CODES, len(POSECODES))
     turns = [None] * len(texts) if rotation_change is None else turn_categories(rotation_change, len(texts))
-    for verdict, goal, turn, said in zip(verdicts, goals, turns, stated, strict=True):
+    for verdict, goal, turn, codes_of_text in zip(verdicts, goals, turns, stated, strict=True):
         verdict |= goal
-        for name, category in said:
+        for name, category in codes_of_text:
             if name == TURN_CODE:
                 verdict[name, category] = math.nan if rotation_change is None else float(turn == category)
     return _tally(readings, verdicts)
@@ -140,23 +143,23 @@ def paircodes_true(
 
 def _codes_of(readings):
     """For each text, all codes that it may state."""
-    return [[code for said in text.statements for reading in said for code in reading] for text in readings]
+    return [[code for statement in text.statements for reading in statement for code in reading] for text in readings]
 
 
 def _among(stated, known):
-    return [[code for code in said if code in known] for said in stated]
+    return [[code for code in codes_of_text if code in known] for codes_of_text in stated]
 
 
 def _verdicts(stated, *measured):
     """For each text: code -> 1.0 if it holds, 0.0 if not, NaN if that cannot be measured."""
     values = iter(_look_up(stated, *measured)[1].tolist())
-    return [{code: next(values) for code in said} for said in stated]
+    return [{code: next(values) for code in codes_of_text} for codes_of_text in stated]
 
 
 def _tally(readings: list[Reading], verdicts) -> TextTruth:
     rows = []
     for reading, verdict in zip(readings, verdicts, strict=True):
-        best = [max((_held(codes, verdict) for codes in said), key=_share) for said in reading.statements]
+        best = [max((_held(codes, verdict) for codes in statement), key=_share) for statement in reading.statements]
         true, codes = sum(held for held, _ in best), sum(count for _, count in best)
         rows.append((true, codes, reading.clauses - reading.unread, reading.clauses))
     return TextTruth(*torch.tensor(rows, dtype=torch.float32).reshape(-1, 4).T)
@@ -186,7 +189,7 @@ def _look_up(stated, codes, known, num_elementary):
     if len(stated) != len(codes):
         raise ValueError(f"stated holds {len(stated)} lists and there are {len(codes)} poses; give one list per pose.")
     try:
-        triples = [(row, *known[tuple(code)]) for row, said in enumerate(stated) for code in said]
+        triples = [(row, *known[tuple(code)]) for row, codes_of_text in enumerate(stated) for code in codes_of_text]
     except KeyError as error:
         found = error.args[0]
         raise ValueError(f"stated names an unknown code {found}; expected (code name, category name).") from None

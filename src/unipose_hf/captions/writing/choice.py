@@ -28,17 +28,17 @@ _RARE = {(code.name, category) for code in POSECODES for category in code.rare}
 _RARE |= {(code.name, "true") for code in SUPER_POSECODES if code.rare}
 
 
-def choose_facts(facts, most, random):
-    """At most ``most`` of the facts, by a weighted draw without replacement, in their order."""
-    if len(facts) <= most:
+def choose_facts(facts, limit, random):
+    """At most ``limit`` of the facts, by a weighted draw without replacement, in their order."""
+    if len(facts) <= limit:
         return facts
     order = sorted(range(len(facts)), key=lambda i: _precedence(facts[i], random), reverse=True)
-    chosen, waiting, spent = [], [], {}
+    chosen, postponed, counts = [], [], {}
     for i in order:
         subject = (facts[i].relation[0], facts[i].subject)
-        spent[subject] = spent.get(subject, 0) + 1
-        (chosen if spent[subject] <= _MAX_OF_A_KIND else waiting).append(i)
-    return [facts[i] for i in sorted((chosen + waiting)[:most])]
+        counts[subject] = counts.get(subject, 0) + 1
+        (chosen if counts[subject] <= _MAX_OF_A_KIND else postponed).append(i)
+    return [facts[i] for i in sorted((chosen + postponed)[:limit])]
 
 
 def _precedence(fact, random):

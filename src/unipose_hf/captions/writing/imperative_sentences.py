@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .aggregate import is_mutual
-from .imperatives import INSTRUCTIONS, OBLIGATIONS, WAYS
+from .imperatives import DIRECTIONS, INSTRUCTIONS, OBLIGATIONS
 from .sentences import capitalise, join_list, object_name, pick, pick_name, subject_names
 from .wording import PLURAL_VERBS, phrases_of
 
@@ -136,22 +136,25 @@ def _clause(group, subject, gerund, repeated, voice):
 
 def _commands(changes, name, pronoun, gerund, voice):
     """One or more imperatives about one subject, which is a pronoun once it has been named."""
-    said = []  # [verb and subject, directions]
+    commands = []  # [verb and subject, directions]
     for fact in changes:
-        ways = WAYS[fact.relation]
-        if said and said[-1][1] and ways and voice.random() < 0.6:
-            said[-1][1].append(pick(voice.random, ways))
+        directions = DIRECTIONS[fact.relation]
+        if commands and commands[-1][1] and directions and voice.random() < 0.6:
+            commands[-1][1].append(pick(voice.random, directions))
             continue
         phrase = pick(voice.random, INSTRUCTIONS[fact.relation])
         verb = phrase.gerund if gerund else phrase.verb
-        if phrase.way:
-            said.append([f"{verb} {name} ", [phrase.way]])
+        if phrase.direction:
+            commands.append([f"{verb} {name} ", [phrase.direction]])
         else:
-            said.append([verb + phrase.rest.format(s=name, d=voice.determiner), []])
+            commands.append([verb + phrase.rest.format(s=name, d=voice.determiner), []])
         if phrase.names:
             name = pronoun
-    clauses = [verb + (join_list(ways).format(d=voice.determiner) if ways else "") for verb, ways in said]
-    if len(clauses) > 1 and any(len(ways) > 1 for _, ways in said):
+    clauses = [
+        verb + (join_list(directions).format(d=voice.determiner) if directions else "")
+        for verb, directions in commands
+    ]
+    if len(clauses) > 1 and any(len(directions) > 1 for _, directions in commands):
         return f"{', '.join(clauses[:-1])}, and {clauses[-1]}"
     return join_list(clauses)
 
@@ -192,13 +195,13 @@ def _should(goals, subject, present, voice):
             rest = rest.replace("{o}", _objects(others, subject, others == last_objects, voice))
         words.append(rest if verb == last_verb else f"{_conjugated(verb, plural, present)} {rest}")
         last_verb, last_objects = verb, others
-    said = join_list(words)
+    predicate = join_list(words)
     if plural:
-        said = of_several(said)
+        predicate = of_several(predicate)
     # hands and feet: each pair is close together, and not the hands to the feet
     if subject is None and goals[0].object is None and is_mutual(goals[0].relation):
-        said = said.replace("are ", "are each ", 1) if present else f"each {said}"
-    return said if present else f"{pick(voice.random, OBLIGATIONS)[plural]} {said}"
+        predicate = predicate.replace("are ", "are each ", 1) if present else f"each {predicate}"
+    return predicate if present else f"{pick(voice.random, OBLIGATIONS)[plural]} {predicate}"
 
 
 def of_several(words):

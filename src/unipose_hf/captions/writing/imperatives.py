@@ -16,7 +16,7 @@ class Imperative(NamedTuple):
     gerund: str
     rest: str  # what follows the verb, a space before it
     names: bool  # whether it names the parts to move
-    way: str | None  # for a neutral verb: the direction, if verb and parts need not be repeated
+    direction: str | None  # for a neutral verb: the direction, if verb and parts need not be repeated
 
 
 def _gerund(verb):
@@ -25,8 +25,8 @@ def _gerund(verb):
 
 def _imperative(phrase):
     verb, rest = phrase.split(" ", 1)
-    way = rest.removeprefix("{s} ") if verb in NEUTRAL_VERBS and rest.startswith("{s} ") else None
-    return Imperative(verb, _gerund(verb), f" {rest}", "{s}" in rest, way)
+    direction = rest.removeprefix("{s} ") if verb in NEUTRAL_VERBS and rest.startswith("{s} ") else None
+    return Imperative(verb, _gerund(verb), f" {rest}", "{s}" in rest, direction)
 
 
 _BENDING = {
@@ -163,8 +163,8 @@ def _table():
     ):
         for category, phrases in changes.items():
             for side in ("left", "right") if "{side}" in category else ("",):
-                said = tuple(_imperative(phrase.replace("{side}", side)) for phrase in phrases)
-                yield (kind, category.replace("{side}", side)), said
+                imperatives = tuple(_imperative(phrase.replace("{side}", side)) for phrase in phrases)
+                yield (kind, category.replace("{side}", side)), imperatives
     for kind, phrases in _SUPER.items():
         yield (kind,), tuple(_imperative(phrase) for phrase in phrases)
 
@@ -172,7 +172,9 @@ def _table():
 # (kind, category) -> imperatives; a super-paircode has its kind alone
 INSTRUCTIONS = dict(_table())
 # relation -> directions of its neutral verbs, without verb and parts
-WAYS = {relation: tuple(p.way for p in said if p.way) for relation, said in INSTRUCTIONS.items()}
+DIRECTIONS = {
+    relation: tuple(p.direction for p in imperatives if p.direction) for relation, imperatives in INSTRUCTIONS.items()
+}
 
 # modal verbs of goals: singular, plural
 OBLIGATIONS = (("should", "should"), ("needs to", "need to"), ("must", "must"), ("has to", "have to"))

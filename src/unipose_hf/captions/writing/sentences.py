@@ -117,11 +117,11 @@ class _Text:
         self.verbless = connector in ("with", "comma") or (connector == "and" and self.verbless)
         name = self._name(clause, again)
         plural = clause.plural or name == "they"
-        said = f"{name} {_predicate(predicates, plural, self.verbless, self.random)}"
+        sentence = f"{name} {_predicate(predicates, plural, self.verbless, self.random)}"
         if is_open:
-            self.sentences[-1] += _joint(connector, self.verbless) + said
+            self.sentences[-1] += _joint(connector, self.verbless) + sentence
         else:
-            self.sentences.append(capitalise(said))
+            self.sentences.append(capitalise(sentence))
 
     def _name(self, clause, again):
         if clause.subject is not None:
@@ -172,16 +172,16 @@ def _clause(group, voice, random):
     fact = group[0]
     side, part = fact.subject
     if part == "body" or (part == "head" and voice.person_looks):
-        said_of = "body" if part == "body" else "person"
+        phrase_subject = "body" if part == "body" else "person"
         subject, plural, pronoun = None, False, "they"
     elif any(other.subject != fact.subject for other in group):
         return _clause_of_several(group, voice, random)
     else:
         of_angles = all(other.relation[0] == "angle" for other in group)
-        said_of, subject, plural = part, _subject(fact.subject, of_angles, voice, random), side == "both"
+        phrase_subject, subject, plural = part, _subject(fact.subject, of_angles, voice, random), side == "both"
         # "it" for a head would seem to mean the whole person
         pronoun = "they" if plural else None if part == "head" else "it"
-    predicates = [_phrase(other, said_of, group, voice, random) for other in group]
+    predicates = [_phrase(other, phrase_subject, group, voice, random) for other in group]
     return Clause(subject, plural, pronoun, predicates)
 
 

@@ -62,7 +62,7 @@ def _two_sided(*phrases):
 
 def _both_sides(kind, category, phrases, *extra):
     """Relations for a pair of categories that name a side: "at {side}" -> at left, at right."""
-    return {(kind, category.replace("{side}", side), *extra): said for side, said in _two_sided(*phrases).items()}
+    return {(kind, category.replace("{side}", side), *extra): sided for side, sided in _two_sided(*phrases).items()}
 
 
 # Relation -> phrases without an object: about one part, or both sides of a part at once.

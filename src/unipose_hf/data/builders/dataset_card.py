@@ -22,13 +22,13 @@ def write_card(folder: str | Path, template: str) -> None:
     folder = Path(folder)
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     text = (files(__package__) / "cards" / f"{template}.md").read_text(encoding="utf-8")
-    for place, filling in {
+    for placeholder, value in {
         "configs": _configs(folder),
         "figures": _figures(folder),
         "licences": _licences(folder),
         "plan": ", ".join(f"{key} {value}" for key, value in plan.items() if not isinstance(value, list)),
     }.items():
-        text = text.replace("{{" + place + "}}", filling)
+        text = text.replace("{{" + placeholder + "}}", value)
     write_file(folder / "README.md", text.encode())
 
 
@@ -53,7 +53,7 @@ def _figures(folder):
     lines = ["| configuration, split | rows | size | texts | words of a text |", "| --- | --- | --- | --- | --- |"]
     for name, rows in count_rows(folder).items():
         shards = sorted(folder.glob(f"{name}-*.parquet"))
-        texts = [text for path in shards for column in _columns(path, "texts") for said in column for text in said]
+        texts = [text for path in shards for column in _columns(path, "texts") for row in column for text in row]
         words = sum(len(text.split()) for text in texts) / max(1, len(texts))
         size = sum(path.stat().st_size for path in shards) / 1e6
         summary = f"{len(texts):,}, {len(set(texts)):,} of them distinct | {words:.1f}" if texts else "none |"

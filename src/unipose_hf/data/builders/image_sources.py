@@ -76,14 +76,14 @@ def open_sources(size: int, seed: int = 0, *, choice: int = 4) -> list[Source]:
         size: total number of people in both splits.
         choice: number of poses that each of these is selected from.
     """
-    quotas = share_out(size, [QUOTAS[split, OPEN] for split in ("train", "test")])
+    quotas = split_proportionally(size, [QUOTAS[split, OPEN] for split in ("train", "test")])
     return [
         Source(split, OPEN, partial(_sampled_people, split, choice * quota, seed))
         for split, quota in zip(("train", "test"), quotas, strict=True)
     ]
 
 
-def share_out(total: int, weights: list[float]) -> list[int]:
+def split_proportionally(total: int, weights: list[float]) -> list[int]:
     """Integers proportional to weights, at least 1 each, with sum `total` (largest remainder method).
 
     Raises:

@@ -21,12 +21,12 @@ from unipose_hf.data.instructions import draw
 from unipose_hf.data.llm.refinement import Request
 from unipose_hf.data.mining.pair_mining import low_level_properties, mine_image_pairs
 from unipose_hf.data.mining.pose_pool import PosePool
-from unipose_hf.data.pictures import take_pictures
+from unipose_hf.data.pictures import load_or_render_pictures
 
 from .dataset_card import write_card
 from .image_sources import Source
 from .imagescript import choose_images, described_poses, join_requests, open_pool, write_refined
-from .shards import ROWS, count_rows, keep_plan, write_shards
+from .shards import ROWS, count_rows, record_plan, write_shards
 
 _BATCH = 256
 VERSIONS = ("PoseFix-A/1", "PoseFix-A/2", "PoseFix-A/3")
@@ -69,7 +69,7 @@ def build_imagediff(
     """
     out = Path(out)
     plan = {"kind": "ImageDiff", "size": size, "seed": seed, "picture_size": picture_size, "features": features_name}
-    keep_plan(out, plan | {"sets": [[source.split, source.name] for source in sources]})
+    record_plan(out, plan | {"sets": [[source.split, source.name] for source in sources]})
     chosen = choose_images(sources, out / "work", size, seed, progress)
     pairs = {split: _find_partners(choices, features or joint_features, seed) for split, choices in chosen.items()}
     for split, found in pairs.items():
@@ -161,7 +161,7 @@ def _make_rows(split, seed, picture_size, pairs, first):
     rows = [{"texts": list(said), "set": b.set, "licence": b.licence} for said, b in zip(texts, sides[1], strict=True)]
     for which, records in zip("ab", sides, strict=True):
         scene = draw(2**62, "ImageDiff", which, split, seed, first)
-        pictures = take_pictures(records, seed=scene, size=picture_size)
+        pictures = load_or_render_pictures(records, seed=scene, size=picture_size)
         for row, record, picture in zip(rows, records, pictures, strict=True):
             row |= {
                 f"image_{which}": {"bytes": picture.content, "path": None},

@@ -20,12 +20,12 @@ from unipose_hf.data.instructions import draw
 from unipose_hf.data.llm.refinement import Request, refine_texts
 from unipose_hf.data.mining.pose_pool import PosePool, gather_pool
 from unipose_hf.data.mining.selection import farthest_points
-from unipose_hf.data.pictures import take_pictures
+from unipose_hf.data.pictures import load_or_render_pictures
 from unipose_hf.data.records import PoseRecord
 
 from .dataset_card import write_card
-from .image_sources import QUOTAS, Source, share_out
-from .shards import ROWS, count_rows, keep_plan, shard_name, write_shards
+from .image_sources import QUOTAS, Source, split_proportionally
+from .shards import ROWS, count_rows, record_plan, shard_name, write_shards
 
 VERSIONS = ("N2", "N6", "N7")  # caption versions, as in PoseScript-A2
 REFINED_SHARE = 6_250 / 50_000  # share of the training images
@@ -72,7 +72,7 @@ def build_imagescript(
     """
     out = Path(out)
     plan = {"kind": "ImageScript", "size": size, "seed": seed, "picture_size": picture_size}
-    keep_plan(out, plan | {"sets": [[source.split, source.name] for source in sources]})
+    record_plan(out, plan | {"sets": [[source.split, source.name] for source in sources]})
     choices = choose_images(sources, out / "work", size, seed, progress)
     for split, chosen in choices.items():
         make = functools.partial(_make_rows, split, seed, picture_size)
@@ -91,7 +91,7 @@ def choose_images(sources, work, size, seed, progress=True) -> dict[str, list[Ch
 
     Sets with fewer records than their share contribute all of them.
     """
-    quotas = share_out(size, [QUOTAS.get((source.split, source.name), 1) for source in sources])
+    quotas = split_proportionally(size, [QUOTAS.get((source.split, source.name), 1) for source in sources])
     chosen = {}
     for source, quota in zip(sources, quotas, strict=True):
         folder = work / f"{source.name} {source.split}"
@@ -144,7 +144,7 @@ def write_refined(out, rows, features, requests, ask, seed, concurrency, progres
         requests: a function from some of these to the `Request` of each.
     """
     # a folder uses one model only: others write differently
-    keep_plan(out / "R", {"model": ask.name})
+    record_plan(out / "R", {"model": ask.name})
     for split, made in rows.items():
         numbers = refined_numbers(len(made), split, seed)
         texts = refine_texts(
@@ -180,7 +180,7 @@ def _records(choices):
 def _make_rows(split, seed, picture_size, choices, first):
     records = _records(choices)
     scene = draw(2**62, "ImageScript", split, seed, first)
-    pictures = take_pictures(records, seed=scene, size=picture_size)
+    pictures = load_or_render_pictures(records, seed=scene, size=picture_size)
     texts = zip(*(caption_poses(described_poses(records), seed=seed, version=name) for name in VERSIONS), strict=True)
     return [
         {

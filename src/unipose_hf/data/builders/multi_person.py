@@ -31,13 +31,13 @@ from unipose_hf.visualization.renderer import Renderer, vertex_normals
 from .dataset_card import write_card
 from .image_sources import OPEN, Source, open_sources
 from .imagescript import VERSIONS, image_features
-from .shards import count_rows, keep_plan, write_shards
+from .shards import count_rows, record_plan, write_shards
 
 MAX_PEOPLE = 4
 _CLAUSES = 3  # number of clauses of a hint at a pose
 _WORDINGS = 10  # attempts at a wording without he or she: the rendered bodies are neutral
 _GENDERED = re.compile(r"\b(?:s?he|his|hers?|him|(?:wo)?man)\b", re.IGNORECASE)
-_PLACES = {
+_POSITIONS = {
     "left": ("The leftmost person.", "The person on the far left.", "Nobody in the group is further to the left."),
     "right": ("The rightmost person.", "The person on the far right.", "Nobody in the group is further to the right."),
     "middle": ("The person in the middle.", "The one between the two others.", "In the centre of the group."),
@@ -94,13 +94,13 @@ def build_multi_person(
     out = Path(out)
     plan = {"kind": "several people", "size": size, "seed": seed, "picture_size": picture_size}
     if sources is None:
-        keep_plan(out, plan)
+        record_plan(out, plan)
         make = functools.partial(_make_rows, seed, picture_size)
         rows = {source.split: _groups(source) for source in open_sources(size, seed, choice=MAX_PEOPLE)}
     else:
         if ask is None:
             raise ValueError("Real people need labels from a vision-language model; give one.")
-        keep_plan(out, plan | {"model": ask.name, "sets": [[source.split, source.name] for source in sources]})
+        record_plan(out, plan | {"model": ask.name, "sets": [[source.split, source.name] for source in sources]})
         make = functools.partial(labelled_people.make_rows, seed)
         rows = labelled_people.label_people(
             sources,
@@ -182,11 +182,11 @@ def render_group(
         light=random_light(rng),
         background=random_background(size, rng),
     )
-    seen = poses.copy()
+    camera_poses = poses.copy()
     roots = torch.from_numpy(camera.rotation) @ roma.rotvec_to_rotmat(torch.from_numpy(poses[:, 0]))
-    seen[:, 0] = roma.rotmat_to_rotvec(roots).numpy()
+    camera_poses[:, 0] = roma.rotmat_to_rotvec(roots).numpy()
     pixels = camera.project(bodies)  # (P, V, 2)
-    return camera_faults(picture, rng), seen, np.concatenate([pixels.min(1), pixels.max(1)], axis=1)
+    return camera_faults(picture, rng), camera_poses, np.concatenate([pixels.min(1), pixels.max(1)], axis=1)
 
 
 def hints_at(chosen: int, poses: np.ndarray, outfits: list[Outfit], rng: np.random.Generator) -> list[str]:
@@ -196,17 +196,17 @@ def hints_at(chosen: int, poses: np.ndarray, outfits: list[Outfit], rng: np.rand
         chosen: index of the person, from the left. poses, outfits: as for `render_group`; plain clothes.
     """
     clothes = [_clothes(outfit) for outfit in outfits]
-    place = str(rng.choice(_PLACES[_place(chosen, len(poses))]))
+    position = str(rng.choice(_POSITIONS[_position(chosen, len(poses))]))
     dressed = str(rng.choice(_CLOTHES)).format(**clothes[chosen])
     posed, stated = _posed(poses[chosen], rng)
     alone = [True, clothes.count(clothes[chosen]) == 1, bool(stated)]
     if stated:
         held = codes_satisfied([stated] * len(poses), *pose_geometry(torch.from_numpy(poses)))
         alone[2] = int((held == 1).sum()) == 1
-    taken = rng.random(3) < 0.5
-    if not (taken & alone).any():
-        taken[rng.choice(np.flatnonzero(alone))] = True
-    return [hint for hint, take in zip((place, dressed, posed), taken, strict=True) if take and hint]
+    chosen_hints = rng.random(3) < 0.5
+    if not (chosen_hints & alone).any():
+        chosen_hints[rng.choice(np.flatnonzero(alone))] = True
+    return [hint for hint, use in zip((position, dressed, posed), chosen_hints, strict=True) if use and hint]
 
 
 def colour_name(rgb) -> str:
@@ -246,7 +246,7 @@ def _clothes(outfit):
     return {"top": colour_name(outfit.top), "trousers": f"{colour_name(outfit.trousers)} {kind}"}
 
 
-def _place(chosen, count):
+def _position(chosen, count):
     if chosen in (0, count - 1):
         return "right" if chosen else "left"
     return "middle" if count == 3 else ("second", "third")[chosen - 1]
@@ -261,12 +261,12 @@ def _make_rows(seed, picture_size, groups, first):
         outfits = [
             dataclasses.replace(Outfit.random(rng), top_pattern="plain", trousers_pattern="plain") for _ in group
         ]
-        picture, seen, _ = render_group(poses, outfits, rng, picture_size)
+        picture, camera_poses, _ = render_group(poses, outfits, rng, picture_size)
         chosen = int(rng.integers(len(group)))
         rows.append(
             {
                 "image": {"bytes": encode_picture(picture), "path": None},
-                "pose": seen[chosen],
+                "pose": camera_poses[chosen],
                 "texts": [caption_poses(poses[chosen : chosen + 1], seed=seed, version=name)[0] for name in VERSIONS],
                 "box": None,  # the hint has to identify the person
                 "set": OPEN,

@@ -14,7 +14,7 @@ from unipose_hf.data.pictures import encode_picture
 from .dataset_card import write_card
 from .image_sources import open_sources
 from .imagescript import Choice, open_pool
-from .shards import count_rows, keep_plan, write_shards
+from .shards import count_rows, record_plan, write_shards
 
 
 def build_posest_open(
@@ -38,7 +38,7 @@ def build_posest_open(
         ValueError: the folder contains another build. ImportError: `datasets` is missing.
     """
     out = Path(out)
-    keep_plan(out, {"kind": "PoseEst-Open", "size": size, "seed": seed, "picture_size": picture_size})
+    record_plan(out, {"kind": "PoseEst-Open", "size": size, "seed": seed, "picture_size": picture_size})
     for source in open_sources(size, seed, choice=1):
         folder = out / "work" / source.split
         choices = [Choice(folder, row) for row in range(len(gather_pool(source.read(), folder)))]

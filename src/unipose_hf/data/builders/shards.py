@@ -26,7 +26,7 @@ def shard_name(split: str, number: int, count: int) -> str:
     return f"{split}-{number:05d}-of-{count:05d}.parquet"
 
 
-def keep_plan(folder: str | os.PathLike, plan: dict) -> None:
+def record_plan(folder: str | os.PathLike, plan: dict) -> None:
     """Record what is being built in a folder, or check that it matches the build started there.
 
     Raises:

@@ -11,10 +11,9 @@ import roma
 import torch
 from torch import Tensor
 
-from .retarget import LIMB_BONES, hinge_share, shortest_turn
+from .retarget import FOOT, LIMB_BONES, hinge_share, shortest_turn
 
-# Directions in the T-pose of a foot, from the ankle to the toes, and of a neck.
-_FOOT = (0.0, -0.45, 0.89)
+# Direction of a neck in the T-pose.
 _NECK = (0.0, 0.97, 0.24)
 # A joint without a bone continues its parent's direction, unless its own mean is far from that.
 _STRAIGHT = 0.5  # cosine of 60 degrees
@@ -71,7 +70,7 @@ def calibrate_legs(turns: dict[str, Tensor], positions: dict[str, Tensor], pelvi
         shin, ankle = turns[f"{side}_knee"] @ align[f"{side}_knee"], f"{side}_ankle"
         if f"{side}_foot" in positions:
             bone = positions[f"{side}_foot"] - positions[ankle]
-            foot = _frame(bone, shin[..., 0]) @ _frame(bone.new_tensor(_FOOT), axis).mT
+            foot = _frame(bone, shin[..., 0]) @ _frame(bone.new_tensor(FOOT), axis).mT
             align[ankle] = _mean(turns[ankle].mT @ foot)
             align[f"{side}_foot"] = _end_of_chain(turns[f"{side}_foot"], foot, align[ankle])
         else:

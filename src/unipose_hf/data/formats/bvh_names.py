@@ -71,8 +71,8 @@ def complete_joint_map(bvh: Bvh, given: dict[str, str], where: object) -> dict[s
     if lacking:
         raise ValueError(
             f"{where} has no joints that look like the limbs of a person: {', '.join(lacking)} not found (found "
-            f"{', '.join(best) or 'none'}). Say which they are in a JSON file like "
-            f'{{"{lacking[0]}": "{bvh.names[0]}"}} and give it by --joint-map FILE (joint_map in Python). '
+            f"{', '.join(best) or 'none'}). Name them in a JSON file like "
+            f'{{"{lacking[0]}": "{bvh.names[0]}"}} and pass it with --joint-map FILE (joint_map in Python). '
             f"The file's joints are {bvh.names}."
         )
     return _trunk(bvh, limbs) | limbs | given
@@ -149,15 +149,24 @@ def _limbs(bvh: Bvh, root: int) -> dict[str, str]:
     found = {}
     for side in _SIDES:
         choices = {
-            part: [joint for word in words for joint in named.get((side, word), ())] for part, words in _WORDS.items()
+            part: _apart(bvh, [joint for word in words for joint in named.get((side, word), ())], named, side)
+            for part, words in _WORDS.items()
         }
         limbs = _limb(bvh, choices, _LEG) | _limb(bvh, choices, _ARM)
         below = (joint for joint in choices["foot"] if limbs.get("ankle") in bvh.path_to_root(joint)[1:])
         above = bvh.path_to_root(limbs["shoulder"])[1:] if "shoulder" in limbs else []
-        beside = {"foot": next(below, None), "collar": next((j for j in choices["collar"] if j in above), None)}
-        limbs |= {part: joint for part, joint in beside.items() if joint is not None}
+        neighbours = {"foot": next(below, None), "collar": next((j for j in choices["collar"] if j in above), None)}
+        limbs |= {part: joint for part, joint in neighbours.items() if joint is not None}
         found |= {f"{side}_{part}": bvh.names[joint] for part, joint in limbs.items()}
     return found
+
+
+def _apart(bvh: Bvh, joints: list[int], named: dict[tuple[str, str], list[int]], side: str) -> list[int]:
+    """These joints, those last that are where one of the other side is: helpers that only lead to the limb."""
+    rest = bvh.rest_positions()
+    others = [joint for (other, _), found in named.items() if other != side for joint in found]
+    near = 1e-6 * rest.abs().max()
+    return sorted(joints, key=lambda joint: bool(((rest[others] - rest[joint]).norm(dim=-1) <= near).any()))
 
 
 def _limb(bvh: Bvh, choices: dict[str, list[int]], parts: tuple[str, ...]) -> dict[str, int]:

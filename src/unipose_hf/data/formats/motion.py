@@ -86,7 +86,8 @@ def turned_bvh_poses(
             f"{where} is mirrored, or left and right are swapped in its joint names: the feet point to the back; "
             "swap the sides with --joint-map FILE (joint_map in Python)."
         )
-    align |= rest_alignment({name: b for name, b in bones.items() if _is_known(name, hanging, spread)})
+    known = {name: b for name, b in bones.items() if _is_known(name, hanging, spread)}
+    align |= rest_alignment(known | _foot_bones(bvh, index, rest, body))
     if frame is not None and not hanging:
         align |= leaning_neck({name: rest[joint] for name, joint in index.items()})
     if not hanging:
@@ -109,6 +110,21 @@ def _check_bones(bvh, index, where):
                 f"{where} has both {joint}s at the same position, so it is unclear where the body faces; check its "
                 "offsets and joint_map."
             )
+
+
+def _foot_bones(bvh: Bvh, index: dict[str, int], rest: Tensor, body: Tensor) -> dict[str, Tensor]:
+    """Rest bones `(3,)` from the ankles to the toes, and from the toes to their tips if these are somewhere else."""
+    bones = {}
+    for side in ("left", "right"):
+        toes = index.get(f"{side}_foot")
+        if toes is None:
+            continue
+        bones[f"{side}_ankle"] = rest[toes] - rest[index[f"{side}_ankle"]]
+        child = next((joint for joint, parent in enumerate(bvh.parents) if parent == toes), None)
+        tip = bvh.end_offsets.get(toes) if child is None else bvh.offsets[child]
+        if tip is not None and tip.any():
+            bones[f"{side}_foot"] = tip @ body
+    return bones
 
 
 def _top(index):

@@ -14,7 +14,7 @@ from unipose_hf.modeling.pose_unipose import own_betas
 from .bvh import Bvh, parse_bvh
 from .bvh_orientation import pelvis_positions
 from .glb_file import read_glb
-from .pose_files import TurnedBvh, keeps_results, read_poses, turned_bvh
+from .pose_files import TurnedBvh, read_poses, stores_single_object, turned_bvh
 from .smpl_rows import frame_rate, read_archive, root_translations, turned_to_our_frame
 
 _LEG = ("left_hip", "left_knee", "left_ankle")
@@ -26,7 +26,7 @@ class MotionArrays(NamedTuple):
     Attributes:
         rotations: `(F, 22, 3)` float32 axis-angle.
         translation: `(F, 3)` pelvis positions in metres; zeros if the file has none.
-        frame_rate: frames per second; None if the file does not say it.
+        frame_rate: frames per second; None if the file does not specify it.
         betas: `(10,)` shape of the bundled body, or None.
     """
 
@@ -60,7 +60,7 @@ def read_motion(
         return MotionArrays(turned.rotations.numpy(), _bvh_translation(bvh, turned), rate)
     if suffix == ".glb":
         return MotionArrays(*read_glb(path))
-    if suffix == ".npz" and not keeps_results(arrays := read_archive(path)):
+    if suffix == ".npz" and not stores_single_object(arrays := read_archive(path)):
         rotations, turn = turned_to_our_frame(arrays, path, up, facing)
         translation = root_translations(arrays, len(rotations)) @ turn.T
         return MotionArrays(rotations, translation.astype(np.float32), frame_rate(arrays), own_betas(arrays))

@@ -68,7 +68,7 @@ def read_poses(
 def read_pose(path: str | os.PathLike, frame: int = 0, **reading) -> Pose:
     """Reads one frame of a file like `read_poses`; includes the body shape if `Pose.save` wrote the file."""
     path = Path(path)
-    if path.suffix.lower() == ".npz" and not keeps_results(read_archive(path)):
+    if path.suffix.lower() == ".npz" and not stores_single_object(read_archive(path)):
         return Pose.from_npz(path, frame, reading.get("up"), reading.get("facing"))
     poses = read_poses(path, **reading)
     if not -len(poses) <= frame < len(poses):
@@ -90,7 +90,7 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
         return torch.from_numpy(read_glb(path).rotations)
     if suffix == ".npz":
         arrays = read_archive(path)
-        if not keeps_results(arrays):
+        if not stores_single_object(arrays):
             return torch.from_numpy(to_our_frame(arrays, path, **world))
         content = read_npz_object(path, "results")
     elif suffix == ".json":
@@ -104,7 +104,7 @@ def _read(path: Path, world: dict, joint_map, person) -> Tensor:
     return read_results(content, path, person=person, **world)
 
 
-def keeps_results(arrays: dict) -> bool:
+def stores_single_object(arrays: dict) -> bool:
     """Whether an .npz stores a single object, as ROMP does, instead of arrays."""
     return "results" in arrays and all(array is None for array in arrays.values())
 

@@ -87,7 +87,7 @@ def root_translations(arrays: dict, frames: int) -> np.ndarray:
 
 
 def frame_rate(arrays: dict) -> float | None:
-    """Frames per second, if the file says it."""
+    """Frames per second, if the file specifies it."""
     for name in _RATES:
         rate = arrays.get(name)
         if rate is not None and rate.size == 1 and rate.dtype.kind in "fiu" and rate.item() > 0:

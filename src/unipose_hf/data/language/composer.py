@@ -39,6 +39,7 @@ from .wording import SAME, as_sentence, join_texts, swap_sides, typing_noise
 HELD_OUT = "cmu_01_"
 HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out from training
 UNMENTIONED_WEIGHT = 0.3  # weight of joints the text does not mention; mentioned joints have weight 1
+_NAME_SHARE = 0.2  # how often a named pose goes by its name, which people type more often than any other text
 _JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
 _IMPERATIVE = re.compile(
@@ -221,7 +222,8 @@ class Composer:
         """A text of a named pose, and the pose's angles."""
         row = rng.randrange(len(self.bank.named)) if row is None else row
         pose = self.bank.named[row]
-        return rng.choice([pose.name, *pose.aliases, *pose.texts]), self._named_angles(rng, row)
+        text = pose.name if rng.random() < _NAME_SHARE else rng.choice([pose.name, *pose.aliases, *pose.texts])
+        return text, self._named_angles(rng, row)
 
     def _composed(self, rng, described=False):
         """One to four states, as phrases or commands, based on relaxed standing or a named pose."""

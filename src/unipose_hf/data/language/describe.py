@@ -20,22 +20,11 @@ from torch import Tensor
 from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body, remove_yaw
 
 from .angles import ANGLES, STANDING, angles_to_axis_angle, mirror_angles
+from .attitudes import AXES, BONES, DIRECTIONS, SIDES, Posture, attitude
 from .bank import LanguageBank, complete, load_language_bank
+from .claims import TIPPED, about_the_body, borne_out
 from .wording import as_sentence, swap_sides
 
-_SIDES = ("left", "right")
-_BONES = {
-    "upper arm": ("shoulder", "elbow", "spine3"),  # from, to, in whose frame; None is the room
-    "forearm": ("elbow", "wrist", "spine3"),
-    "thigh": ("hip", "knee", None),
-    "shin": ("knee", "ankle", None),
-    "foot": ("ankle", "foot", None),
-}
-_AXES = {"pelvis": ("pelvis", None), "chest": ("spine3", "pelvis"), "head": ("head", "spine3")}
-DIRECTIONS: tuple[str, ...] = (
-    *(f"{part} {axis}" for part in _AXES for axis in ("up", "forward")),
-    *(f"{side} {bone}" for side in _SIDES for bone in _BONES),
-)
 # What each angle turns, of the directions above.
 _TURNED = {
     "root": ("pelvis", "thigh", "shin"),
@@ -60,9 +49,9 @@ _TURNED_BY_LIMB = {
 NEAR, NEAR_ON_AVERAGE = 25.0, 14.0  # degrees by which directions may differ from a state that holds: all, on average
 NEAR_BOTH = 21.0  # the same for states of both arms or legs
 NAMED, NAMED_ON_AVERAGE = 25.0, 9.0  # the same for the name of a whole pose
+_SAME = 4.0  # degrees by which all directions of a pose differ at most from the state that it is
 _CLEAR = 20  # a word of the bank that occurs this often is plain; rarer ones speak of things and occasions
 _UNUSUAL = 5.0  # degrees by which a state in rarer words must be nearer than another
-_ON_FLOOR = 0.35  # lengths of a thigh that a knee on the floor may be above the lowest one
 TILTED = 20.0  # degrees of the pelvis from upright
 _NEUTRAL = 8.0  # degrees from standing that go without saying
 SHORT_STATEMENTS = 3  # in a short description
@@ -78,12 +67,12 @@ def body_directions(axis_angle: Tensor) -> Tensor:
     joints, turns = forward_kinematics(roma.rotvec_to_rotmat(remove_yaw(axis_angle)), _rest_joints())
     at = JOINT_NAMES.index
     found = []
-    for joint, frame in _AXES.values():
+    for joint, frame in AXES.values():
         turn = turns[..., at(joint), :, :]
         axes = turn if frame is None else turns[..., at(frame), :, :].mT @ turn
         found += [axes[..., 1], axes[..., 2]]
-    for side in _SIDES:
-        for start, end, frame in _BONES.values():
+    for side in SIDES:
+        for start, end, frame in BONES.values():
             bone = joints[..., at(f"{side}_{end}"), :] - joints[..., at(f"{side}_{start}"), :]
             bone = bone / bone.norm(dim=-1, keepdim=True)
             found.append(bone if frame is None else (bone[..., None, :] @ turns[..., at(frame), :, :])[..., 0, :])
@@ -117,48 +106,59 @@ def describe_poses(
 
 def describe_directions(directions: Tensor, style: str, rng: random.Random | None) -> str:
     """The description of a pose with these `body_directions` `(16, 3)`."""
-    states = _states()
+    states, m = _states(), Posture(directions)
     cosines = (directions * states.directions).sum(-1).masked_fill(~states.sets, 1.0)  # (states, 16)
     furthest = torch.rad2deg(torch.arccos(cosines.amin(-1).clamp(-1, 1)))
     holds = (furthest <= NEAR).nonzero()[:, 0]
     angles = torch.rad2deg(torch.arccos(cosines[holds].clamp(-1, 1)))
     mean = torch.full_like(furthest, torch.inf).index_put((holds,), angles.sum(-1) / states.sets[holds].sum(-1))
-    name = _best(furthest, mean, states.named, NAMED, NAMED_ON_AVERAGE)
-    if name is not None:
-        return _named_text(states, name, style, rng)
+
+    def best(rows, voice=style, near=NEAR, on_average=NEAR_ON_AVERAGE):
+        """The row of the lowest cost with a text that holds, and that text; None if there is none."""
+        rows = rows[(furthest[rows] <= near) & (cost[rows] <= on_average)]
+        for row in rows[cost[rows].argsort()].tolist():
+            if texts := states.texts(row, m, voice, exact=bool(furthest[row] < _SAME)):
+                return row, texts[0] if rng is None else rng.choice(texts)
+        return None, None
+
     cost = mean + states.unusual
+    name = best(states.named, style, NAMED, NAMED_ON_AVERAGE)[1]
+    if name is not None:
+        return as_sentence(name, style)
     away = _degrees(directions, states.standing)  # (16,)
     tilted = float(_degrees(directions[_at("pelvis up")], -_DOWN)) > TILTED
-    found = []  # (text, degrees away from standing)
+    found, whole = [], attitude(m)  # (text, degrees away from standing)
     for limb, in_words in (("leg", _leg_in_words), ("arm", _arm_in_words)):
-        bones = {side: [_at(f"{side} {bone}") for bone in _LIMB_BONES[limb]] for side in _SIDES}
+        bones = {side: [_at(f"{side} {bone}") for bone in _LIMB_BONES[limb]] for side in SIDES}
         rows = states.groups[limb + "s"]
         if limb == "leg" and tilted:  # states of the legs of an upright body
             rows = rows[states.sets[rows, _at("pelvis up")]]
-        row = _best(furthest, cost, rows, NEAR_BOTH)
-        if row is not None:
-            voice = "short" if limb == "leg" else style  # those name the attitude: sitting, kneeling
-            found.append((_phrase(states, row, voice, rng), away[sum(bones.values(), [])].max()))
+        # those of legs name the attitude: sitting, kneeling
+        text = best(rows, "short" if limb == "leg" else style, NEAR_BOTH)[1]
+        if text is not None:
+            if limb == "leg" and whole and not _ATTITUDE.search(text):
+                found.append((whole, 0.0 if whole == "standing" else 180.0))
+            found.append((text, away[sum(bones.values(), [])].max()))
             continue
-        rows = {side: _best(furthest, cost, states.groups[f"{side} {limb}"]) for side in _SIDES}
-        texts = {
-            side: in_words(directions, side) if row is None else _phrase(states, row, style, rng)
-            for side, row in rows.items()
-        }
-        if limb == "leg" and (attitude := _attitude(directions)):
-            found.append((attitude, 180.0))
-        if rows["left"] is rows["right"] is None and texts["left"][5:] == texts["right"][6:]:
-            found.append((_for_both(texts["left"]), away[bones["left"]].max()))
+        if limb == "leg" and whole:
+            found.append((whole, 0.0 if whole == "standing" else 180.0))
+        unfit = limb == "leg" and _on_the_floor(m)  # legs are seen from the room
+        texts = {side: None if unfit else best(states.groups[f"{side} {limb}"])[1] for side in SIDES}
+        worded = {side: text is None for side, text in texts.items()}
+        texts = {side: in_words(m, side) if text is None else text for side, text in texts.items()}
+        if all(worded.values()) and texts["left"][5:] == texts["right"][6:]:
+            if texts["left"]:
+                found.append((_for_both(texts["left"]), away[bones["left"]].max()))
             continue
-        found += [(texts[side], away[bones[side]].max()) for side in _SIDES if texts[side]]
+        found += [(texts[side], away[bones[side]].max()) for side in SIDES if texts[side]]
     for part in ("torso", "head"):
         if part == "torso" and tilted:
-            found += [(text, 90.0) for text in [_lean(directions)] if text]
+            found += [(text, 90.0) for text in [_lean(m)] if text and (not whole or _UPRIGHT.match(whole))]
             continue
-        row = _best(furthest, cost, states.groups[part])
+        row, text = best(states.groups[part])
         if row is not None and not states.neutral[row]:
             axes = [_at(f"{'chest' if part == 'torso' else part} {axis}") for axis in ("up", "forward")]
-            found.append((_phrase(states, row, style, rng), away[axes].max()))
+            found.append((text, away[axes].max()))
     found = found or [("standing with the arms at the sides", 0.0)]
     if style == "full":
         return " ".join(as_sentence(text, "full") for text, _ in found)
@@ -169,15 +169,6 @@ def describe_directions(directions: Tensor, style: str, rng: random.Random | Non
 
 def _degrees(directions, others):
     return torch.rad2deg(torch.arccos((directions * others).sum(-1).clamp(-1, 1)))
-
-
-def _best(furthest, cost, rows, near=NEAR, on_average=NEAR_ON_AVERAGE):
-    """The row of the lowest cost among those that hold; None if none does."""
-    if not len(rows):
-        return None
-    cost = torch.where(furthest[rows] <= near, cost[rows], torch.inf)
-    best = int(cost.argmin())
-    return int(rows[best]) if cost[best] <= on_average else None
 
 
 class _States:
@@ -192,21 +183,23 @@ class _States:
         angles = torch.cat([middle, mirror_angles(middle), bank.named_angles, mirror_angles(bank.named_angles)])
         whole = torch.ones(2 * len(bank.named), len(ANGLES), dtype=torch.bool)
         given = torch.cat([given, mirror_angles(given.float()).abs() > 0, whole])
+        given[:, ANGLES.index("root_turn_left")] = False  # the heading goes without saying
         self.directions = body_directions(angles_to_axis_angle(angles))
         self.sets = (given.float() @ _TURNS) > 0
         self.bank, parts = bank, len(bank.parts)
         words = Counter(word for part in bank.parts for phrase in part.phrases for word in _words(phrase))
-        plain = [_plain_phrases(part.phrases, words) for part in bank.parts]
+        plain = [_plain_phrases(part.phrases, words, part.part.startswith("left_")) for part in bank.parts]
         self.phrases = plain + [tuple(map(swap_sides, phrases)) for phrases in plain]
-        rare = torch.tensor([_plainness(phrases[0], words) < _CLEAR for phrases in plain]).repeat(2)
+        rare = [not phrases or _plainness(phrases[0], words) < _CLEAR for phrases in plain]
+        rare = torch.tensor(rare).repeat(2)
         self.unusual = torch.cat([_UNUSUAL * rare, torch.zeros(2 * len(bank.named))])
         self.standing = body_directions(angles_to_axis_angle(STANDING))
         away = _degrees(self.directions, self.standing)
         self.neutral = (torch.where(self.sets, away, 0.0).amax(-1) < _NEUTRAL).tolist()
         self.groups = {name: [] for name in ("legs", "arms", "torso", "head")}
-        self.groups |= {f"{side} {limb}": [] for side in _SIDES for limb in ("arm", "leg")}
+        self.groups |= {f"{side} {limb}": [] for side in SIDES for limb in ("arm", "leg")}
         bones = {
-            limb: [_at(f"{side} {bone}") for side in _SIDES for bone in names] for limb, names in _LIMB_BONES.items()
+            limb: [_at(f"{side} {bone}") for side in SIDES for bone in names] for limb, names in _LIMB_BONES.items()
         }
         for row in range(2 * parts):
             part, turned = bank.parts[row % parts].part, self.sets[row]
@@ -219,13 +212,49 @@ class _States:
             elif part in ("both_legs", "root") and not turned[bones["arm"]].any():
                 self.groups["legs"].append(row)
             else:
-                side = _SIDES[row >= parts]
+                side = SIDES[row >= parts]
                 limb = part.partition("_")[2]
                 own = [_at(f"{side} {bone}") for bone in _LIMB_BONES.get(limb, ())]
                 if own and turned[own].all() and int(turned.sum()) == len(own):
                     self.groups[f"{side} {limb}"].append(row)
         self.groups = {name: torch.tensor(rows) for name, rows in self.groups.items()}
         self.named = torch.arange(2 * parts, len(self.directions))
+        self.postures = {}
+
+    def texts(self, row: int, m: Posture, style: str, exact: bool = False) -> list[str]:
+        """What may be said of a pose that is near a state: the texts that its measurements bear out.
+
+        `exact` poses are the state itself.
+        """
+        state = self.postures.get(row)
+        if state is None:
+            state = self.postures[row] = Posture(self.directions[row])
+        if row >= len(self.phrases):
+            return self._texts_of_the_whole(row - len(self.phrases), state, m, style, exact)
+        legs, arms = (
+            self.sets[row, [_at(f"{side} {bone}") for side in SIDES for bone in _LIMB_BONES[limb]]]
+            for limb in ("leg", "arm")
+        )
+        if legs.all() and not m.carried_like(state, legs_only=True):
+            return []
+        texts = borne_out(self.phrases[row], state, m)
+        if m.tilt() > TIPPED and arms.any() and not legs.any():
+            texts = about_the_body(texts)
+        clauses = [text for text in texts if re.match(r"(?:the|their|both)\b", text, re.I)]
+        texts = clauses if style == "full" and clauses else texts
+        return [re.sub(r"\b(their|his|her)\b", "the", text, flags=re.I).rstrip(".") for text in texts]
+
+    def _texts_of_the_whole(self, number, state, m, style, exact):
+        mirrored, number = divmod(number, len(self.bank.named))
+        pose = self.bank.named[number]
+        names, texts = (pose.name, *pose.aliases), tuple(text for text in pose.texts if _LONG.match(text))
+        if mirrored:
+            names, texts = tuple(map(swap_sides, names)), tuple(map(swap_sides, texts))
+        if exact:
+            return list(texts if style == "full" and texts else names)
+        if not m.carried_like(state) or not borne_out(names[:1], state, m):
+            return []
+        return (borne_out(texts, state, m) if style == "full" else []) or borne_out(names, state, m)
 
 
 @functools.cache
@@ -246,14 +275,35 @@ def _turns():
             turned = [f"{side} {bone}" for bone in _TURNED_BY_LIMB[rest]]
         else:
             bones = _TURNED[side]
-            turned = [f"{bone} {axis}" for bone in bones if bone in _AXES for axis in ("up", "forward")]
-            turned += [f"{s} {bone}" for bone in bones if bone not in _AXES for s in _SIDES]
+            turned = [f"{bone} {axis}" for bone in bones if bone in AXES for axis in ("up", "forward")]
+            turned += [f"{s} {bone}" for bone in bones if bone not in AXES for s in SIDES]
         found[row, [_at(direction) for direction in turned]] = 1
     return found
 
 
 _TURNS = _turns()
 _DOWN = torch.tensor([0.0, -1.0, 0.0])
+_ATTITUDE = re.compile(
+    r"stand|stance|sit|seat|kneel|knees? on|squat|lunge|crouch|curtsy|walk|run|sprint|step|stride|pose|lying|flung|"
+    r"hang|dangl|in the air",
+    re.I,
+)
+_UPRIGHT = re.compile("standing|sitting|kneeling|squatting|crouching|lunging|in a wide squat|in the splits")
+_OTHERS = re.compile(r"\bleft\b.*,.*\bright\b|\bright\b.*,.*\bleft\b|\b(?:chair|seat|stool)\b", re.I)
+_LONG = re.compile(r"(?:A|An|The|Someone)\b(?:.*?\s+){8}")  # descriptions of more than eight words
+# What no measurement shows; "the standing leg" and "a step forward" are about the body.
+_THINGS = re.compile(
+    r"\b(?:phone|handle\w*|ball|football|bar|light|lamp|walls?|tables?|desk|counter|door\w*|frame|rail\w*|post|bag|"
+    r"strap|gun|pistol|rifle|arrow|drum\w*|guitar|violin|mic\w*|camera|book|newspaper|cup|coffee|mug|glass|bottle|drink\w*|"
+    r"watch|hat|brim|cap|helmet|baby|rope|pole|stick|sword|racket|bat|club|wheel|reins|horse\w*|saddle|bike|cycl\w*|"
+    r"ski\w*|surf\w*|trolley|pram|suitcase|tray|plate|umbrella|stairs?|upstairs|downstairs|rung|ladder|rock|fence|"
+    r"shelf|hoop|net|cigarette|pipe|candle|kite|leash|cane|crutch\w*|box|basket|bucket|shield|torch|flag|piano|keys?|"
+    r"trumpet|horn|swing|pedal\w*|bus|bench|sofa|tree|mouse|back of (?:the|a) (?:seat|chair)|"
+    r"(?:the|next|low|high|higher|a) step(?! (?:forward|back|ahead|to the side))|steps? (?:below|above)|"
+    r"(?:the|up) steps|step over|(?:hold|rais|carry|lift|cradl|gripp)ing (?:up |out )?an?|lantern|propped (?:up )?on|"
+    r"(?:over|on|onto|above) something|stands on|imaginary|invisible)\b(?! of the)",
+    re.I,
+)
 
 
 def _words(text):
@@ -264,63 +314,20 @@ def _plainness(phrase, words):
     return min((words[word] for word in _words(phrase)), default=0)
 
 
-def _plain_phrases(phrases, words):
-    """The phrases about the body itself, in the order of the bank; the plainest one if there is none."""
-    short = [phrase for phrase in phrases if len(phrase.split()) <= 14 and "I " not in phrase]
+def _plain_phrases(phrases, words, one_limb):
+    """The phrases about the body itself, in the order of the bank; the plainest one if all are in rarer words."""
+    short = [p for p in phrases if len(p.split()) <= 14 and "I " not in p and not _THINGS.search(p)]
+    if one_limb:  # which must not speak of the other one
+        short = [p for p in short if not _OTHERS.search(p)]
     plain = [phrase for phrase in short if _plainness(phrase, words) >= _CLEAR]
-    return tuple(plain or [max(short or phrases, key=lambda phrase: _plainness(phrase, words))])
+    return tuple(plain or sorted(short, key=lambda phrase: -_plainness(phrase, words))[:1])
 
 
-def _phrase(states, row, style, rng):
-    phrases = states.phrases[row]
-    clauses = [phrase for phrase in phrases if re.match(r"(?:the|their|both)\b", phrase, re.I)]
-    choice = clauses if style == "full" and clauses else phrases
-    text = choice[0] if rng is None else rng.choice(choice)
-    return re.sub(r"\b(their|his|her)\b", "the", text, flags=re.I).rstrip(".")
-
-
-def _named_text(states, row, style, rng):
-    count = len(states.bank.named)
-    number, mirrored = divmod(row - 2 * len(states.bank.parts), count)[::-1]
-    pose = states.bank.named[number]
-    full = [t for t in pose.texts if len(t.split()) > 8 and t[0].isupper() and re.match(r"(?:A|An|The|Someone)\b", t)]
-    if style == "full" and full:
-        text = full[0] if rng is None else rng.choice(full)
-    else:
-        text = pose.name if rng is None else rng.choice([pose.name, *pose.aliases])
-    return as_sentence(swap_sides(text) if mirrored else text, style)
-
-
-def _attitude(directions):
-    """How a body stands whose legs match no state; None for upright."""
-    up, forward = (directions[_at(f"pelvis {axis}")] for axis in ("up", "forward"))
-    if float(up[1]) < 0.5:  # tilted by more than 60 degrees
-        if float(up[1]) < -0.5:
-            return "upside down"
-        if abs(float(forward[1])) < 0.6:
-            return f"lying on the {'left' if float(directions[_at('pelvis up')][0]) > 0 else 'right'} side"
-        return "lying on the back" if float(forward[1]) > 0 else "face down"
-    thighs, shins = (directions[[_at(f"{side} {bone}") for side in _SIDES]] for bone in _LIMB_BONES["leg"])  # (2, 3)
-    knees = thighs[:, 1]  # heights, in lengths of a thigh
-    ankles = knees + shins[:, 1]
-    on_knee = (shins[:, 1] > -0.6) & (knees < torch.minimum(knees.min(), ankles.min()) + _ON_FLOOR)
-    if on_knee.all():
-        return "kneeling"
-    if on_knee.any():
-        return f"kneeling on the {_SIDES[int(on_knee[1])]} knee"
-    raised, bent = _degrees(thighs, _DOWN), _degrees(thighs, shins)
-    if raised.min() > 60:
-        return "sitting" if bent.max() < 110 else "squatting"
-    return "crouching" if bent.min() > 60 and raised.max() > 45 else None
-
-
-def _lean(directions):
-    """Where the trunk leans if the pelvis does; None for lying bodies."""
-    up, forward = (directions[_at(f"pelvis {axis}")] for axis in ("up", "forward"))
-    chest = directions[_at("chest up")]
-    chest = chest[0] * torch.linalg.cross(up, forward) + chest[1] * up + chest[2] * forward  # seen from the room
-    lean = float(_degrees(chest, -_DOWN))
-    if float(up[1]) < 0.5 or lean < 15:
+def _lean(m):
+    """Where the trunk leans if the pelvis does; None for lying bodies and upside down."""
+    chest = m.chest_turn[:, 1]
+    lean = m.tilt()
+    if _on_the_floor(m) or lean < 15:
         return None
     way = _way(float(chest[0]), float(chest[2]), "to the left", "to the right")
     return f"leaning {way}" if lean < 35 else f"bent {way}" if lean < 65 else f"bent far {way}"
@@ -328,32 +335,58 @@ def _lean(directions):
 
 def _for_both(text):
     """`"left arm raised, elbow bent"` for both sides."""
-    return "both " + re.sub(r"\b(arm|elbow|forearm|thigh|knee)\b", r"\1s", text[5:])
+    return "both " + re.sub(r"\b(arm|elbow|forearm|leg|thigh|knee)\b", r"\1s", text[5:])
 
 
-def _arm_in_words(directions, side):
-    """The two bones of an arm, seen from the chest."""
-    upper, fore = (directions[_at(f"{side} {bone}")] for bone in _LIMB_BONES["arm"])
+def _arm_in_words(m, side):
+    """The two bones of an arm: from the chest, or from the room if the chest is tipped over the feet."""
+    upper, fore = (m.along[f"{side} {bone}"] for bone in _LIMB_BONES["arm"])
+    bend, tipped = _angle(upper, fore), m.tilt() > TIPPED
+    if tipped and not _on_the_floor(m):
+        upper, fore = m.chest_turn @ upper, m.chest_turn @ fore
     out = upper[0] if side == "left" else -upper[0]
-    raised = float(_degrees(upper, _DOWN))
+    raised = _angle(upper, _DOWN.numpy())
+    if tipped and _on_the_floor(m):  # there is no level and no hanging
+        where = "along the body" if raised < 25 else "past the head" if raised > 145 else ""
+        if not where:
+            axis = "in front of the chest" if upper[2] > 0.7 else "behind the back" if upper[2] < -0.7 else ""
+            where = axis or ("across the body" if out < 0 else "out to the side")
+        forearm = {"up": "towards the head", "down": "towards the feet", "forward": "away from the chest"}
+        forearm |= {"back": "behind the back"}
+        aim = _aim(fore, side)
+        return f"{side} arm {where}, {_bend(bend, 'elbow')}" + (f", forearm {forearm.get(aim, aim)}" * (bend > 30))
     where = "hanging down" if raised < 25 else "lowered" if raised < 65 else "level" if raised < 115 else "raised"
-    if raised >= 25 and raised < 155:
+    if raised >= 115 and out < -0.3:
+        where = "over the head"
+    elif raised >= 25 and raised < 155:
         where += " " + _way(float(out), float(upper[2]), "out to the side", "across the body")
-    bend = float(_degrees(upper, fore))
     return f"{side} arm {where}, {_bend(bend, 'elbow')}" + (f", forearm {_aim(fore, side)}" if bend > 30 else "")
 
 
-def _leg_in_words(directions, side):
-    """The two bones of a leg, seen from the room; empty if it just stands."""
-    thigh, shin = (directions[_at(f"{side} {bone}")] for bone in _LIMB_BONES["leg"])
-    raised = float(_degrees(thigh, _DOWN))
-    bend = float(_degrees(thigh, shin))
-    if raised < 15 and bend < 25:
-        return ""
+def _on_the_floor(m):
+    return m.lying > 0.5 or (m.upside_down > 0.5 and not m.feet_carry)
+
+
+def _leg_in_words(m, side):
+    """The two bones of a leg, seen from the room, or from the trunk if it lies; empty if the leg just stands."""
+    thigh, shin = (m.along[f"{side} {bone}"] for bone in _LIMB_BONES["leg"])
+    bend, lying = _angle(thigh, shin), _on_the_floor(m)
+    if lying:
+        thigh = m.pelvis.T @ thigh
+    raised = _angle(thigh, _DOWN.numpy())
+    if raised < 20 and bend < 25:
+        return f"{side} leg straight" if lying else ""
     out = thigh[0] if side == "left" else -thigh[0]
     way = _way(float(out), float(thigh[2]), "out to the side", "across the body")
+    if lying:
+        where = "in line with the trunk" if raised < 20 else f"drawn up {way}" if thigh[2] > 0.4 else way
+        return f"{side} thigh {where}, {_bend(bend, 'knee')}"
     where = "straight down" if raised < 15 else f"a little {way}" if raised < 40 else way
     return f"{side} thigh {where}, {_bend(bend, 'knee')}"
+
+
+def _angle(one, other):
+    return float(np.degrees(np.arccos(np.clip(one @ other, -1, 1))))
 
 
 def _way(out, forward, outward, inward):
@@ -371,7 +404,7 @@ def _bend(degrees, joint):
 
 
 def _aim(bone, side):
-    axis = int(bone.abs().argmax())
+    axis = int(np.abs(bone).argmax())
     if axis == 1:
         return "up" if bone[1] > 0 else "down"
     if axis == 2:

@@ -40,9 +40,11 @@ class Measured:
     """What the facts look at: joints in metres (y up, z to the viewer), and the directions of trunk and limbs."""
 
     def __init__(self, pose: Pose):
-        joints = pose.joints
+        self._measure(pose.joints, pose.matrix[0])
+
+    def _measure(self, joints, pelvis):
         self.at = {name: joints[number] for name, number in _AT.items()}
-        self.pelvis = pose.matrix[0]  # columns: the body's left, up and forward
+        self.pelvis = pelvis  # columns: the body's left, up and forward
         left = self["left_shoulder"] - self["right_shoulder"]
         up = self["neck"] - self["spine1"]
         left, up = left / np.linalg.norm(left), up / np.linalg.norm(up)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from unipose_hf.captions import caption_poses
-from unipose_hf.data.builders.image_sources import Source, share_out
+from unipose_hf.data.builders.image_sources import Source, split_proportionally
 from unipose_hf.data.builders.imagescript import VERSIONS, described_poses, open_pool
 from unipose_hf.data.mining.pose_pool import gather_pool
 from unipose_hf.data.picture_files import read_picture
@@ -60,7 +60,7 @@ def label_people(
     """
     splits = list(dict.fromkeys(source.split for source in sources))
     labelled = {}
-    for split, quota in zip(splits, share_out(size, [_SPLITS[split] for split in splits]), strict=True):
+    for split, quota in zip(splits, split_proportionally(size, [_SPLITS[split] for split in splits]), strict=True):
         groups = []
         for source in sources:
             if source.split == split:

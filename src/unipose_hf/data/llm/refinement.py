@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from .asking import Question, ask_all
-from .side_claims import swapped_sides, tells_turn, turn_of
+from .side_claims import mentions_turn, swapped_sides, turn_of
 
 MAX_WORDS = 45
 
@@ -120,7 +120,7 @@ def find_fault(answer: str, request: Request) -> str | None:
     if wrong := swapped_sides(answer, request.codes):
         return f'"{wrong}" is not what the program says; check left and right.'
     turn = turn_of(request.codes) if request.kind == "instruction" else None
-    if turn and not tells_turn(answer, turn):
+    if turn and not mentions_turn(answer, turn):
         return "it leaves out, or changes, that the whole body turns " + (
             "around." if turn == "around" else f"to the {turn}."
         )

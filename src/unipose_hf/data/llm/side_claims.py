@@ -103,7 +103,7 @@ def turn_of(codes) -> str | None:
     return None
 
 
-def tells_turn(text: str, turn: str) -> bool:
+def mentions_turn(text: str, turn: str) -> bool:
     """Whether a text mentions turning, to the right side if there is one."""
     turns = [clause for clause in _clauses(text) if _TURNS["turn"].search(clause)]
     return bool(turns) if turn == "around" else any(Claim(turn, "body", "turn", 1) in _claims(c) for c in turns)

@@ -22,7 +22,7 @@ from unipose_hf.captions import measure_posecodes
 NEIGHBOURS = 100
 COSINES = (0.7, 0.9)  # both strict
 MORE_THAN_WITHIN, MORE_THAN_ACROSS = 15, 20  # differing codes, strict
-AT_LEAST_IMAGES = 10
+MIN_IMAGE_DIFFERENCES = 10
 SECONDS = 0.5  # strict
 BEST_ACROSS = 3
 
@@ -144,7 +144,7 @@ def mine_image_pairs(features, properties, targets=None, *, seed: int = 0, searc
     if len(targets) and not (0 <= int(targets.min()) and int(targets.max()) < len(features)):
         found = f"{int(targets.min())} to {int(targets.max())}"
         raise ValueError(f"targets holds {found}; expected indices of the {len(features)} poses, 0 and up.")
-    mined = _mine(features, properties, lambda a, b: a != b, None, AT_LEAST_IMAGES, search, targets.unique())
+    mined = _mine(features, properties, lambda a, b: a != b, None, MIN_IMAGE_DIFFERENCES, search, targets.unique())
     draw = torch.rand(len(mined.pairs), generator=torch.Generator().manual_seed(seed))
     return _take(mined, _first_of_each(mined.pairs[:, 1], draw, mined.pairs[:, 0]))
 
@@ -241,9 +241,8 @@ def _faiss_look_up(faiss, features) -> Callable:
         wanted = _directions(features, targets).numpy()
         best, indices = (torch.from_numpy(found) for found in index.search(wanted, count + 1))
         itself = indices == targets[:, None]
-        itself[:, -1] |= ~itself.any(
-            1
-        )  # a pose may be missing among its own neighbours if it has more than `count` copies
+        # a pose may be missing among its own neighbours if it has more than `count` copies
+        itself[:, -1] |= ~itself.any(1)
         return _nearest_first(best[~itself].reshape(-1, count), indices[~itself].reshape(-1, count))
 
     return look_up
@@ -293,8 +292,8 @@ def _mine(features, properties, allowed, cosines, at_least, search, targets=None
             keep &= (cosine > cosines[0]) & (cosine < cosines[1])
         pairs, cosine = torch.stack((a[keep], b[keep]), dim=1), cosine[keep]
         differences = _count_differences(properties, pairs)
-        enough = differences >= at_least
-        found.append((pairs[enough], cosine[enough], differences[enough]))
+        is_different_enough = differences >= at_least
+        found.append((pairs[is_different_enough], cosine[is_different_enough], differences[is_different_enough]))
     pairs, cosine, differences = (
         (torch.cat(parts) for parts in zip(*found, strict=True))
         if found

@@ -96,7 +96,7 @@ def frame_reader(root: str | Path) -> Callable[[str, int], PoseRecord]:
     def read(sequence: str, frame: int) -> PoseRecord:
         found = motion(root / sequence)
         if not 0 <= frame < len(found.poses):
-            raise ValueError(f"{root / sequence} has {len(found.poses)} frames, but frame {frame} was asked for.")
+            raise ValueError(f"{root / sequence} has {len(found.poses)} frames; there is no frame {frame}.")
         skip = Skipped()
         for record in _frames(found, "AMASS", sequence, range(frame, frame + 1), skip):
             return record

@@ -10,19 +10,19 @@ from unipose_hf.files.plain import only_file, read_json
 from ..licences import LICENCES
 from ..records import PairRecord, one_of, skipping
 from .amass import frame_reader
-from .posescript import SPLITS, Place, read_places, read_texts
+from .posescript import SPLITS, Location, read_locations, read_texts
 
 KINDS = ("human", "paraphrases", "auto")
 
 
-class PlacePair(NamedTuple):
+class LocationPair(NamedTuple):
     """The locations of the two poses of a pair."""
 
-    first: Place
-    second: Place
+    first: Location
+    second: Location
 
 
-def list_posefix(root: str | Path, split: str, kind: str = "human") -> list[tuple[PlacePair, tuple[str, ...]]]:
+def list_posefix(root: str | Path, split: str, kind: str = "human") -> list[tuple[LocationPair, tuple[str, ...]]]:
     """Locations of the pairs of a split with their texts, sorted by location.
 
     Args:
@@ -36,15 +36,15 @@ def list_posefix(root: str | Path, split: str, kind: str = "human") -> list[tupl
     one_of(SPLITS, split, "split")
     split_files = [only_file(root, f"{split}_{part}_sequence_pair_ids.json", how) for part in ("in", "out")]
     texts = read_texts([only_file(root, f"posefix_{one_of(KINDS, kind, 'kind of texts')}_*.json", how)])
-    places = read_places(root, how)
+    locations = read_locations(root, how)
     pairs = read_json(only_file(root, "pair_id_2_pose_ids.json", how), list)
     listed = []
     for number in {str(number) for path in split_files for number in read_json(path, list)} & texts.keys():
         try:
-            first, second = (places[str(pose)] for pose in pairs[int(number)])
+            first, second = (locations[str(pose)] for pose in pairs[int(number)])
         except (KeyError, IndexError, TypeError, ValueError):
             raise ValueError(f"{root} names pair {number} but not its two poses; get PoseFix again.") from None
-        listed.append((PlacePair(first, second), texts[number]))
+        listed.append((LocationPair(first, second), texts[number]))
     return sorted(listed)
 
 

@@ -15,14 +15,14 @@ SPLITS = ("train", "val", "test")
 KINDS = ("human", "auto")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """The location of a pose: path of an AMASS file below its folder, and frame."""
 
     sequence: str
     frame: int
 
 
-def list_posescript(root: str | Path, split: str, kind: str = "human") -> list[tuple[Place, tuple[str, ...]]]:
+def list_posescript(root: str | Path, split: str, kind: str = "human") -> list[tuple[Location, tuple[str, ...]]]:
     """Locations of the described poses of a split with their texts, sorted by location.
 
     Sorting by file and frame instead of id lets a reader open each AMASS file once.
@@ -37,11 +37,11 @@ def list_posescript(root: str | Path, split: str, kind: str = "human") -> list[t
     how = LICENCES["PoseScript"].how
     split_file = only_file(root, f"{one_of(SPLITS, split, 'split')}_ids*.json", how)
     texts_file = only_file(root, f"posescript_{one_of(KINDS, kind, 'kind of texts')}_*.json", how)
-    places = read_places(root, how)
+    locations = read_locations(root, how)
     texts = read_texts([texts_file])
     ids = {str(number) for number in read_json(split_file, list)} & texts.keys()
     try:
-        return sorted((places[number], texts[number]) for number in ids)
+        return sorted((locations[number], texts[number]) for number in ids)
     except KeyError as error:
         raise ValueError(f"{root} describes pose {error} without its location; download PoseScript again.") from None
 
@@ -61,21 +61,21 @@ def read_posescript(root: str | Path, amass: str | Path, split: str, kind: str =
 
 def _records(listed, read):
     with skipping("PoseScript") as skip:
-        for place, texts in listed:
+        for location, texts in listed:
             try:
-                record = read(*place)
+                record = read(*location)
             except (ValueError, FileNotFoundError) as error:
                 skip(error)
                 continue
             yield record._replace(set="PoseScript", licence=LICENCES["PoseScript"].terms, texts=texts)
 
 
-def read_places(root: str | Path, how: str) -> dict[str, Place]:
+def read_locations(root: str | Path, how: str) -> dict[str, Location]:
     """Id -> location of every pose in PoseScript and PoseFix."""
     path = only_file(root, "ids_2_dataset_sequence_and_frame_index*.json", how)
     content = read_json(path, dict)
     try:
-        return {number: Place(str(name), int(frame)) for number, (_, name, frame) in content.items()}
+        return {number: Location(str(name), int(frame)) for number, (_, name, frame) in content.items()}
     except (TypeError, ValueError):
         raise ValueError(f"{path} does not have the layout id: [data set, file, frame]; download it again.") from None
 

@@ -49,15 +49,15 @@ def seat_under(joints: np.ndarray, floor: float, forward: np.ndarray, rng: np.ra
         leg = (0.04, height - floor - 0.06, 0.04)
         for x in (-1, 1):
             for z in (-1, 1):
-                place = (x * (wide / 2 - 0.03), (height + floor) / 2 - 0.03, 0.1 + z * (deep / 2 - 0.03))
-                parts.append(_box(leg, place, color))
+                position = (x * (wide / 2 - 0.03), (height + floor) / 2 - 0.03, 0.1 + z * (deep / 2 - 0.03))
+                parts.append(_box(leg, position, color))
     if rng.random() < 0.7:
         tall = rng.uniform(0.3, 0.75)
         parts.append(_box((wide, tall, 0.05), (0, height + tall / 2 + 0.05, 0.1 - deep / 2 - 0.08), color))
     if rng.random() < 0.25:
         for x in (-1, 1):
             parts.append(_box((0.07, 0.22, deep), (x * (wide / 2 + 0.03), height + 0.11, 0.1), color))
-    return _placed(join(parts), np.array([hips[0], 0.0, hips[2]]), forward)
+    return _move(join(parts), np.array([hips[0], 0.0, hips[2]]), forward)
 
 
 def thing_in_front(joints: np.ndarray, floor: float, toward: np.ndarray, rng: np.random.Generator) -> Mesh:
@@ -81,8 +81,8 @@ def thing_in_front(joints: np.ndarray, floor: float, toward: np.ndarray, rng: np
             parts.append(_box((0.06, height, 0.06), (aside + x * (wide / 2 - 0.05), height / 2, deep - 0.08), color))
         for _ in range(int(rng.integers(0, 4))):  # plates, screens, bottles
             size = rng.uniform((0.05, 0.02, 0.05), (0.4, 0.3, 0.1))
-            place = (aside + rng.uniform(-wide / 2, wide / 2), height + 0.02 + size[1] / 2, rng.uniform(0.1, deep))
-            parts.append(_box(size, place, _tone(rng)))
+            position = (aside + rng.uniform(-wide / 2, wide / 2), height + 0.02 + size[1] / 2, rng.uniform(0.1, deep))
+            parts.append(_box(size, position, _tone(rng)))
     elif kind == "counter":
         height = rng.uniform(0.25, 0.6) * tall
         parts = [_box((rng.uniform(0.8, 3.0), height, 0.3), (aside, height / 2, 0.15), color)]
@@ -106,10 +106,10 @@ def thing_in_front(joints: np.ndarray, floor: float, toward: np.ndarray, rng: np
         parts = []
         for _ in range(int(rng.integers(8, 20))):
             vertices, faces = ball_mesh(rng.uniform(0.12, 0.35))
-            place = (rng.normal(aside, 0.35), rng.uniform(0.05, height), rng.normal(0.1, 0.08))
+            position = (rng.normal(aside, 0.35), rng.uniform(0.05, height), rng.normal(0.1, 0.08))
             shade = np.clip(green * rng.uniform(0.7, 1.3), 0, 1)
-            parts.append(Mesh(vertices + place, faces, np.tile(shade, (len(vertices), 1))))
-    mesh = _placed(join(parts), np.zeros(3), toward)
+            parts.append(Mesh(vertices + position, faces, np.tile(shade, (len(vertices), 1))))
+    mesh = _move(join(parts), np.zeros(3), toward)
     shift = joints[0] * (1, 0, 1) + away * toward + (0, floor, 0)
     return mesh._replace(vertices=(mesh.vertices + shift).astype(np.float32))
 
@@ -119,10 +119,10 @@ def _box(size, center, color):
     return Mesh(vertices + np.asarray(center), faces, np.tile(np.asarray(color, float), (len(vertices), 1)))
 
 
-def _placed(mesh, at, forward):
+def _move(mesh, position, forward):
     """A mesh that faces +z, turned to face `forward` and moved."""
     turn = np.stack([np.array([forward[2], 0, -forward[0]]), np.array([0.0, 1.0, 0.0]), forward], axis=1)
-    return mesh._replace(vertices=(mesh.vertices @ turn.T + at).astype(np.float32))
+    return mesh._replace(vertices=(mesh.vertices @ turn.T + position).astype(np.float32))
 
 
 def _tone(rng):

@@ -28,7 +28,7 @@ from .scenery import camera_faults, hide_face, photo_faults, random_background
 
 _FRAMINGS = ("whole", "knees", "waist", "bust", "side", "far")
 _FAITHFUL = Light(key=(0, 0, 0), fill=(0, 0, 0), sky=(1, 1, 1), ground=(1, 1, 1), gloss=0, rim=0)  # colours unchanged
-_LEAST_SEEN = 0.12  # share of the person's pixels
+_MIN_VISIBLE = 0.12  # share of the person's pixels
 _SEAT = 0.38  # metres of the hip joints above the floor; whoever is lower sits on the floor or squats
 
 
@@ -122,9 +122,9 @@ class _Studio:
                 things.append(thing)
         inside = self.inside(camera, bare)
         _, alone = self.draw([person], camera, return_mask=True)
-        seen = self.visible(person, things, camera)
-        if seen.sum() < max(_LEAST_SEEN * (alone > 127).sum() / max(inside, 1e-3), 24):
-            things, seen = [], alone > 127  # nothing can be learnt from somebody who is hidden
+        visible_mask = self.visible(person, things, camera)
+        if visible_mask.sum() < max(_MIN_VISIBLE * (alone > 127).sum() / max(inside, 1e-3), 24):
+            things, visible_mask = [], alone > 127  # nothing can be learnt from a hidden person
         picture = self.draw(
             [person, *things],
             camera,
@@ -133,7 +133,7 @@ class _Studio:
         )
         if rng.random() < self.shares.hidden_face:
             picture = self.without_face(picture, bare, camera, rng)
-        columns, rows = np.flatnonzero(seen.any(0)), np.flatnonzero(seen.any(1))
+        columns, rows = np.flatnonzero(visible_mask.any(0)), np.flatnonzero(visible_mask.any(1))
         box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
         span = max(box[2] - box[0], box[3] - box[1])
         faulty = rng.random() < self.shares.faults
@@ -141,7 +141,7 @@ class _Studio:
         root = torch.from_numpy(camera.rotation) @ roma.rotvec_to_rotmat(self.poses[i, 0])
         pose = self.poses[i].numpy().copy()
         pose[0] = roma.rotmat_to_rotvec(root).numpy()
-        occluded = 1 - inside * seen.sum() / max((alone > 127).sum(), 1)
+        occluded = 1 - inside * visible_mask.sum() / max((alone > 127).sum(), 1)
         eye = (camera.focal, *camera.center)
         return picture, pose, camera.to_camera(joints), camera.project(joints), box, eye, betas, occluded
 
@@ -215,8 +215,8 @@ class _Studio:
             front = rng.random() < 0.35
             depth = rng.uniform(0.4, 0.9) if front else -rng.uniform(0.3, 4.0)
             side = rng.choice((-1, 1)) * rng.uniform(0.35, 0.9) * (1 if front else 1 + 0.5 * abs(depth))
-            place = person.vertices.mean(0) * (1, 0, 1) + depth * toward + side * aside
-            shift = place - other.vertices.mean(0) * (1, 0, 1) + (0, floor - other.vertices[:, 1].min(), 0)
+            position = person.vertices.mean(0) * (1, 0, 1) + depth * toward + side * aside
+            shift = position - other.vertices.mean(0) * (1, 0, 1) + (0, floor - other.vertices[:, 1].min(), 0)
             moved = (other.vertices + shift).astype(np.float32)
             if (camera.to_camera(moved)[:, 2] < -0.4).all():  # in front of the lens
                 meshes.append(other._replace(vertices=moved))

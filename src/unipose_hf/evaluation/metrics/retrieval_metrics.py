@@ -136,13 +136,13 @@ def _draw_others(count: int, draws: int, generator: torch.Generator) -> torch.Te
     Floyd's algorithm (Communications of the ACM 30, 1987), for all rows at once: memory is proportional to the number
     of draws.
     """
-    drawn = torch.empty(count, 0, dtype=torch.long)
+    chosen = torch.empty(count, 0, dtype=torch.long)
     for last in range(count - 1 - draws, count - 1):
         draw = torch.randint(last + 1, (count, 1), generator=generator)
-        taken = (drawn == draw).any(1, keepdim=True)
-        drawn = torch.cat((drawn, torch.where(taken, last, draw)), 1)
+        is_taken = (chosen == draw).any(1, keepdim=True)
+        chosen = torch.cat((chosen, torch.where(is_taken, last, draw)), 1)
     own = torch.arange(count)[:, None]
-    return drawn + (drawn >= own)
+    return chosen + (chosen >= own)
 
 
 def _checked(queries, gallery):

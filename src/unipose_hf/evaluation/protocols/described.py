@@ -28,15 +28,15 @@ def evaluate_described_prompts(model, processor, folder: str | Path) -> dict[str
     """
     setting = SimpleNamespace(model=model.eval(), processor=processor, batch_size=32, generation_seconds=0.0)
     rest = load_body(size="small").rest_joints
-    kept_back, trained_on = (load_described(folder, "poses", kept_back=kept) for kept in (True, False))
+    held_out, training = (load_described(folder, "poses", kept_back=kept) for kept in (True, False))
     target, known = (
         forward_kinematics(axis_angle_to_matrix(remove_yaw(described.poses[:, 0])), rest)[0]
-        for described in (kept_back, trained_on)
+        for described in (held_out, training)
     )
     of_mean_pose = 1000 * float(mpjpe(known.mean(0).expand_as(target), target).mean())
     figures = {}
     for voice in ("short", "full"):
-        chats = [task_messages("text-to-pose", text=texts[voice]) for texts in kept_back.texts]
+        chats = [task_messages("text-to-pose", text=texts[voice]) for texts in held_out.texts]
         joints = forward_kinematics(answer_poses(setting, chats), rest)[0]
         error = 1000 * float(mpjpe(joints, target).mean())
         figures[voice] = {"rows": len(target), "mpjpe_mm": error, "mpjpe_of_mean_pose_mm": of_mean_pose}

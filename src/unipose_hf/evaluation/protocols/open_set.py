@@ -18,7 +18,7 @@ from unipose_hf.data.synthesis.sampling import random_global_turn
 from unipose_hf.visualization.outfit import Outfit
 
 from .held_out import CLAUSES, REFERENCES, choose_poses, other_of_clip
-from .samples import made_sample
+from .samples import build_sample
 
 OPEN_DATA = "open held-out clips"
 REASONING = "reasoning-image-to-pose"  # not a task of its own: an image-to-pose with words that single out a person
@@ -73,18 +73,18 @@ class OpenSet:
     def _text_to_pose(self, task):
         captions, stated = caption_poses(self.poses, seed=self.seed, max_clauses=CLAUSES, return_codes=True)
         rows = zip(captions, stated, self.poses, strict=True)
-        return [made_sample(task, [pose], pose, text=text, stated=codes) for text, codes, pose in rows]
+        return [build_sample(task, [pose], pose, text=text, stated=codes) for text, codes, pose in rows]
 
     def _pose_editing(self, task):
         sources = self.poses[self.sources]
         texts, stated = instruct_pairs(sources, self.poses, seed=self.seed, max_clauses=CLAUSES, return_codes=True)
         rows = zip(texts, stated, sources, self.poses, strict=True)
-        return [made_sample(task, [a, b], b, given=[a], text=text, stated=codes) for text, codes, a, b in rows]
+        return [build_sample(task, [a, b], b, prompt_poses=[a], text=text, stated=codes) for text, codes, a, b in rows]
 
     def _image_to_pose(self, task):
         pictures = self._pictures
         rows = zip(pictures.images, torch.from_numpy(pictures.axis_angle), strict=True)
-        return [made_sample(task, [pose], pose, images=[image]) for image, pose in rows]
+        return [build_sample(task, [pose], pose, images=[image]) for image, pose in rows]
 
     def _reasoning(self, _):
         """For each held-out pose, an image with one to three other people, and a hint that only fits its person."""
@@ -97,12 +97,12 @@ class OpenSet:
             outfits = [
                 dataclasses.replace(Outfit.random(rng), top_pattern="plain", trousers_pattern="plain") for _ in people
             ]
-            picture, seen, _ = render_group(level[people], outfits, rng, PICTURE_SIZE)
+            picture, camera_poses, _ = render_group(level[people], outfits, rng, PICTURE_SIZE)
             chosen = int((people == row).argmax())
             words = " ".join(hints_at(chosen, level[people], outfits, rng))
-            pose, others = seen[chosen], np.delete(seen, chosen, 0)
+            pose, others = camera_poses[chosen], np.delete(camera_poses, chosen, 0)
             shown = Image.fromarray(picture)
-            samples.append(made_sample("image-to-pose", [pose], pose, images=[shown], text=words, others=others))
+            samples.append(build_sample("image-to-pose", [pose], pose, images=[shown], text=words, others=others))
         return samples
 
     def _texts(self, task):
@@ -115,6 +115,6 @@ class OpenSet:
         for row, texts in enumerate(zip(*columns, strict=True)):
             shown = [group[row] for group in groups]
             rows = [int(self.sources[row]), row] if of_pairs else [row]
-            seen = dict(images=[self._pictures.images[i] for i in rows]) if of_images else dict(given=shown)
-            samples.append(made_sample(task, shown, texts[0], references=list(texts), **seen))
+            inputs = dict(images=[self._pictures.images[i] for i in rows]) if of_images else dict(prompt_poses=shown)
+            samples.append(build_sample(task, shown, texts[0], references=list(texts), **inputs))
         return samples

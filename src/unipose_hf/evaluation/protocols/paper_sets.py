@@ -24,7 +24,7 @@ from unipose_hf.data.sources.posescript import read_posescript
 from unipose_hf.data.sources.threedpw import read_threedpw
 from unipose_hf.evaluation.reporting import published
 
-from .samples import made_sample
+from .samples import build_sample
 
 MAX_SAMPLES = 10_000  # per set; drawn at random from larger ones
 
@@ -73,13 +73,13 @@ def read_samples(paper_set: PaperSet, task: str, count: int | None = None, seed:
         FileNotFoundError: the set is missing.
         ValueError: it is damaged, or has nothing for the task.
     """
-    samples = [_SAMPLES[task](record) for record in _drawn(paper_set.read(), count or MAX_SAMPLES, seed)]
+    samples = [_SAMPLES[task](record) for record in _sample_records(paper_set.read(), count or MAX_SAMPLES, seed)]
     if not samples:
         raise ValueError(f"{paper_set.data} has no samples for {task}; check it with `unipose doctor --data`.")
     return samples
 
 
-def _drawn(records: Iterable, count: int, seed: int) -> list:
+def _sample_records(records: Iterable, count: int, seed: int) -> list:
     """At most `count` records, uniformly, in their original order (reservoir sampling)."""
     rng, kept = random.Random(seed), []
     for number, record in enumerate(records):
@@ -92,37 +92,37 @@ def _drawn(records: Iterable, count: int, seed: int) -> list:
 
 def _pose(record):
     pose = torch.from_numpy(record.pose)
-    return made_sample("text-to-pose", [pose], pose, text=".")  # the tokenizer needs no text
+    return build_sample("text-to-pose", [pose], pose, text=".")  # the tokenizer needs no text
 
 
 def _text_to_pose(record):
     pose = remove_yaw(torch.from_numpy(record.pose))
-    return made_sample("text-to-pose", [pose], pose, text=record.texts[0])
+    return build_sample("text-to-pose", [pose], pose, text=record.texts[0])
 
 
 def _pose_to_text(record):
     pose = remove_yaw(torch.from_numpy(record.pose))
-    return made_sample("pose-to-text", [pose], record.texts[0], given=[pose], references=list(record.texts))
+    return build_sample("pose-to-text", [pose], record.texts[0], prompt_poses=[pose], references=list(record.texts))
 
 
 def _pose_editing(record):
     first, second = _pair(record)
-    return made_sample("pose-editing", [first, second], second, given=[first], text=record.texts[0])
+    return build_sample("pose-editing", [first, second], second, prompt_poses=[first], text=record.texts[0])
 
 
 def _pose_diff(record):
     pair = _pair(record)
-    return made_sample("pose-diff", pair, record.texts[0], given=pair, references=list(record.texts))
+    return build_sample("pose-diff", pair, record.texts[0], prompt_poses=pair, references=list(record.texts))
 
 
 def _image_to_pose(record):
     image = str(record.image) if record.box is None else {"image": str(record.image), "box": record.box}
     if isinstance(record, JointRecord):
         joints = torch.from_numpy(record.joints)
-        return made_sample("image-to-pose", [], joints, images=[image], joints=joints)
+        return build_sample("image-to-pose", [], joints, images=[image], joints=joints)
     pose, shape = torch.from_numpy(record.pose), torch.as_tensor(record.betas)
     more = dict(betas=shape, body=published.SMPL, gender=record.gender)
-    return made_sample("image-to-pose", [pose], pose, images=[image], **more)
+    return build_sample("image-to-pose", [pose], pose, images=[image], **more)
 
 
 def _pair(record):

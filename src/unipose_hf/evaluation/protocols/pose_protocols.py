@@ -34,7 +34,7 @@ BEST = 6  # best samples per text
 BODY_BATCH_SIZE = 512  # bodies with vertices held in memory
 NEUTRAL = (
     "The shapes of this set are those of female and male bodies, so that its figures want these, too: put SMPL_FEMALE "
-    "and SMPL_MALE beside the SMPL_NEUTRAL that --body names, or give them as `gendered` in the Setting."
+    "and SMPL_MALE next to the SMPL_NEUTRAL that --body names, or give them as `gendered` in the Setting."
 )
 TIMED = 8  # number of answers used to measure the time of one
 
@@ -227,12 +227,12 @@ def _generated(samples, setting):
         features = [setting.retrieval.poses(remove_yaw(x)) for x in (matrix_to_axis_angle(answers), poses)]
         figures["fid"] = fid(*features)
     count = setting.samples_per_text
-    drawn = over_seeds(lambda seed: _drawn_errors(samples, truth, setting, seed), setting.seeds)
-    found = {ONE_ANSWER: fixed(figures), f"{count} samples a text": drawn}
+    sampled = over_seeds(lambda seed: _sample_errors(samples, truth, setting, seed), setting.seeds)
+    found = {ONE_ANSWER: fixed(figures), f"{count} samples a text": sampled}
     return _result(samples[0]["task"], setting, found, missing, answers, errors)
 
 
-def _drawn_errors(samples, truth, setting, seed):
+def _sample_errors(samples, truth, setting, seed):
     """Errors of several poses drawn for each question, PoseScript's reconstruction: only the pelvis is aligned."""
     torch.manual_seed(seed)
     count = setting.samples_per_text

@@ -25,15 +25,17 @@ from unipose_hf.body import remove_yaw
 from unipose_hf.modeling.processing_unipose import task_messages
 
 
-def made_sample(task: str, poses, answer, *, given=(), images=(), text: str | None = None, **more) -> dict:
+def build_sample(task: str, poses, answer, *, prompt_poses=(), images=(), text: str | None = None, **more) -> dict:
     """A sample in the default wording of its task.
 
     Args:
         poses: the poses of the sample. answer: the correct answer, a pose or a text.
-        given: poses in the question. images: images in the question. text: the user's text.
+        prompt_poses: poses in the question.
+        images: images in the question.
+        text: the user's text.
         more: further optional parts.
     """
-    messages = task_messages(task, text=text, poses=list(given), images=list(images), answer=answer)
+    messages = task_messages(task, text=text, poses=list(prompt_poses), images=list(images), answer=answer)
     more |= {} if text is None else {"text": text}
     return {"task": task, "messages": messages, "poses": list(poses), "images": list(images), **more}
 
@@ -91,9 +93,9 @@ def described_poses(samples: list[dict]) -> list[torch.Tensor]:
     return [remove_yaw(stacked_poses(samples, index)) for index in range(len(samples[0]["poses"]))]
 
 
-def stacked_poses(samples: list[dict], place: int = -1) -> torch.Tensor:
+def stacked_poses(samples: list[dict], index: int = -1) -> torch.Tensor:
     """One pose of every sample, the answer by default, `(n, 22, 3)`."""
-    return torch.stack([torch.as_tensor(sample["poses"][place], dtype=torch.float32) for sample in samples])
+    return torch.stack([torch.as_tensor(sample["poses"][index], dtype=torch.float32) for sample in samples])
 
 
 def checked(samples: list[dict], *tasks: str) -> list[dict]:

@@ -61,35 +61,35 @@ def _text_task(task, samples, setting):
             figures |= {name: metric(answers, human), f"{name}_of_shifted": metric(answers, shifted)}
         except (ImportError, FileNotFoundError) as error:  # a library, or WordNet
             missing[label] = str(error)
-    found, shown = {TEXT_PROTOCOL: fixed(figures)}, described_poses(samples)
+    results, shown = {TEXT_PROTOCOL: fixed(figures)}, described_poses(samples)
     if len(samples) < 2:
         missing["Pools and shuffled texts"] = "They need two samples or more."
     else:
-        found[TRUTH] = over_seeds(lambda seed: _truth(answers, shown, seed), setting.seeds)
+        results[TRUTH] = over_seeds(lambda seed: _truth(answers, shown, seed), setting.seeds)
     if embedder is None:
         missing["R-precision"] = NO_EMBEDDER.format("pair-retrieval" if pairs else "retrieval")
         errors, error_name = 100 - torch.tensor(rouge_l_each(answers, human)), "100 - ROUGE-L"
     else:
         poses = embedder.poses(*shown)
-        said, wanted = embedder.texts(answers), embedder.texts([texts[0] for texts in human])
+        answer_features, reference_features = embedder.texts(answers), embedder.texts([texts[0] for texts in human])
         # Of two true texts, each may omit what the other states, so ROUGE does not separate good answers from bad
         # ones.
-        errors, error_name = 1 - (said * poses).sum(1), "distance from the pose (1 - cosine)"
+        errors, error_name = 1 - (answer_features * poses).sum(1), "distance from the pose (1 - cosine)"
         if len(samples) > 1:
             pool = min(POOL, len(samples))
-            found[pool_protocol(pool)] = over_seeds(
-                lambda seed: _precision(said, wanted, poses, pool, seed), setting.seeds
+            results[pool_protocol(pool)] = over_seeds(
+                lambda seed: _precision(answer_features, reference_features, poses, pool, seed), setting.seeds
             )
-    return Result(task, setting.data, setting.body_name, len(samples), found, missing, answers, errors, error_name)
+    return Result(task, setting.data, setting.body_name, len(samples), results, missing, answers, errors, error_name)
 
 
 def _truth(answers, shown, seed):
     """How much of the answers is true, as far as they use the wording of the caption engine."""
-    found = (caption_truth if len(shown) == 1 else instruction_truth)(answers, *shown, seed=seed)
-    return {name: value if name == "codes_per_text" else 100 * value for name, value in found.items()}
+    results = (caption_truth if len(shown) == 1 else instruction_truth)(answers, *shown, seed=seed)
+    return {name: value if name == "codes_per_text" else 100 * value for name, value in results.items()}
 
 
-def _precision(said, wanted, poses, pool, seed):
-    found = r_precision(said, poses, pool=pool, seed=seed)
-    controls = r_precision(wanted, poses, pool=pool, seed=seed)
-    return found | {f"{name}_of_references": controls[name] for name in ("top1", "top2", "top3")}
+def _precision(answer_features, reference_features, poses, pool, seed):
+    results = r_precision(answer_features, poses, pool=pool, seed=seed)
+    controls = r_precision(reference_features, poses, pool=pool, seed=seed)
+    return results | {f"{name}_of_references": controls[name] for name in ("top1", "top2", "top3")}

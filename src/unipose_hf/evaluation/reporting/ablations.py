@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's ablations as tables: one row for each of several models, evaluated by the same protocols.
 
-The models are trained separately, each with one change, and evaluated by `unipose evaluate --output`; `--beside`
+The models are trained separately, each with one change, and evaluated by `unipose evaluate --output`; `--compare`
 combines their reports. UniPose's printed values are shown below only for the differences between rows: the paper does
 not state the data and the retrieval protocol, and its other tables have other values for the same tasks.
 """

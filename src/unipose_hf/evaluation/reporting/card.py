@@ -81,7 +81,7 @@ def plain_english_table(judged: dict) -> str:
             `asked_not_in_bank`; and `kept_limbs_turned_degrees`.
     """
     kinds = {kind: counts for kind, counts in judged.items() if isinstance(counts, dict)}
-    lines = [_line(["prompts", "right", "right of those not in the language bank"]), _line(["---"] * 3)]
+    lines = [_line(["prompts", "right", "right, of those not in the language bank"]), _line(["---"] * 3)]
     for kind, counts in kinds.items():
         others = f"{counts['right_not_in_bank']} of {counts['asked_not_in_bank']}"
         lines.append(_line([kind, f"{counts['right']} of {counts['asked']}", others]))

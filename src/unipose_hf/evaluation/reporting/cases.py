@@ -32,25 +32,25 @@ def draw_cases(result: Result, samples: list[dict]) -> Image.Image:
         title = f"{result.task}, {name} of {result.samples}: {result.error_name} {float(result.errors[row]):.3g}"
         sample, answer = samples[row], result.answers[row]
         if isinstance(answer, str):
-            given = _shown(sample, sample["poses"])
-            answered = Cell(answer or "(nothing)", "answer"), Cell(references(sample)[0], "reference")
+            inputs = _input_cells(sample, sample["poses"])
+            outputs = Cell(answer or "(nothing)", "answer"), Cell(references(sample)[0], "reference")
         else:
-            given = ()  # the input of the tokenizer is the truth
+            inputs = ()  # the input of the tokenizer is the truth
             if result.task != "tokenizer":
-                given = _shown(sample, sample["poses"][:-1])
-                given += (Cell(sample["text"], "text"),) if sample.get("text") else ()
-            truth = tuple(_drawn(pose, "truth") for pose in sample["poses"][-1:])  # some have only joints
-            answered = _drawn(answer, "answer"), *truth
-        rows.append([Panel(title, given, answered)])
+                inputs = _input_cells(sample, sample["poses"][:-1])
+                inputs += (Cell(sample["text"], "text"),) if sample.get("text") else ()
+            truth = tuple(_pose_cell(pose, "truth") for pose in sample["poses"][-1:])  # some have only joints
+            outputs = _pose_cell(answer, "answer"), *truth
+        rows.append([Panel(title, inputs, outputs)])
     panel = rows[0][0]
     return draw_overview(rows, PAGE_WIDTH if panel.texts() else panel.width_without_texts() + 2 * MARGIN)
 
 
-def _shown(sample, poses):
+def _input_cells(sample, poses):
     """Images if the model saw any, otherwise poses."""
     if sample.get("images"):
         return tuple(Cell(_as_image(image), "picture") for image in sample["images"])
-    return tuple(_drawn(pose, "pose") for pose in poses)
+    return tuple(_pose_cell(pose, "pose") for pose in poses)
 
 
 def _as_image(image):
@@ -62,5 +62,5 @@ def _as_image(image):
     return picture if box is None else picture.crop([round(edge) for edge in box])  # the part that the model saw
 
 
-def _drawn(pose, label):
+def _pose_cell(pose, label):
     return Cell(draw_pose(torch.as_tensor(pose), size=PICTURE), label)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `model-index` of a card: measured figures, in the form in which the Hub shows them beside a model."""
+"""The `model-index` of a card: measured figures, in the form in which the Hub shows them next to a model."""
 
 import re
 
@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult, ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index
 from huggingface_hub.utils import yaml_dump
 
-# The Hub's task nearest to each of ours; the name of ours stands beside it.
+# The Hub's task nearest to each of ours; the name of ours is given with it.
 HUB_TASKS = {
     "tokenizer": "feature-extraction",
     "text-to-pose": "text-to-3d",

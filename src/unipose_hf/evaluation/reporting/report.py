@@ -15,21 +15,21 @@ def report_text(
     results: list[dict],
     title: str = "Evaluation",
     absent: dict[str, str] | None = None,
-    beside: dict[str, list[dict]] | None = None,
+    other_models: dict[str, list[dict]] | None = None,
 ) -> str:
     """The report in Markdown.
 
     Args:
         results: `Result.to_dict()` of each task and data set, and the path of its `picture`, if it has one.
         absent: requested data set -> why it could not be read.
-        beside: other models' results by name, for the ablation tables.
+        other_models: other models' results by name, for the ablation tables.
     """
     lines = [
         f"# {title}",
         "",
         "Errors in mm or degrees, FID and counts as they are, times in seconds, the rest in per cent; in brackets the "
-        "variance over several runs, where there were any. Figures stand in one table only if task, data, protocol "
-        "and body are the same: others do not compare.",
+        "variance over several runs, if there were any. Figures share a table only if task, data, protocol and body "
+        "are the same; others are not comparable.",
         *_times(results),
     ]
     for task in dict.fromkeys(result["task"] for result in results):
@@ -44,8 +44,8 @@ def report_text(
         if missing:
             lines += ["", "Not measured:", "", *(f"* {name}: {reason}" for name, reason in missing.items())]
         lines += _spread(task)
-    if beside:
-        lines += _ablations({OURS: results} | beside)
+    if other_models:
+        lines += _ablations({OURS: results} | other_models)
     return "\n".join([*lines, *_absent(results, absent or {})]) + "\n"
 
 

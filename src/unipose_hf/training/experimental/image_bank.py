@@ -26,7 +26,9 @@ from unipose_hf.modeling.blazepose_unipose import NUM_FEATURES, BlazePoseBackbon
 
 CHUNK = 256
 BATCH_SIZE = 32  # images: the maps of more do not fit in a CPU's cache
-HIDDEN_FACES = 0.2  # share of people facing the camera: photographs with blurred faces must not look like backs
+HIDDEN_FACES = (
+    0.2  # share of people facing the camera: so that blurred faces in photographs are not taken for backs of heads
+)
 
 
 @torch.no_grad()
@@ -39,14 +41,14 @@ def encode_images(
     mirror image; and `squares` `(n, 4)`. The pose head computes its features from the last two.
     """
     backbone = backbone.to(memory_format=torch.channels_last)  # a third faster on a CPU
-    seen = []
+    encoded = []
     batches = images.split(batch_size)
     known = (None,) * len(batches) if boxes is None else boxes.split(batch_size)
     for batch, box in zip(batches, known, strict=True):
         output = backbone(batch.permute(0, 3, 1, 2).float() / 255, box)
         landmarks = output.feature_maps[-1].flatten(1)[:, :NUM_FEATURES]
-        seen.append((landmarks, output.maps.half().contiguous(), output.square))
-    return dict(zip(("landmarks", "maps", "squares"), map(torch.cat, zip(*seen, strict=True)), strict=True))
+        encoded.append((landmarks, output.maps.half().contiguous(), output.square))
+    return dict(zip(("landmarks", "maps", "squares"), map(torch.cat, zip(*encoded, strict=True)), strict=True))
 
 
 def render_and_encode(backbone: BlazePoseBackbone, poses: torch.Tensor, seed: int) -> dict[str, torch.Tensor]:
@@ -91,8 +93,8 @@ def build_image_bank(
     folder.mkdir(parents=True, exist_ok=True)
     poses = poses or load_open_poses("train")
     missing = [n for n in range(-(-count // CHUNK)) if not (folder / f"{n:05d}.safetensors").exists()]
-    among = {"photo_like": round(photo_like * CHUNK), "captured": captured}
-    work = functools.partial(_build_chunk, backbone, folder, seed, poses, **among)
+    options = {"photo_like": round(photo_like * CHUNK), "captured": captured}
+    work = functools.partial(_build_chunk, backbone, folder, seed, poses, **options)
     if processes == 1:
         _report(map(work, missing), len(missing))
     else:
@@ -154,15 +156,15 @@ def load_image_bank(folder: str | Path, backbone: BlazePoseBackbone) -> dict[str
     bank = _columns(chunks, "landmarks", "poses")
     features = [bank["landmarks"]]
     if backbone.pose_head is not None:
-        kept = Path(folder) / "pose_heads" / _digest(backbone.pose_head, chunks)
-        if not kept.exists():
-            kept.parent.mkdir(exist_ok=True)
-            features_of_head = []
+        cache_file = Path(folder) / "pose_heads" / _digest(backbone.pose_head, chunks)
+        if not cache_file.exists():
+            cache_file.parent.mkdir(exist_ok=True)
+            head_features = []
             for path in chunks:
                 maps, squares = _columns([path], "maps", "squares").values()
-                features_of_head += map(backbone.pose_head.features, maps.split(BATCH_SIZE), squares.split(BATCH_SIZE))
-            _save({"features": torch.cat(features_of_head)}, kept)
-        features.append(load_file(kept)["features"])
+                head_features += map(backbone.pose_head.features, maps.split(BATCH_SIZE), squares.split(BATCH_SIZE))
+            _save({"features": torch.cat(head_features)}, cache_file)
+        features.append(load_file(cache_file)["features"])
     return {"features": torch.cat(features, dim=1), "poses": bank["poses"]}
 
 
@@ -199,11 +201,11 @@ class ImageBankRows(torch.utils.data.Dataset):
         return 2 * len(self.columns["poses"])
 
     def __getitem__(self, number):
-        number, look = divmod(number, 2)
+        number, view = divmod(number, 2)
         maps, square, pose = (column[number] for column in self.columns.values())
-        if look:
+        if view:
             square, pose = mirror_square(square), mirror_pose(pose)
-        return {"maps": maps[look], "squares": square, "poses": pose}
+        return {"maps": maps[view], "squares": square, "poses": pose}
 
 
 def bank_chunks(folder: str | Path) -> list[Path]:

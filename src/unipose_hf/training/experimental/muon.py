@@ -55,12 +55,12 @@ class Muon(torch.optim.Muon):
 def orthogonalized(matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float):
     """The matrix with singular values near 1, by Newton-Schulz iteration in float32."""
     a, b, c = coefficients
-    found = matrix.float().T if len(matrix) > matrix.shape[1] else matrix.float()
-    found = found / found.norm().clamp(min=eps)
+    update = matrix.float().T if len(matrix) > matrix.shape[1] else matrix.float()
+    update = update / update.norm().clamp(min=eps)
     for _ in range(steps):
-        gram = found @ found.T
-        found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
-    return found.T if len(matrix) > matrix.shape[1] else found
+        gram = update @ update.T
+        update = torch.addmm(update, torch.addmm(gram, gram, gram, beta=b, alpha=c), update, beta=a)
+    return update.T if len(matrix) > matrix.shape[1] else update
 
 
 class MuonWithAdamW(torch.optim.Optimizer):

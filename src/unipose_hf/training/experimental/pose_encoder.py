@@ -99,7 +99,7 @@ def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None
     """
     moments = {}
 
-    def keep(conv, _, out):
+    def store_moments(conv, _, out):
         moments[conv] = torch.var_mean(out, (0, 2, 3), correction=0)
 
     convolutions = [
@@ -107,7 +107,7 @@ def normalise(head: PoseHead, maps: torch.Tensor, squares: torch.Tensor) -> None
         for module in head.modules()
         if isinstance(module, nn.Conv2d) and module is not head.pose and module.weight.requires_grad
     ]
-    hooks = [conv.register_forward_hook(keep) for conv in convolutions]
+    hooks = [conv.register_forward_hook(store_moments) for conv in convolutions]
     head(maps, squares)
     for hook in hooks:
         hook.remove()
@@ -214,5 +214,5 @@ def _distance(joints, target):
 
 def _measure(prediction):
     errors = {"mpjpe_mm": mpjpe, "pa_mpjpe_mm": pa_mpjpe}
-    found, true = (torch.as_tensor(joints) for joints in (prediction.predictions, prediction.label_ids))
-    return {name: 1000 * error(found, true).mean().item() for name, error in errors.items()}
+    predicted, true = (torch.as_tensor(joints) for joints in (prediction.predictions, prediction.label_ids))
+    return {name: 1000 * error(predicted, true).mean().item() for name, error in errors.items()}

@@ -69,13 +69,13 @@ def reading_errors(
     groups = min(positions // poses, len(JOINT_NAMES))
     group, first, at = (torch.tensor(numbers, device=joints.device) for numbers in layout(groups))
     axes = first[:, None] + torch.arange(3, device=joints.device)  # (22, 3)
-    found = {}
+    read_outs = {}
     for layer in (layers // 2, 3 * layers // 4):
         hidden = hidden_states[layer][pose_mask].float().unflatten(0, (poses, -1))
         hidden = F.adaptive_avg_pool1d(hidden.mT, groups).mT  # (poses, groups, hidden)
         directions = read_out(hidden.shape[-1], groups).to(hidden.device)
-        found[layer] = F.linear(F.rms_norm(hidden, hidden.shape[-1:]), directions)  # (poses, groups, directions)
-    middle, later = found[layers // 2], found[3 * layers // 4]
+        read_outs[layer] = F.linear(F.rms_norm(hidden, hidden.shape[-1:]), directions)  # (poses, groups, directions)
+    middle, later = read_outs[layers // 2], read_outs[3 * layers // 4]
     predicted = later[:, group[_JOINTS], at] / ONE_METRE_OF_RELATIONS  # (poses, 271)
     return ReadingErrors(
         (middle[:, group[:, None], axes] / ONE_METRE - joints).norm(dim=-1).mean(-1),
@@ -98,8 +98,8 @@ def relations(joints: torch.Tensor, rotations: torch.Tensor) -> torch.Tensor:
 def read_out(hidden_size: int, groups: int) -> torch.Tensor:
     """The fixed read-out directions in hidden states, `(directions, hidden_size)`; orthogonal if there is room."""
     _, first, at = layout(groups)
-    drawn = torch.randn(hidden_size, max(*at, max(first) + 5) + 1, generator=torch.Generator().manual_seed(0))
-    return (torch.linalg.qr(drawn).Q if hidden_size >= drawn.shape[1] else F.normalize(drawn, dim=0)).T
+    directions = torch.randn(hidden_size, max(*at, max(first) + 5) + 1, generator=torch.Generator().manual_seed(0))
+    return (torch.linalg.qr(directions).Q if hidden_size >= directions.shape[1] else F.normalize(directions, dim=0)).T
 
 
 @functools.cache

@@ -46,13 +46,13 @@ def sample_texts(model, processor, prompts: dict, answered: torch.Tensor, poses:
             `(samples, 2, 22, 3)` for instructions.
     """
     input_ids, attention_mask = _cut(prompts["input_ids"], answered, model.config.text_config.pad_token_id)
-    rest = {name: value for name, value in prompts.items() if name not in ("input_ids", "attention_mask")}
+    other_inputs = {name: value for name, value in prompts.items() if name not in ("input_ids", "attention_mask")}
     was_training = model.training
     model.eval()
     sequences = model.generate(
         input_ids=input_ids,
         attention_mask=attention_mask,
-        **rest,
+        **other_inputs,
         do_sample=True,
         temperature=1.0,
         top_k=0,
@@ -74,8 +74,8 @@ def sample_texts(model, processor, prompts: dict, answered: torch.Tensor, poses:
         # The mean is a baseline: it reduces the variance of the gradient. The end of a text has reward 0.
         mean, scale = flat.mean(), flat.std().clamp(min=0.1)
         weights[:, start:] = torch.where(ends.cpu(), -mean / scale, 0.0)
-        for row, (of_text, bounds) in enumerate(zip(rewards, spans, strict=True)):
-            for reward, (first, last) in zip(of_text, bounds, strict=True):
+        for row, (text_rewards, bounds) in enumerate(zip(rewards, spans, strict=True)):
+            for reward, (first, last) in zip(text_rewards, bounds, strict=True):
                 weights[row, start + first : start + last] = (reward - mean) / scale
         weights[:, start:] *= written.cpu()
     mask = torch.cat((attention_mask, written.to(attention_mask.dtype)), dim=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that use poses: texts, pictures for ControlNets, files."""
+"""Nodes that turn poses into texts, pictures for ControlNets, and files."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,13 @@ from .frames import CATEGORY, DEFAULT_SIZE, POSES, package, people_of, to_image,
 
 _SIDE = {"default": 0, "min": 0, "max": 8192, "step": 8}
 _SIZE = {
-    "width": ("INT", _SIDE | {"tooltip": f"pixels; 0 for the width of the picture, {DEFAULT_SIZE} for words"}),
-    "height": ("INT", _SIDE | {"tooltip": f"pixels; 0 for the height of the picture, {DEFAULT_SIZE} for words"}),
+    "width": ("INT", _SIDE | {"tooltip": f"pixels; 0 for the width of the picture, {DEFAULT_SIZE} for text"}),
+    "height": ("INT", _SIDE | {"tooltip": f"pixels; 0 for the height of the picture, {DEFAULT_SIZE} for text"}),
 }
-_FOR_WORDS = "degrees; for poses from words alone, those of a picture are seen by its camera"
+_FOR_TEXT = "degrees; only for poses from text, since those from a picture keep its camera"
 _VIEW = {
-    "azimuth": ("FLOAT", {"default": 0.0, "min": -180.0, "max": 180.0, "step": 1.0, "tooltip": _FOR_WORDS}),
-    "elevation": ("FLOAT", {"default": 0.0, "min": -90.0, "max": 90.0, "step": 1.0, "tooltip": _FOR_WORDS}),
+    "azimuth": ("FLOAT", {"default": 0.0, "min": -180.0, "max": 180.0, "step": 1.0, "tooltip": _FOR_TEXT}),
+    "elevation": ("FLOAT", {"default": 0.0, "min": -90.0, "max": 90.0, "step": 1.0, "tooltip": _FOR_TEXT}),
 }
 
 
@@ -26,7 +26,7 @@ class DescribePose:
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("text",)
     OUTPUT_NODE = True
-    DESCRIPTION = "Describes poses in plain English by measuring them, a line each."
+    DESCRIPTION = "Describes poses in plain English by measuring them, one line each."
 
     @classmethod
     def INPUT_TYPES(cls):
@@ -45,7 +45,7 @@ class PreviewPose:
     FUNCTION = "draw"
     RETURN_TYPES = ("IMAGE",)
     RETURN_NAMES = ("image",)
-    DESCRIPTION = "Draws the body of everybody, a picture each."
+    DESCRIPTION = "Draws each person in a separate picture."
 
     @classmethod
     def INPUT_TYPES(cls):
@@ -136,7 +136,7 @@ class SavePose:
     RETURN_TYPES = ("STRING",)
     RETURN_NAMES = ("paths",)
     OUTPUT_NODE = True
-    DESCRIPTION = "Saves everybody as a 3D file in ComfyUI's output folder, and returns the paths, a line each."
+    DESCRIPTION = "Saves everybody as a 3D file in ComfyUI's output folder, and returns the paths, one per line."
 
     @classmethod
     def INPUT_TYPES(cls):
@@ -162,14 +162,14 @@ class SavePose:
 
 
 def _fitted(poses, width, height):
-    """The frames in one size, since the pictures of a batch have one."""
+    """The frames in one size, as a batch of pictures requires."""
     first = poses[0].fitted(width, height).size
     return [frame.fitted(*first) for frame in poses]
 
 
 def _view(frame, azimuth, elevation):
-    seen = any("camera" in person for person in frame.people)
-    return {} if seen else {"azimuth": azimuth, "elevation": elevation}
+    has_camera = any("camera" in person for person in frame.people)
+    return {} if has_camera else {"azimuth": azimuth, "elevation": elevation}
 
 
 def _nobody(imaging):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes moving pictures: .gif with Pillow, .mp4 with PyAV."""
+"""Writes animations: .gif with Pillow, .mp4 with PyAV."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..files.write import replacing
 
-FILMS = (".gif", ".mp4")
+ANIMATION_SUFFIXES = (".gif", ".mp4")
 _PALETTE_FRAMES = 4  # pictures whose colours a .gif uses for all
 _CODECS = ("libx264", "h264", "mpeg4")  # the first one that the installed PyAV has
 
@@ -26,7 +26,7 @@ def import_av() -> ModuleType:
     return av
 
 
-def write_film(path: Path, pictures: Iterable[Image.Image], frame_rate: float) -> Path:
+def write_animation(path: Path, pictures: Iterable[Image.Image], frame_rate: float) -> Path:
     """Write RGB pictures of one size as a .gif or .mp4, atomically, and return the path.
 
     Raises:
@@ -60,7 +60,7 @@ def _write_mp4(path: Path, pictures: Iterator[Image.Image], size: tuple[int, int
     codec = next((name for name in _CODECS if name in av.codecs_available), None)
     if codec is None:
         raise ValueError("The installed PyAV has no encoder for .mp4; write a .gif, or reinstall av.")
-    width, height = (side + side % 2 for side in size)  # the encoders want even sides
+    width, height = (side + side % 2 for side in size)  # the encoders require even sides
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=Fraction(frame_rate).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -10,7 +10,7 @@ import typer
 from .app import By, Model, Style, app
 from .checks import check_target
 from .loading import open_pipeline
-from .reading import FILES, Facing, JointMap, Person, PoseFile, Up, reading
+from .reading_options import FILES, Facing, JointMap, Person, PoseFile, Up, reading
 
 _BATCH = 16  # poses per batch of the model
 

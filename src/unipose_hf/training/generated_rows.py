@@ -3,7 +3,7 @@
 the language bank with texts in plain English.
 
 Each `draw_...` takes a pool of poses `(n, 22, 3)`, the number of rows and a generator, and returns poses `(rows, 22,
-3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty if there is nothing to say.
+3)` or pairs `(rows, 2, 22, 3)` with a text for each, empty if there is nothing to state.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SIBLINGS, SHARED_SIBLING_LIMB = 4, 0.75  # number of similar poses in a group, a
 ENGINE_EVERY = 2  # one in this many plain-English blocks uses the caption engine, so that its words are not forgotten
 
 
-class DrawnRows(torch.utils.data.Dataset):
+class GeneratedRows(torch.utils.data.Dataset):
     """
     Rows of `text` and `pose`, or `text`, `pose_a` and `pose_b`, drawn in blocks when the first row of a block is
     requested. A block depends only on the seed and its index; a trainer must take the rows in order, as
@@ -94,9 +94,9 @@ class PlainTable:
     """
 
     def __init__(self, composer: Composer, count: int, pairs: bool = False, seed: int = 0):
-        asked = composer.instructions if pairs else composer.prompts
-        described = composer.differences if pairs else composer.descriptions
-        parts = [asked(count - count // 3, seed), described(count // 3, seed)]
+        make_prompts = composer.instructions if pairs else composer.prompts
+        make_descriptions = composer.differences if pairs else composer.descriptions
+        parts = [make_prompts(count - count // 3, seed), make_descriptions(count // 3, seed)]
         self.texts = [text for part in parts for text in part.texts]
         poses = torch.cat([part.poses for part in parts])  # (count, 1 or 2, 22, 3)
         self.poses = poses if pairs else poses[:, 0]
@@ -112,8 +112,8 @@ def draw_plain(
 ) -> tuple[torch.Tensor, list[str]]:
     """Plain English from a table; one in `ENGINE_EVERY` blocks comes from `engine` and the `pool`.
 
-    A quarter of the rows are mirror images of others, text and poses, where the text names a side: so a batch asks
-    for left or right. Only the first of several equal texts is kept, because each is true of the others' poses.
+    A quarter of the rows are mirror images of others, text and poses, where the text names a side, so that a batch
+    tests left against right. Only the first of several equal texts is kept, because each is true of the others' poses.
 
     Args:
         table: the plain-English texts and poses.
@@ -121,10 +121,10 @@ def draw_plain(
     """
     if int(torch.randint(ENGINE_EVERY, (1,), generator=generator)) == 0:
         return engine(pool, rows, generator)
-    drawn = torch.randint(len(table.texts), (rows,), generator=generator)
+    indices = torch.randint(len(table.texts), (rows,), generator=generator)
     mirrored = rows // 4
-    drawn[rows - mirrored :] = drawn[:mirrored]
-    texts, poses = [table.texts[number] for number in drawn.tolist()], table.poses[drawn]
+    indices[rows - mirrored :] = indices[:mirrored]
+    texts, poses = [table.texts[number] for number in indices.tolist()], table.poses[indices]
     for row in range(rows - mirrored, rows):
         if (swapped := swap_sides(texts[row])) != texts[row]:
             texts[row], poses[row] = swapped, mirror_pose(poses[row])
@@ -136,6 +136,6 @@ def draw_plain(
 def _wording(generator):
     """Seed and length of a batch's texts: half of the batches state everything, half as little as users do."""
     seed, everything = torch.randint(2**31, (2,), generator=generator).tolist()
-    fewest, most = PROMPT_CLAUSES
-    clauses = int(torch.randint(fewest, most + 1, (1,), generator=generator))
+    low, high = PROMPT_CLAUSES
+    clauses = int(torch.randint(low, high + 1, (1,), generator=generator))
     return {"seed": seed, "max_clauses": None if everything % 2 else clauses}

@@ -6,12 +6,12 @@ import sys
 import types
 
 from unipose_hf import Pose, sample
-from unipose_hf.app import actions, lending
+from unipose_hf.app import actions, zero_gpu
 
 
 def test_without_spaces_functions_stay_as_they_are(monkeypatch):
     monkeypatch.setitem(sys.modules, "spaces", None)
-    assert lending.on_gpu(len) is len
+    assert zero_gpu.on_gpu(len) is len
 
 
 def test_arguments_and_results_cross_to_another_process(monkeypatch, tmp_path):
@@ -28,9 +28,9 @@ def test_arguments_and_results_cross_to_another_process(monkeypatch, tmp_path):
         return decorate
 
     monkeypatch.setitem(sys.modules, "spaces", types.SimpleNamespace(GPU=gpu))
-    monkeypatch.setattr(actions, "_run", lending.on_gpu(actions._run))
-    pose = actions.say("standing", choices=2)[1]["pose"]
+    monkeypatch.setattr(actions, "_run", zero_gpu.on_gpu(actions._run))
+    pose = actions.generate("standing", choices=2)[1]["pose"]
     assert isinstance(Pose.from_dict(actions.edit(pose, "Raise the left arm.")["pose"]), Pose)
     people = actions.find_people(str(sample("photo.jpg", tmp_path)))
     assert people.overlay().size == people.picture.size
-    assert lent == [("_run", lending.SECONDS)] * 4
+    assert lent == [("_run", zero_gpu.SECONDS)] * 4

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Motions: the command motion, and videos for the command estimate."""
+"""The command motion, and videos for the command estimate."""
 
 import warnings
 from enum import StrEnum
@@ -11,7 +11,7 @@ import typer
 from .app import app
 from .checks import check_target
 from .loading import open_pipeline
-from .reading import Facing, JointMap, Person, PoseFile, Up, reading
+from .reading_options import Facing, JointMap, Person, PoseFile, Up, reading
 
 Every = Annotated[int, typer.Option(min=1, help="Take every N-th frame.")]
 
@@ -44,16 +44,15 @@ def motion(
     person: Person = None,
 ) -> None:
     """Convert a motion to an animated .glb, .bvh, AMASS-style .npz, or a .gif or .mp4 of the body."""
-    from ..motion.film_files import FILMS
+    from ..motion.animation_files import ANIMATION_SUFFIXES
     from ..motion.motion import SUFFIXES, Motion
 
-    if output.suffix.lower() not in (*SUFFIXES, *FILMS):
-        raise ValueError(
-            f"The output is {str(output)!r}; a motion is saved as one of {', '.join((*SUFFIXES, *FILMS))}."
-        )
+    if output.suffix.lower() not in (*SUFFIXES, *ANIMATION_SUFFIXES):
+        suffixes = ", ".join((*SUFFIXES, *ANIMATION_SUFFIXES))
+        raise ValueError(f"The output is {str(output)!r}; a motion is saved as one of {suffixes}.")
     check_target(output, "OUTPUT")
     moved = Motion.from_file(file, frame_rate, **reading(up, facing, joint_map, person))[::every]
-    if output.suffix.lower() in FILMS:
+    if output.suffix.lower() in ANIMATION_SUFFIXES:
         moved.render(output)
     else:
         moved.save(output, on_floor=on_floor, names=names.value)

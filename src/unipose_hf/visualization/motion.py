@@ -22,7 +22,7 @@ LINE = (203, 208, 216)
 LIGHT = ((0.2, 0.022, 0.36),)  # one shadow instead of a picture's two, since it takes as long to render as the body
 
 
-def draw_film(
+def draw_motion(
     poses: Sequence[Pose],
     translation: np.ndarray | None = None,
     *,
@@ -42,8 +42,8 @@ def draw_film(
         size: width and height in pixels, or one number for both.
         body: a body model, or None for the bundled one.
         azimuth, elevation: camera direction in degrees, as for `draw_pose`.
-        follow: the camera goes along with the body, so that only the grid on the floor shows how far it goes;
-            otherwise it stands still and sees the whole path.
+        follow: the camera goes along with the body, so that only the grid on the floor shows how far the body moves;
+            otherwise it is still and sees the whole path.
         outfit: the person's appearance.
         backend: "opengl", "software" or None to choose automatically.
 

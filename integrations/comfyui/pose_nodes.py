@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes that make poses, or change them."""
+"""Nodes that create or edit poses."""
 
 import functools
 import warnings
@@ -27,7 +27,7 @@ class TextToPose:
     @with_ordinary_tensors
     def make(self, text, count, seed):
         pose = package("").Pose
-        answers = package("app").say(text, count, seed)
+        answers = package("app").generate(text, count, seed)
         return ([Frame(({"pose": pose.from_dict(answer["pose"])},)) for answer in answers],)
 
 
@@ -46,13 +46,13 @@ class ImageToPose:
                 "max_people": ("INT", {"default": 0, "min": 0, "max": 64, "tooltip": "the largest ones; 0 for all"}),
                 "threshold": (
                     "FLOAT",
-                    {"default": 0.2, "min": 0.01, "max": 0.99, "step": 0.01, "tooltip": "least score of a person"},
+                    {"default": 0.2, "min": 0.01, "max": 0.99, "step": 0.01, "tooltip": "minimum score of a person"},
                 ),
             },
             "optional": {
                 "which": (
                     "STRING",
-                    {"default": "", "tooltip": 'only the person that the words mean: "on the left", "who kneels"'},
+                    {"default": "", "tooltip": 'only the person described: "on the left", "who kneels"'},
                 )
             },
         }
@@ -64,7 +64,7 @@ class ImageToPose:
         for picture in to_pictures(image):
             item = {"image": picture} | ({"text": which} if which.strip() else {})
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # nobody there: the nodes that need somebody say so
+                warnings.simplefilter("ignore", UserWarning)  # nobody found: the nodes that need somebody report it
                 people = run(item, **options)
             frames.append(Frame(tuple(people), picture.size))
             overlays.append(people.overlay().resize(picture.size) if people else picture)
@@ -76,7 +76,7 @@ class EditPose:
     FUNCTION = "edit"
     RETURN_TYPES = (POSES,)
     RETURN_NAMES = ("poses",)
-    DESCRIPTION = "Changes poses by a sentence."
+    DESCRIPTION = "Edits poses with a sentence."
 
     @classmethod
     def INPUT_TYPES(cls):
@@ -103,7 +103,7 @@ class ChoosePose:
     FUNCTION = "choose"
     RETURN_TYPES = (POSES,)
     RETURN_NAMES = ("poses",)
-    DESCRIPTION = "Takes one frame of a batch, and one person or everybody in it."
+    DESCRIPTION = "Selects one frame of a batch, and one person or everybody in it."
 
     @classmethod
     def INPUT_TYPES(cls):
