@@ -153,7 +153,7 @@ def test_the_exported_folder_is_a_data_set_of_the_hub(tmp_path, monkeypatch):
         rows = datasets.load_dataset(str(tmp_path / "set"), task, split="test", cache_dir=str(tmp_path / "cache"))
         assert rows.to_list() == PROMPTS[task]
     result = CliRunner().invoke(app, ["export", "--plain-english", "--all", "--output", str(tmp_path / "other")])
-    assert result.exit_code == 1 and "leave out --all" in result.output and not (tmp_path / "other").exists()
+    assert result.exit_code == 2 and "leave out --all" in result.stderr and not (tmp_path / "other").exists()
     assert export_prompts(tmp_path / "set") == tmp_path / "set"
 
 
@@ -177,4 +177,4 @@ def test_the_command_counts_right_answers(tmp_path, monkeypatch):
     assert sum(kind["asked"] for kind in figures["edits"].values()) == 60
     assert "edit-01" in result.stderr and "lacks" in result.stderr
     result = CliRunner().invoke(app, ["evaluate", "--plain-english", "--count", "3", "--output", str(output)])
-    assert result.exit_code == 1 and "leave out --count" in result.output
+    assert result.exit_code == 2 and "leave out --count" in result.stderr
