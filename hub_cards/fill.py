@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes what was measured into the cards of this folder, between their marks `<!-- name -->` and `<!-- /name -->`,
-and the cards of the bundled models from their templates here and their `figures.json`.
+and the cards of the bundled models from their templates here and their `figures.json`. Copies `plain-english.md`
+next to the prompts of the benchmark.
 
     python hub_cards/fill.py                                # all of them
     python hub_cards/fill.py unipose-tiny pose-retrieval    # cards of this name alone
@@ -21,15 +22,20 @@ import unipose_hf  # noqa: F401  registers the model
 from unipose_hf.auto import BUNDLED_CHECKPOINT
 from unipose_hf.body import forward_kinematics, load_body
 from unipose_hf.cli.memory_plan import plan_memory, print_plan, read_config
+from unipose_hf.data.language import STANDING, angles_to_axis_angle
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
+from unipose_hf.evaluation.plain_english import judge_pose, load_prompts
+from unipose_hf.evaluation.plain_english.prompts import CARD, TASKS
+from unipose_hf.evaluation.plain_english.running import summary
 from unipose_hf.evaluation.reporting.card import card_of
 from unipose_hf.evaluation.reporting.model_index import retrieval_results, split_front_matter, with_model_index
 from unipose_hf.modeling.pose_unipose import write_file
 from unipose_hf.modeling.rotation_unipose import axis_angle_to_matrix
 
 CARDS = Path(__file__).parent
-SPEEDS = CARDS.parent / "examples/benchmarks/results/generation.md"
+RESULTS = CARDS.parent / "examples/benchmarks/results"
+SPEEDS = RESULTS / "generation.md"
 
 
 def memory():
@@ -61,11 +67,43 @@ def tokenizer_errors():
     return "\n".join(lines)
 
 
+def prompt_baselines():
+    """What answers that ignore the prompt get, and the witnesses."""
+    standing, prompts = angles_to_axis_angle(STANDING), [prompt for task in TASKS for prompt in load_prompts(task)]
+    answers = {
+        "the witness": [prompt["witness"] for prompt in prompts],
+        "standing, or the pose unchanged": [prompt.get("pose", standing) for prompt in prompts],
+        "the witness of the prompt before it": [prompts[row - 1]["witness"] for row in range(len(prompts))],
+    }
+    lines = []
+    for name, poses in answers.items():
+        found = summary(prompts, [judge_pose(*each) for each in zip(prompts, poses, strict=True)])["kinds"]
+        if not lines:
+            lines = [f"| answer | {' | '.join(found)} |", "| --- " * (len(found) + 1) + "|"]
+        counts = (f"{count['right']} of {count['asked']}, {count['held']:.0%}" for count in found.values())
+        lines.append(f"| {name} | {' | '.join(counts)} |")
+    return "\n".join(lines)
+
+
+def prompt_results():
+    """The tables of `plain_english_prompts.md` with the names of the models."""
+    results = RESULTS / "plain_english_prompts.md"
+    if not results.is_file():
+        return "Not measured yet."
+    text = results.read_text(encoding="utf-8")
+    return "\n\n".join(
+        f"`{name}`:\n\n{table.strip()}"
+        for name, table in re.findall(r"^## (.*?)\n(.*?)(?=^In |\Z)", text, re.S | re.M)
+    )
+
+
 # card, mark -> what stands there
 MEASURED = {
     ("unipose-7b/README.md", "memory"): memory,
     ("pose-tokenizer.md", "tokenizer"): tokenizer_errors,
     ("pose-tokenizer.md", "speed"): lambda: speed("pose tokenizer"),
+    ("plain-english.md", "baselines"): prompt_baselines,
+    ("plain-english.md", "results"): prompt_results,
 }
 # bundled models with measured figures, and the names of their templates
 BUNDLED = {
@@ -108,6 +146,8 @@ def main(names):
         if not names or card.removesuffix("/README.md").removesuffix(".md") in names:
             file = CARDS / card
             write_file(file, filled(file.read_text(encoding="utf-8"), mark, measure()).encode())
+    if not names or "plain-english" in names:
+        write_file(CARD, (CARDS / "plain-english.md").read_bytes())
     for name, template in BUNDLED.items():
         if not names or {name, template} & set(names):
             write_file(BUNDLED_CHECKPOINT.with_name(name) / "README.md", bundled_card(name).encode())

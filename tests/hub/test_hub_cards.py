@@ -68,6 +68,12 @@ def test_cards_hold_what_is_measured(fill):
             assert found == measure()
 
 
+def test_the_card_of_the_benchmark_is_beside_its_prompts():
+    from unipose_hf.evaluation.plain_english.prompts import CARD
+
+    assert CARD.read_text(encoding="utf-8") == (ROOT / "hub_cards/plain-english.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "name",
     ["unipose-tiny", "unipose-plain", "pose-text-retrieval", "pose-text-retrieval-plain", "pose-pair-text-retrieval"],

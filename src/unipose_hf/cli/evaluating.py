@@ -54,6 +54,9 @@ def evaluate(
             help="For a report: NAME=FOLDER of another model's report to compare with; repeatable.", show_default=False
         ),
     ] = None,
+    plain_english: Annotated[
+        bool, typer.Option("--plain-english", help="Instead, judge answers to 180 prompts in plain English.")
+    ] = False,
 ) -> None:
     """Measure the seven tasks on held-out motion clips.
 
@@ -72,6 +75,13 @@ def evaluate(
         raise ValueError(f"{options} and --compare are options of a report; set its folder with --output.")
     if not report:
         check_target(output)
+    if plain_english:
+        if report or count is not None:
+            raise ValueError(
+                "--plain-english takes all prompts and writes a .json file; leave out --count, or a folder."
+            )
+        _plain_english(model, output)
+        return
     needed = {"sacrebleu": "BLEU needs sacrebleu"}
     if report:
         needed["rouge_score"] = "ROUGE-L needs rouge-score"
@@ -93,6 +103,17 @@ def evaluate(
     typer.echo(f"{figures['poses']} poses of the clips {', '.join(figures['clips'])}, {figures['seconds']} s\n")
     typer.echo(figures_table(figures))
     typer.echo(f"\nOn the bundled body, so not comparable with published figures. Saved as {output}.")
+
+
+def _plain_english(model, output) -> None:
+    import json
+
+    from ..evaluation.plain_english import evaluate_prompts, prompts_table
+    from ..modeling.pose_unipose import write_file
+
+    figures = evaluate_prompts(*load(model, "text-to-pose"), log=lambda line: typer.echo(line, err=True))
+    write_file(output, (json.dumps(figures, indent=1) + "\n").encode())
+    typer.echo(f"{prompts_table(figures)}\n\nSaved as {output}.")
 
 
 def _report(output, tasks, model, count, compare, data, body, regressor, retrieval, pair_retrieval) -> None:

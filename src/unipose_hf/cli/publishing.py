@@ -60,11 +60,25 @@ def export(
     bundled: Annotated[
         bool, typer.Option("--all", help="Export every bundled model, each to its own folder in --output.")
     ] = False,
+    plain_english: Annotated[
+        bool,
+        typer.Option("--plain-english", help="Export the plain-English benchmark, a data set, instead of a model."),
+    ] = False,
 ) -> None:
     """Write a folder for the Hub that works with trust_remote_code=True, without this package."""
     from unipose_hf.hub.folder import export as export_folder
     from unipose_hf.hub.folder import export_bundled, push
 
+    if plain_english:
+        from ..evaluation.plain_english import export_prompts
+
+        if bundled or model is not None or card is not None or push_to_hub is not None:
+            raise ValueError(
+                "--plain-english only writes a folder with its own card; leave out --all, --model, --card and "
+                "--push-to-hub, and upload it by `hf upload USER/NAME FOLDER --repo-type dataset`."
+            )
+        typer.echo(export_prompts(output))
+        return
     if bundled:
         if model is not None or card is not None:
             raise ValueError("--all exports the bundled models with their own cards; leave out --model and --card.")

@@ -20,7 +20,7 @@ _STIFFNESS, _SPINE_STIFFNESS = 0.05, 0.3  # cost of 60 degrees away from the sta
 _STEPS = 300
 
 # place: (joints whose mean is used, joint in whose frame the offset is given, offset in metres); left side
-_PLACES = {
+PLACES: dict[str, tuple[tuple[str, ...], str | None, tuple[float, ...] | None]] = {
     "shoulder": (("shoulder",), "spine3", (0.02, 0.05, 0.05)),
     "elbow": (("elbow",), None, None),
     "knee": (("knee",), "knee", (0, 0.02, 0.06)),
@@ -54,7 +54,7 @@ def solve_reach(
     Args:
         angles: `(n, 29)` degrees; reaching arms (and slightly the spine) may depart from these.
         reaches: for each pose `{"left_hand": place, "right_hand": place}`, either or both; a place is one of
-            `_PLACES`, with a side if it has two ("left knee", "right shoulder"), "the other hand" or "floor".
+            `PLACES`, with a side if it has two ("left knee", "right shoulder"), "the other hand" or "floor".
         free_spine: whether the spine may help, `(n,)` bool.
 
     Returns:
@@ -100,22 +100,22 @@ def _target(reach: dict, side: str) -> int:
         return -2
     if place == "the other hand":
         place = f"{'right' if side == 'left' else 'left'} hand"
-    names = [f"{s} {name}" for s in ("left", "right") for name in (*_PLACES, "hand")]
+    names = [f"{s} {name}" for s in ("left", "right") for name in (*PLACES, "hand")]
     place = place if place.startswith(("left ", "right ")) else f"left {place}"
     if place not in names:
-        raise ValueError(f"There is no place {place!r} to reach; choose one of {', '.join(_PLACES)}, floor.")
+        raise ValueError(f"There is no place {place!r} to reach; choose one of {', '.join(PLACES)}, floor.")
     return names.index(place)
 
 
 def _distances(angles: Tensor, targets: Tensor) -> Tensor:
     """`(..., n, 29)` -> distances of the hands from their places, `(..., n, 2)` metres"""
     joints, turns = forward_kinematics(roma.rotvec_to_rotmat(angles_to_axis_angle(angles)), _rest_joints())
-    palms = torch.stack([_palm(joints, side) for side in ("left", "right")], -2)
+    palms = torch.stack([palm(joints, side) for side in ("left", "right")], -2)
     places = torch.stack(
         [
             point
-            for side, palm in zip(("left", "right"), palms.unbind(-2), strict=True)
-            for point in (*(_place(joints, turns, name, side) for name in _PLACES), palm)
+            for side, hand in zip(("left", "right"), palms.unbind(-2), strict=True)
+            for point in (*(place_on_body(joints, turns, name, side) for name in PLACES), hand)
         ],
         -2,
     )
@@ -131,13 +131,21 @@ def _rest_joints():
     return load_body(size="small").rest_joints
 
 
-def _palm(joints, side):
+def palm(joints: Tensor, side: str) -> Tensor:
+    """The palm of the hand `(..., 3)` of joints `(..., 22, 3)`, metres."""
     wrist, elbow = (joints[..., JOINT_NAMES.index(f"{side}_{name}"), :] for name in ("wrist", "elbow"))
     return wrist + _HAND * (wrist - elbow) / (wrist - elbow).norm(dim=-1, keepdim=True)
 
 
-def _place(joints, turns, name, side):
-    parts, frame, offset = _PLACES[name]
+def place_on_body(joints: Tensor, turns: Tensor, name: str, side: str) -> Tensor:
+    """
+    A place of `PLACES` that a palm can touch, `(..., 3)` metres; `side` chooses one of two.
+
+    Args:
+        joints: `(..., 22, 3)` metres.
+        turns: `(..., 22, 3, 3)` global rotations of the joints.
+    """
+    parts, frame, offset = PLACES[name]
     point = joints[..., [_joint(part, side) for part in parts], :].mean(-2)
     if frame is None:
         return point
