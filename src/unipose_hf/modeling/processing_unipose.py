@@ -223,8 +223,8 @@ class UniPoseProcessor(ProcessorMixin):
             on several styles; `None` for the default prompts only.
         known_words (`str`, *optional*): the words in the model's training texts, in lower case, separated by spaces;
             pipelines warn about other words.
-        normalize_prompts (`bool`, *optional*, defaults to `False`): whether user text is read in lower case, without
-            hyphens inside words or a full stop at the end, so that "T-pose." and "t pose" are the same prompt.
+        normalize_prompts (`bool`, *optional*, defaults to `False`): whether user text is read in lower case and
+            without a full stop at the end, so that "Sit down." and "sit down" are the same prompt.
     """
 
     valid_processor_kwargs = UniPoseProcessorKwargs
@@ -585,8 +585,8 @@ class UniPoseProcessor(ProcessorMixin):
 
 
 def _normalized(parts):
-    """The parts of a user message in lower case, without hyphens inside words or a full stop at the end."""
-    texts = [re.sub(r"(?<=\w)-(?=\w)", " ", part.get("text", "").lower()) for part in parts]
+    """The parts of a user message in lower case, without a full stop at the end."""
+    texts = [part.get("text", "").lower() for part in parts]
     texts[-1:] = [text.rstrip(" .") for text in texts[-1:]]
     return [part | {"text": text} if part["type"] == "text" else part for part, text in zip(parts, texts, strict=True)]
 
