@@ -113,7 +113,7 @@ def test_a_pose_fits_its_own_words_better_than_others_do():
     poses = {name: named_pose(name) for name in names}
     for name in names:
         fits = {other: fit_to_text(pose, name) for other, pose in poses.items()}
-        assert max(fits, key=fits.get) == name and fits[name] > 0.95, (name, fits)
+        assert max(fits, key=fits.get) == name and fits[name] > 0.9, (name, fits)
 
 
 def test_a_pose_fits_words_about_its_own_side():
