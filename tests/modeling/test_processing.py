@@ -112,6 +112,9 @@ def test_normalized_prompts_read_every_spelling_alike(processor):
     try:
         assert {prompt(text) for text in spellings} == {prompt("t-pose")}
         assert "T-pose." in prompt("T-pose.", role="assistant")
+        row = [{"type": "pose", "pose": np.zeros((22, 3)), "text": None}, words("Sit down.") | {"pose": None}]
+        ids = processor.apply_chat_template([{"role": "user", "content": row}], **CHAT)["input_ids"][0]
+        assert processor.tokenizer.decode(ids).endswith("sit down")
         names = {*CONTROL, *(f"<pose_{i}>" for i in range(CODEBOOK))}
         shouted = " ".join(CONTROL).upper()
         ids = processor.apply_chat_template([{"role": "user", "content": shouted}], **CHAT)["input_ids"][0].tolist()

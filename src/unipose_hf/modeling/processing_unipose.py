@@ -586,7 +586,7 @@ class UniPoseProcessor(ProcessorMixin):
 
 def _normalized(parts):
     """The parts of a user message in lower case, without a full stop at the end."""
-    texts = [part.get("text", "").lower() for part in parts]
+    texts = [(part.get("text") or "").lower() for part in parts]  # None in rows of a data set
     texts[-1:] = [text.rstrip(" .") for text in texts[-1:]]
     return [part | {"text": text} if part["type"] == "text" else part for part, text in zip(parts, texts, strict=True)]
 
