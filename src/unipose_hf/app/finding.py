@@ -18,8 +18,9 @@ def search(words: str, limit: int = 24, where: list[str] | None = None) -> list[
     """Find poses by words.
 
     Args:
-        words: words such as "kneel" or "crawling on hands and knees". Poses whose names or descriptions contain all
-            of the words come first, and then those that fit them best by the retrieval model. Empty for all.
+        words: words such as "kneel" or "crawling on hands and knees". Finds the poses whose names or descriptions
+            contain all of the words or, if there are none, those that fit them best by the retrieval model. Empty for
+            all.
         limit: maximum number of results.
         where: "named", "open" (motion capture) and "folder" (the folder given to `unipose app --folder`). By default,
             the named poses.
@@ -40,10 +41,8 @@ def search(words: str, limit: int = 24, where: list[str] | None = None) -> list[
         if source != "named":
             named = [row for row, name in enumerate(gallery.names) if all(word in name.lower() for word in wanted)]
             found += _without_near_copies([(source, gallery, row) for row in named], limit - len(found))
-    if wanted and len(found) < limit:
-        found += _without_near_copies(
-            [one for one in _by_words(words, galleries) if one not in found], limit - len(found)
-        )
+    if wanted and not found:
+        found = _without_near_copies(_by_words(words, galleries), limit)
     return _answers(found)
 
 
