@@ -152,7 +152,7 @@ def take_tabs(page, folder: Path) -> None:
     page.get_by_text(", 0 cm away").first.wait_for()
     page.wait_for_timeout(2000)
     take("search")
-    choose_tab(page, "Generate")
+    choose_tab(page, "Say")
     before = numbers(page)
     page.locator("#words textarea").fill("sitting cross-legged with the hands on the knees")
     page.locator("#ask").click()

@@ -93,7 +93,7 @@ def test_a_mistake_is_a_sentence_on_the_page(page):
 def generate(page, text):
     """The axis-angle of the pose that the page makes of a text."""
     shown = page.locator("#numbers textarea").input_value()
-    page.get_by_role("tab", name="Generate", exact=True).click()
+    page.get_by_role("tab", name="Say", exact=True).click()
     page.locator("#words textarea").fill(text)
     page.locator("#ask").click()
     return pose_after(page, shown)
@@ -232,7 +232,7 @@ def test_the_page_fits_a_phone(page):
     size = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})
     try:
-        for tab in ("Generate", "Estimate", "Search", "Pose"):
+        for tab in ("Say", "Estimate", "Search", "Pose"):
             page.get_by_role("tab", name=tab, exact=True).click()
             page.wait_for_timeout(500)
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab

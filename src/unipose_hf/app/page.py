@@ -65,7 +65,7 @@ def build_page() -> gr.Blocks:
         history, choices, people, found = gr.State(History()), gr.State([]), gr.State([]), gr.State([])
         with gr.Row():
             with gr.Column(scale=5, min_width=320), gr.Tabs() as tabs:
-                with gr.Tab("Generate"):
+                with gr.Tab("Say"):
                     words = gr.Textbox(
                         label="What does the body do?", placeholder=EXAMPLES[0], lines=2, max_lines=3, elem_id="words"
                     )
