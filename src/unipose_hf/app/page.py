@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page: tabs to get a pose (Generate, Estimate, Search, Pose), and next to them the pose, its edits and files."""
+"""The page: tabs to get a pose (Say, Estimate, Search, Pose), and next to them the pose, its edits and files."""
 
 from collections.abc import Sequence
 from pathlib import Path
