@@ -108,7 +108,16 @@ def diff(
     frame_a: Annotated[int, typer.Option(help="Frame of the first file.")] = 0,
     frame_b: Annotated[int, typer.Option(help="Frame of the second file.")] = 0,
     by: Annotated[By, typer.Option(help="Source of the text: the model, or measurements of the poses.")] = By.model,
-    seed: Annotated[int | None, typer.Option(help="With --by measure: random seed of the wording.")] = None,
+    style: Annotated[
+        Style | None,
+        typer.Option(
+            help="Plain English, short or full, or statements of measured relations.",
+            show_default="full; with --by measure, measured",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="With --by measure --style measured: random seed of the wording.")
+    ] = None,
     up: Up = None,
     facing: Facing = None,
     joint_map: JointMap = None,
@@ -120,14 +129,21 @@ def diff(
         raise ValueError("--seed belongs to --by measure; the model does not use it.")
     if by is By.measure and model is not None:
         raise ValueError("--model requires --by model.")
+    if seed is not None and style not in (None, Style.measured):
+        raise ValueError(f"--seed belongs to --style measured; --style {style.value} has only one wording.")
     from unipose_hf.data.formats.pose_files import read_pose
 
     reading_options = reading(up, facing, joint_map, person)
     poses = read_pose(pose_a, frame_a, **reading_options), read_pose(pose_b, frame_b, **reading_options)
-    if by is By.measure:
+    before, after = (pose.axis_angle[None] for pose in poses)
+    if by is By.model:
+        voice = {} if style is None else {"style": style.value}
+        typer.echo(open_pipeline("pose-diff", model)({"poses": poses}, **voice)["text"])
+    elif style in (None, Style.measured):
         from ..captions import instruct_pairs
 
-        before, after = (pose.axis_angle[None] for pose in poses)
         typer.echo(instruct_pairs(before, after, seed=seed or 0)[0])
     else:
-        typer.echo(open_pipeline("pose-diff", model)({"poses": poses})["text"])
+        from ..data.language import describe_changes
+
+        typer.echo(describe_changes(before, after, style=style.value)[0])

@@ -37,8 +37,8 @@ TASK_SHARES = {
     },
 }
 # The same for samples in plain English.
-PLAIN_SHARES = {"text-to-pose": 10, "pose-editing": 5, "pose-to-text": 1, "pose-diff": 0.4}
-BAND = 4  # plain-English blocks hold texts of similar length, cut from this many times the rows, sorted by length
+PLAIN_SHARES = {"text-to-pose": 6, "pose-editing": 4.5, "pose-to-text": 4, "pose-diff": 2.5}
+BAND = 4  # blocks of prompts hold texts of similar length, cut from this many times the rows, sorted by length
 ANSWER_CLAUSES = 9  # maximum number of statements in an answer, as in the evaluation
 # Answers only state what would still hold if joints were rotated by STEADY radians, and prefer poses with at least
 # MIN_STATEMENTS statements; prompts may state anything.
@@ -159,18 +159,19 @@ class _Blocks:
             "pose-to-text": self.composer.descriptions,
             "pose-diff": self.composer.differences,
         }[task]
-        composed = make(BAND * rows, int(torch.randint(2**31, (1,), generator=generator)))
-        by_length = sorted(range(BAND * rows), key=lambda row: len(composed.texts[row]))
-        first = int(torch.randint((BAND - 1) * rows + 1, (1,), generator=generator))
-        band = by_length[first : first + rows]
-        texts, styles = ([column[row] for row in band] for column in (composed.texts, composed.styles))
-        poses = composed.poses[band]
+        band = 1 if TASKS[task].answer == "text" else BAND
+        composed = make(band * rows, int(torch.randint(2**31, (1,), generator=generator)))
+        by_length = sorted(range(band * rows), key=lambda row: len(composed.texts[row]))
+        first = int(torch.randint((band - 1) * rows + 1, (1,), generator=generator))
+        chosen = by_length[first : first + rows]
+        texts, styles = ([column[row] for row in chosen] for column in (composed.texts, composed.styles))
+        poses = composed.poses[chosen]
         if task == "pose-editing":
             poses = face_viewer_together(poses)
         elif task != "text-to-pose":
             poses = remove_yaw(poses)
         extra_columns = {"stated": [[]] * rows, "vision_features": [None] * rows, "pictured": [[]] * rows}
-        extra_columns["weights"] = composed.weights[band].tolist()
+        extra_columns["weights"] = composed.weights[chosen].tolist()
         return self._chats(task, number, poses, texts, extra_columns, generator, styles)
 
     def _chats(self, task, number, poses, texts, extra_columns, generator, styles=None):

@@ -3,17 +3,23 @@
 
 from .angles import ANGLES, STANDING, angles_to_axis_angle, axis_angle_to_angles, set_angles
 from .bank import LanguageBank, load_language_bank, named_pose, search_poses
+from .changes import describe_changes
 from .describe import describe_poses
 from .fitting import fit_to_text
+from .statements import Statement, judge_changes, judge_descriptions
 
 __all__ = [
     "ANGLES",
     "STANDING",
     "LanguageBank",
+    "Statement",
     "angles_to_axis_angle",
     "axis_angle_to_angles",
+    "describe_changes",
     "describe_poses",
     "fit_to_text",
+    "judge_changes",
+    "judge_descriptions",
     "load_language_bank",
     "named_pose",
     "search_poses",

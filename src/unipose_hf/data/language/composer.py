@@ -32,14 +32,17 @@ from .angles import (
     set_angles,
 )
 from .bank import LanguageBank, load_language_bank, read_rows
+from .changes import changes_of_directions
 from .describe import body_directions, describe_directions
 from .edits import edited_angles, fits
-from .wording import SAME, as_sentence, join_texts, swap_sides, typing_noise
+from .wording import SAME, as_sentence, join_texts, name_as_typed, swap_sides, typing_noise
 
 HELD_OUT = "cmu_01_"
 HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out from training
 UNMENTIONED_WEIGHT = 0.3  # weight of joints the text does not mention; mentioned joints have weight 1
-_NAME_SHARE = 0.2  # how often a named pose goes by its name, which people type more often than any other text
+_NAME_SHARE = 0.45  # how often a named pose goes by its name, which people type more often than any other text
+_SHORT_NAME, _SHORT_WEIGHT = 3, 2.0  # names of up to three words ("tree pose") are drawn twice as often
+_WRITTEN = 0.05  # share of people's own words among descriptions and differences; the rest is measured
 _JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
 _IMPERATIVE = re.compile(
@@ -67,15 +70,15 @@ class Composed:
 @dataclass
 class Draft:
     """
-    A sample before its poses are computed: its text, and the angles `(29,)` of its pose, or of the source of an edit
-    with the `target` angles, NaN for unchanged ones.
+    A sample before its poses are computed: its text (None: a text from measurements of the poses), and the angles
+    `(29,)` of its pose, or of the source of an edit with the `target` angles, NaN for unchanged ones.
 
     captured, captured_target: poses `(22, 3)` that replace these angles.
     mirror: the target is the mirror image of the source.
     mentioned: mask of the angles that the text mentions; None for all.
     """
 
-    text: str
+    text: str | None
     angles: Tensor
     captured: Tensor | None = None
     target: Tensor | None = None
@@ -146,9 +149,9 @@ class Composer:
         self.by_part = {}
         for row, part in enumerate(bank.parts):
             self.by_part.setdefault(part.part, []).append(row)
+        self.named_weights = _named_weights(bank)
         self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
         self.captured_angles = axis_angle_to_angles(captured)
-        self.captured_directions = body_directions(captured)
 
     def all_texts(self) -> list[str]:
         """All names, texts, phrases and commands that samples are made of, also with swapped sides."""
@@ -180,8 +183,12 @@ class Composer:
     def _gather(self, rows, seed, make, typed):
         rng = random.Random(seed)
         drafts = [make(rng) for _ in range(rows)]
-        texts = [typing_noise(d.text, rng) if typed else as_sentence(d.text, d.style) for d in drafts]
         poses = self._poses(drafts)
+        texts = self._texts(drafts, poses)
+        texts = [
+            typing_noise(text, rng) if typed else as_sentence(text, d.style)
+            for text, d in zip(texts, drafts, strict=True)
+        ]
         mirrored = torch.tensor([rng.random() < 0.5 and "clock" not in text.lower() for text in texts])
         if typed:
             sided = torch.tensor([swap_sides(text) != text for text in texts])
@@ -208,21 +215,31 @@ class Composer:
         target = torch.where(flip[:, None, None], mirror_pose(source), target)
         return torch.stack([source, target], 1)
 
+    def _texts(self, drafts, poses):
+        """The texts of all drafts; measured ones where they have none."""
+        directions = body_directions(poses)  # (rows, 1 or 2, 16, 3)
+        measured = changes_of_directions if poses.shape[1] == 2 else _describe_limbs
+        return [
+            measured(*found, draft.style) if draft.text is None else draft.text
+            for found, draft in zip(directions, drafts, strict=True)
+        ]
+
     # -- one sample ----------------------------------------------------------------------------------------------
 
     def _prompt(self, rng):
         kind = rng.random()
-        if kind < 0.58:
+        if kind < 0.62:
             return Draft(*self._named(rng))
-        if kind < 0.82:
+        if kind < 0.85:
             return self._composed(rng)
-        return self._captured(rng) if kind < 0.92 or self.described is None else self._described(rng)
+        return self._captured(rng) if kind < 0.93 or self.described is None else self._described(rng)
 
-    def _named(self, rng, row=None):
+    def _named(self, rng):
         """A text of a named pose, and the pose's angles."""
-        row = rng.randrange(len(self.bank.named)) if row is None else row
+        row = rng.choices(range(len(self.bank.named)), cum_weights=self.named_weights)[0]
         pose = self.bank.named[row]
-        text = pose.name if rng.random() < _NAME_SHARE else rng.choice([pose.name, *pose.aliases, *pose.texts])
+        by_name = rng.random() < _NAME_SHARE
+        text = name_as_typed(pose.name, rng) if by_name else rng.choice([*pose.aliases, *pose.texts])
         return text, self._named_angles(rng, row)
 
     def _composed(self, rng, described=False):
@@ -269,9 +286,8 @@ class Composer:
 
     def _captured(self, rng):
         """A captured pose with a description from measurements."""
-        row, style = rng.randrange(len(self.captured)), rng.choice(("short", "full"))
-        text = describe_directions(self.captured_directions[row], style, rng)
-        return Draft(text, STANDING, captured=self.captured[row], style=style)
+        row = rng.randrange(len(self.captured))
+        return Draft(None, STANDING, captured=self.captured[row], style=rng.choice(("short", "full")))
 
     def _described_pair(self, rng):
         row, style = rng.randrange(len(self.described_pairs.texts)), rng.choice(("short", "full"))
@@ -324,27 +340,28 @@ class Composer:
 
     def _description(self, rng):
         kind = rng.random()
-        if kind < 0.15 and self.described is not None:
+        if kind < _WRITTEN and self.described is not None:
             return self._described(rng)
-        if kind < 0.55:
+        if kind < 0.6:
             return self._captured(rng)
-        if kind > 0.75:
-            return self._composed(rng, described=True)
-        row = rng.randrange(len(self.bank.named))
-        pose = self.bank.named[row]
-        full = [t for t in pose.texts if len(t.split()) > 8 and t[0].isupper() and not _IMPERATIVE.match(t)]
-        style = rng.choice(("short", "full")) if full else "short"
-        text = rng.choice(full) if style == "full" else rng.choice([pose.name, *pose.aliases[:5]])
-        return Draft(text, self._named_angles(rng, row), style=style)
+        style = rng.choice(("short", "full"))
+        if kind < 0.8:
+            return Draft(None, self._named_angles(rng, rng.randrange(len(self.bank.named))), style=style)
+        return Draft(None, self._composed(rng, described=True).angles, style=style)
 
     def _difference(self, rng):
         kind, style = rng.random(), rng.choice(("short", "full"))
-        if kind < 0.35 and self.described_pairs is not None:
+        if kind < _WRITTEN and self.described_pairs is not None:
             return self._described_pair(rng)
-        if kind < 0.45:
-            angles, captured = self._source(rng)
+        angles, captured = self._source(rng)
+        if kind < 0.13:
             return Draft(rng.choice(SAME), angles, captured=captured, target=_NOTHING, style=style)
-        return self._set_parts(rng, style)
+        if kind < 0.3:  # any other pose
+            target, captured_target = self._source(rng)
+            return Draft(None, angles, captured, target, captured_target, style=style)
+        draft = self._edit(rng)
+        draft.text, draft.style = None, style
+        return draft
 
     # -- poses ---------------------------------------------------------------------------------------------------
 
@@ -382,8 +399,26 @@ class Composer:
         return low + (high - low) * torch.tensor([rng.random() for _ in ANGLES])
 
 
+def _describe_limbs(directions, style):
+    """Limb by limb if the text is a full one: a name is right or wrong as a whole, and says less of the pose."""
+    return describe_directions(directions, style, None, names=style == "short")
+
+
 def _jittered(rng, angles, spread):
     return angles + torch.tensor([rng.gauss(0, 1) for _ in ANGLES]).clamp(-2, 2) * spread
+
+
+def _named_weights(bank):
+    """Cumulative weights to draw named poses by, a list.
+
+    The further a pose is from the mean of all, the more often it is drawn: the others come right sooner.
+    """
+    joints, _ = forward_kinematics(roma.rotvec_to_rotmat(angles_to_axis_angle(bank.named_angles)), _rest_joints())
+    joints = joints - joints[:, :1]
+    away = (joints - joints.mean(0)).norm(dim=-1).mean(-1)
+    short = torch.tensor([len(pose.name.split()) <= _SHORT_NAME for pose in bank.named])
+    weights = (away / away.mean()).clamp(0.5, 2.5) * torch.where(short, _SHORT_WEIGHT, 1.0)
+    return weights.cumsum(0).tolist()
 
 
 def _upright(angles):

@@ -104,8 +104,8 @@ def describe_poses(
     return [describe_directions(found, style, rng) for found in directions]
 
 
-def describe_directions(directions: Tensor, style: str, rng: random.Random | None) -> str:
-    """The description of a pose with these `body_directions` `(16, 3)`."""
+def describe_directions(directions: Tensor, style: str, rng: random.Random | None, *, names: bool = True) -> str:
+    """The description of a pose with these `body_directions` `(16, 3)`; without `names`, limb by limb."""
     states, m = _states(), Posture(directions)
     cosines = (directions * states.directions).sum(-1).masked_fill(~states.sets, 1.0)  # (states, 16)
     furthest = torch.rad2deg(torch.arccos(cosines.amin(-1).clamp(-1, 1)))
@@ -115,6 +115,7 @@ def describe_directions(directions: Tensor, style: str, rng: random.Random | Non
 
     def best(rows, voice=style, near=NEAR, on_average=NEAR_ON_AVERAGE):
         """The row of the lowest cost with a text that holds, and that text; None if there is none."""
+        rows = rows if names else rows[states.unusual[rows] == 0]
         rows = rows[(furthest[rows] <= near) & (cost[rows] <= on_average)]
         for row in rows[cost[rows].argsort()].tolist():
             if texts := states.texts(row, m, voice, exact=bool(furthest[row] < _SAME)):
@@ -122,7 +123,7 @@ def describe_directions(directions: Tensor, style: str, rng: random.Random | Non
         return None, None
 
     cost = mean + states.unusual
-    name = best(states.named, style, NAMED, NAMED_ON_AVERAGE)[1]
+    name = best(states.named, style, NAMED, NAMED_ON_AVERAGE)[1] if names else None
     if name is not None:
         return as_sentence(name, style)
     away = _degrees(directions, states.standing)  # (16,)
@@ -161,10 +162,27 @@ def describe_directions(directions: Tensor, style: str, rng: random.Random | Non
             found.append((text, away[axes].max()))
     found = found or [("standing with the arms at the sides", 0.0)]
     if style == "full":
-        return " ".join(as_sentence(text, "full") for text, _ in found)
+        return " ".join(as_sentence(_as_clause(text), "full") for text, _ in found)
     least = sorted((float(away) for _, away in found), reverse=True)[:SHORT_STATEMENTS][-1]
     texts = [text for text, away in found if float(away) >= least][:SHORT_STATEMENTS]
     return ", ".join(texts[:1] + [text[:1].lower() + text[1:] for text in texts[1:]])
+
+
+def phrase_distance(text: str, directions: Tensor) -> float | None:
+    """Degrees by which the furthest direction of a pose `(16, 3)` differs from the state that a phrase describes.
+
+    None if it is no phrase of the bank; the nearest state if it describes several.
+    """
+    states = _states()
+    rows = states.rows_of_phrases.get(_normal(text))
+    if rows is None:
+        return None
+    cosines = (directions * states.directions[rows]).sum(-1).masked_fill(~states.sets[rows], 1.0)
+    return float(torch.rad2deg(torch.arccos(cosines.amin(-1).clamp(-1, 1))).min())
+
+
+def _normal(text):
+    return re.sub(r"\b(?:their|his|her)\b", "the", text.lower()).rstrip(".")
 
 
 def _degrees(directions, others):
@@ -190,6 +208,10 @@ class _States:
         words = Counter(word for part in bank.parts for phrase in part.phrases for word in _words(phrase))
         plain = [_plain_phrases(part.phrases, words, part.part.startswith("left_")) for part in bank.parts]
         self.phrases = plain + [tuple(map(swap_sides, phrases)) for phrases in plain]
+        self.rows_of_phrases = {}
+        for row, phrases in enumerate(self.phrases):
+            for phrase in phrases:
+                self.rows_of_phrases.setdefault(_normal(phrase), []).append(row)
         rare = [not phrases or _plainness(phrases[0], words) < _CLEAR for phrases in plain]
         rare = torch.tensor(rare).repeat(2)
         self.unusual = torch.cat([_UNUSUAL * rare, torch.zeros(2 * len(bank.named))])
@@ -288,6 +310,10 @@ _ATTITUDE = re.compile(
     r"hang|dangl|in the air",
     re.I,
 )
+_LIMB_IN_WORDS = re.compile(
+    r"(left|right|both) (arms?|thighs?) (.+?), (elbows?|knees?) ((?:slightly |sharply )?(?:bent|straight))"
+    r"(?:, forearms? (.+))?"
+)
 _UPRIGHT = re.compile("standing|sitting|kneeling|squatting|crouching|lunging|in a wide squat|in the splits")
 _OTHERS = re.compile(r"\bleft\b.*,.*\bright\b|\bright\b.*,.*\bleft\b|\b(?:chair|seat|stool)\b", re.I)
 _LONG = re.compile(r"(?:A|An|The|Someone)\b(?:.*?\s+){8}")  # descriptions of more than eight words
@@ -329,8 +355,28 @@ def _lean(m):
     lean = m.tilt()
     if _on_the_floor(m) or lean < 15:
         return None
-    way = _way(float(chest[0]), float(chest[2]), "to the left", "to the right")
+    way = direction_in_words(float(chest[0]), float(chest[2]), "to the left", "to the right")
     return f"leaning {way}" if lean < 35 else f"bent {way}" if lean < 65 else f"bent far {way}"
+
+
+def _as_clause(text):
+    """`"left arm raised back, elbow bent"` -> `"the left arm is raised back, the elbow bent"`."""
+    found = _LIMB_IN_WORDS.fullmatch(text)
+    if not found:
+        return text
+    whose, limb, where, joint, bend, forearm = found.groups()
+    both = whose == "both"
+    verb = "points" if limb.startswith("thigh") and not where.startswith(("in line", "drawn")) else "is"
+    where = re.sub("^level", "held level,", where)
+    if where == "hanging down":
+        verb, where = "hangs", "down"
+    if both:
+        verb = {"points": "point", "is": "are", "hangs": "hang"}[verb]
+    text = f"{'both' if both else f'the {whose}'} {limb} {verb} {where}, the {joint} {bend}"
+    if forearm:
+        pointing = "" if forearm.startswith(("across", "behind")) else "pointing "
+        text += f" and the forearm{'s' * both} {pointing}{forearm}"
+    return text
 
 
 def _for_both(text):
@@ -353,14 +399,16 @@ def _arm_in_words(m, side):
             where = axis or ("across the body" if out < 0 else "out to the side")
         forearm = {"up": "towards the head", "down": "towards the feet", "forward": "away from the chest"}
         forearm |= {"back": "behind the back"}
-        aim = _aim(fore, side)
+        aim = aim_in_words(fore, side)
         return f"{side} arm {where}, {_bend(bend, 'elbow')}" + (f", forearm {forearm.get(aim, aim)}" * (bend > 30))
     where = "hanging down" if raised < 25 else "lowered" if raised < 65 else "level" if raised < 115 else "raised"
     if raised >= 115 and out < -0.3:
         where = "over the head"
     elif raised >= 25 and raised < 155:
-        where += " " + _way(float(out), float(upper[2]), "out to the side", "across the body")
-    return f"{side} arm {where}, {_bend(bend, 'elbow')}" + (f", forearm {_aim(fore, side)}" if bend > 30 else "")
+        where += " " + direction_in_words(float(out), float(upper[2]), "out to the side", "across the body")
+    return f"{side} arm {where}, {_bend(bend, 'elbow')}" + (
+        f", forearm {aim_in_words(fore, side)}" if bend > 30 else ""
+    )
 
 
 def _on_the_floor(m):
@@ -377,7 +425,7 @@ def _leg_in_words(m, side):
     if raised < 20 and bend < 25:
         return f"{side} leg straight" if lying else ""
     out = thigh[0] if side == "left" else -thigh[0]
-    way = _way(float(out), float(thigh[2]), "out to the side", "across the body")
+    way = direction_in_words(float(out), float(thigh[2]), "out to the side", "across the body")
     if lying:
         where = "in line with the trunk" if raised < 20 else f"drawn up {way}" if thigh[2] > 0.4 else way
         return f"{side} thigh {where}, {_bend(bend, 'knee')}"
@@ -389,7 +437,7 @@ def _angle(one, other):
     return float(np.degrees(np.arccos(np.clip(one @ other, -1, 1))))
 
 
-def _way(out, forward, outward, inward):
+def direction_in_words(out, forward, outward, inward):
     sideways = outward if out > 0 else inward
     ahead = "forward" if forward > 0 else "back"
     if abs(forward) > 2.4 * abs(out):
@@ -403,7 +451,7 @@ def _bend(degrees, joint):
     return f"{joint} slightly bent" if degrees < 50 else f"{joint} bent" if degrees < 115 else f"{joint} sharply bent"
 
 
-def _aim(bone, side):
+def aim_in_words(bone, side):
     axis = int(np.abs(bone).argmax())
     if axis == 1:
         return "up" if bone[1] > 0 else "down"

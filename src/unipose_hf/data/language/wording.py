@@ -52,6 +52,16 @@ def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
     return comma.join(parts[:-1]) + last + parts[-1]
 
 
+def name_as_typed(name: str, rng: random.Random) -> str:
+    """The name of a pose, a third of the time with words around it that people type: "a person in tree pose"."""
+    if rng.random() < 0.67:
+        return name
+    if re.match(r"[a-z]+ing\b", name):
+        return rng.choice(("a person ", "someone ", "a man ", "a woman ", "person ", "he is ", "she's ")) + name
+    name = re.sub(r",? pose$", "", name)
+    return rng.choice(("{} pose", "do a {}", "a person doing a {}", "a person in {} position", "in a {}")).format(name)
+
+
 def typing_noise(text: str, rng: random.Random) -> str:
     """Imitates typing: often lower case and without a full stop or hyphens ("t pose"), sometimes with a typo."""
     if rng.random() < 0.5:
