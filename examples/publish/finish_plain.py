@@ -20,6 +20,7 @@ from finish_tiny import publish
 
 from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
+from unipose_hf.evaluation.protocols.plain_texts import evaluate_plain_texts
 from unipose_hf.evaluation.reporting.card import write_card
 from unipose_hf.modeling.modeling_unipose import UniPoseForConditionalGeneration
 from unipose_hf.modeling.processing_unipose import UniPoseProcessor
@@ -60,6 +61,7 @@ def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language:
     processor = UniPoseProcessor.from_pretrained(output_dir)
     figures = evaluate_held_out(model, processor, count=count, tasks=("text-to-pose", "pose-editing"))
     figures["plain-english"] = judged(output_dir, prompts)
+    figures["texts"] = evaluate_plain_texts(model, processor, count)
     figures["described"] = evaluate_described_prompts(model, processor, language)
     write_card(CARD, figures, output_dir)
     print(f"The model is in {output_dir}.")

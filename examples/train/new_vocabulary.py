@@ -66,7 +66,7 @@ def main(
     words = {piece.replace("▁", "").lower() for piece in tokenizer.get_vocab()}
     words = sorted(word for word in words if len(word) > 1 and word.isalpha())
     processor = replace_vocabulary(model, processor, tokenizer, vectors_of(words, encoder))
-    processor.text_style, processor.known_words = "measured", known_words
+    processor.text_style, processor.known_words = "full", known_words
     if pose_tokenizer:
         trained = PoseTokenizerModel.from_pretrained(pose_tokenizer)
         model.model.pose_tokenizer.load_state_dict(trained.state_dict())

@@ -31,14 +31,13 @@ from .motion.pipeline_video import VideoToPosePipeline
 
 BUNDLED_CHECKPOINT = Path(__file__).parent / "checkpoints" / "unipose-tiny"
 RETRIEVAL_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("pose-text-retrieval-plain")  # reads plain English
-PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # reads plain English, and pictures worse
+PLAIN_CHECKPOINT = BUNDLED_CHECKPOINT.with_name("unipose-plain")  # speaks plain English, and reads pictures worse
 
 
 def bundled_checkpoint(task: str) -> Path:
-    """The checkpoint of the package that is best at a task: `PLAIN_CHECKPOINT` for those that turn text into poses."""
+    """The checkpoint of the package that is best at a task: `PLAIN_CHECKPOINT` for those of poses and texts alone."""
     rule = TASKS.get(task)  # none for videos
-    text_to_pose = rule is not None and rule.text and rule.answer == "pose"
-    return PLAIN_CHECKPOINT if text_to_pose else BUNDLED_CHECKPOINT
+    return BUNDLED_CHECKPOINT if rule is None or rule.images else PLAIN_CHECKPOINT
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from tiny_chat import tiny_model_and_processor
 from unipose_hf import Pose, auto, cli, sample
 from unipose_hf.captions import instruct_pairs
 from unipose_hf.data.formats.pose_files import guess_joint_map, read_pose, read_poses
+from unipose_hf.data.language import describe_changes
 from unipose_hf.data.open_poses import load_open_poses
 
 
@@ -331,6 +332,9 @@ def test_words_by_the_model_or_by_measuring(run, tmp_path, model_folder, poses):
     assert measured == run(*pair, "--by", "measure", "--seed", 0).stdout.strip()
     first, last = (read_pose(tmp_path / "motion.npz", frame).axis_angle[None] for frame in (0, 2))
     assert measured == instruct_pairs(first, last)[0]
+    in_plain_english = run(*pair, "--by", "measure", "--style", "full").stdout.strip()
+    assert in_plain_english == describe_changes(first, last)[0] != measured
+    mistake(run(*pair, "--by", "measure", "--style", "full", "--seed", 1), "--seed", "--style measured")
     assert run(*pair, *model).exit_code == 0
     for command in (("describe", "motion.npz"), pair):
         mistake(run(*command, *model, "--seed", 0), "--seed", "--by measure")

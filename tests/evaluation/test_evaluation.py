@@ -16,7 +16,15 @@ from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation import mpjpe, pa_mpjpe
 from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import choose_poses, evaluate_held_out, other_of_clip
-from unipose_hf.evaluation.reporting.card import ROWS, described_table, eval_results, figures_table, write_card
+from unipose_hf.evaluation.protocols.plain_texts import evaluate_plain_texts
+from unipose_hf.evaluation.reporting.card import (
+    ROWS,
+    described_table,
+    eval_results,
+    figures_table,
+    plain_texts_table,
+    write_card,
+)
 from unipose_hf.evaluation.reporting.model_index import OPEN_POSES, result, retrieval_results, with_model_index
 
 
@@ -251,3 +259,13 @@ def test_described_poses_that_were_held_out_are_measured_in_both_styles(tmp_path
     # an untrained model knows nothing, the mean pose something
     assert 0 < figures["short"]["mpjpe_of_mean_pose_mm"] < figures["short"]["mpjpe_mm"]
     assert described_table(figures).count("\n") == 3
+
+
+def test_plain_texts_are_judged_beside_measured_ones():
+    figures = evaluate_plain_texts(*tiny_model_and_processor(), 40)
+    measured, own = figures["measured pose-to-text"], figures["pose-to-text"]
+    assert measured["true"] > 0.97 > 0.7 > measured["true_of_other_texts"] and measured["statements"] > 4
+    assert own["true"] < 0.3 and own["found"] < 25  # an untrained model writes nonsense
+    assert figures["measured pose-diff"]["true"] > 0.97 and figures["measured pose-diff"]["found"] > 50
+    assert measured["top1"] > 25
+    assert plain_texts_table(figures).count("\n") == 5

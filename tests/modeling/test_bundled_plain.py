@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from transformers import pipeline
 
-from unipose_hf import Pose, named_pose
+from unipose_hf import Pose, named_pose, sample
 from unipose_hf.auto import PLAIN_CHECKPOINT
 from unipose_hf.body import JOINT_NAMES
-from unipose_hf.evaluation.reporting.card import plain_english_table
+from unipose_hf.data.language import judge_changes, judge_descriptions
+from unipose_hf.data.open_poses import load_open_poses
+from unipose_hf.evaluation.reporting.card import plain_english_table, plain_texts_table
 
 SIDES = ("left", "right")
 J = {name: row for row, name in enumerate(JOINT_NAMES)}
@@ -97,10 +99,11 @@ EDITS = {
 def test_it_is_small_and_its_card_holds_what_was_measured():
     size = sum(file.stat().st_size for file in PLAIN_CHECKPOINT.parent.rglob("*") if file.is_file())
     assert size <= 95e6
-    measured = json.loads((PLAIN_CHECKPOINT / "figures.json").read_text())["plain-english"]
+    measured = json.loads((PLAIN_CHECKPOINT / "figures.json").read_text())
     root = Path(__file__).parents[2]
     for card in (PLAIN_CHECKPOINT / "README.md", root / "README.md", root / "docs" / "evaluation.md"):
-        assert plain_english_table(measured) in card.read_text(encoding="utf-8")
+        assert plain_english_table(measured["plain-english"]) in card.read_text(encoding="utf-8")
+        assert plain_texts_table(measured["texts"]) in card.read_text(encoding="utf-8")
 
 
 def test_most_plain_prompts_give_what_they_ask(make):
@@ -138,3 +141,26 @@ def test_samples_of_one_prompt_differ(make):
 def test_words_that_were_not_taught_are_named(make):
     with pytest.warns(UserWarning, match="'asdfgh'"):
         assert isinstance(make("asdfgh")["pose"], Pose)
+
+
+def test_descriptions_and_differences_are_plain_and_mostly_true():
+    after = load_open_poses("test").axis_angle[::18]
+    before = after.roll(1, 0)
+    texts = [found["text"] for found in pipeline("pose-to-text")(list(after), batch_size=25)]
+    judged = [statement.true for text in judge_descriptions(texts, after) for statement in text]
+    assert np.mean(judged) > 0.8 and len(judged) > 5 * len(after)
+    pairs = [{"poses": pair} for pair in zip(before, after, strict=True)]
+    texts = [found["text"] for found in pipeline("pose-diff")(pairs, batch_size=25)]
+    judged = [statement.true for text in judge_changes(texts, before, after) for statement in text]
+    assert np.mean(judged) > 0.75 and len(judged) > 3 * len(after)
+
+
+def test_pictures_are_put_into_the_same_words():
+    photo = sample("photo.jpg")
+    write, describe = pipeline("image-to-pose-text"), pipeline("pose-to-text")
+    [person] = pipeline("image-to-pose")(photo)
+    assert write(photo)["text"] == describe(person["pose"])["text"]
+    assert write(photo, style="short")["text"] == describe(person["pose"], style="short")["text"]
+    from_features = write(photo, from_poses=False)["text"]
+    assert from_features not in ("", write(photo)["text"])
+    assert pipeline("image-diff")({"images": (photo, photo)})["text"] == "There is no difference."

@@ -47,13 +47,13 @@ def run_demo(model, processor, folder: Path, log: Callable[[str], None] = print,
         model, processor: a `UniPoseForConditionalGeneration` and its processor.
         folder: an existing folder; files with the same names are replaced.
         log: called with each paragraph of the report.
-        plain: model and processor for text-to-pose and pose editing; the same by default.
+        plain: model and processor for the tasks without pictures; the same by default.
     """
     began = time.monotonic()
     report = _Report(log)
     run = {}
     for task, rule in TASKS.items():
-        chosen = plain if plain and rule.text else (model, processor)
+        chosen = plain if plain and not rule.images else (model, processor)
         run[task] = pipeline(task, model=chosen[0], processor=chosen[1])
     pose, other = held_out_frames()
     photo = load_picture(PHOTO)
@@ -140,8 +140,8 @@ def _describe_models(model, plain=None) -> str:
     if plain is None:
         return f"One model of {millions[0]:.1f} million parameters does all seven tasks"
     return (
-        f"Two models share the seven tasks: one of {millions[1]:.1f} million parameters generates and edits poses "
-        f"from text, one of {millions[0]:.1f} million does the rest"
+        f"Two models share the seven tasks: one of {millions[1]:.1f} million parameters generates, edits, describes "
+        f"and compares poses, one of {millions[0]:.1f} million estimates them from pictures"
     )
 
 

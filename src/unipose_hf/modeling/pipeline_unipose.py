@@ -4,6 +4,7 @@
 import itertools
 import warnings
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -290,7 +291,10 @@ class PoseDiffPipeline(UniPosePipeline):
 
 
 class _TextOfImagesPipeline(UniPosePipeline):
-    """Reads the features of pictures or, with `from_poses`, estimates and refines their poses and describes those."""
+    """Reads the features of pictures or, with `from_poses`, estimates and refines their poses and describes those.
+
+    For the bundled model, which reads pictures, the bundled plain-English model writes the texts about poses.
+    """
 
     more_options = ("from_poses",)
     _pose_task = None  # the task that describes the poses
@@ -300,34 +304,67 @@ class _TextOfImagesPipeline(UniPosePipeline):
         self._estimate = ImageToPosePipeline(
             model=self.model, processor=self.processor, device=self.device, detector=detector
         )
+        plain = bundled_folder("unipose-plain")
+        self._writer_folder = None
+        if plain is not None and Path(self.model.name_or_path) == plain.with_name("unipose-tiny"):
+            self._writer_folder = plain
+        self._writer = None
 
     def _sanitize_parameters(self, from_poses=None, **kwargs):
         shared, forward, after = super()._sanitize_parameters(**kwargs)
         return shared | ({} if from_poses is None else {"from_poses": from_poses}), forward, after
 
+    def get_iterator(self, inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params):
+        from_poses = preprocess_params.get("from_poses")
+        if self._writer_folder is None or not (self._from_poses() if from_poses is None else from_poses):
+            yield from super().get_iterator(
+                inputs, num_workers, batch_size, preprocess_params, forward_params, postprocess_params
+            )
+            return
+        shared = {key: value for key, value in preprocess_params.items() if key != "from_poses"}
+        items = ({"poses": poses, "style": style} for _, poses, style in (self._seen(i, shared) for i in inputs))
+        yield from self._text_writer().get_iterator(items, num_workers, batch_size, {}, forward_params, {})
+
     def preprocess(self, item, from_poses=None, **shared):
-        sample = super().preprocess(item, **shared)
         if not (self._from_poses() if from_poses is None else from_poses):
-            return sample
-        poses = []
+            return super().preprocess(item, **shared)
+        sample, poses, style = self._seen(item, shared)
+        poses = [self._face_viewer(pose)[0] for pose in poses]
+        style = style or self.processor.text_style
+        return {**sample, "messages": task_messages(self._pose_task, poses=poses, style=style), "poses": poses}
+
+    def _seen(self, item, shared):
+        """One input -> its sample, the pose of the largest person in each picture, and the style asked for."""
+        style = {**shared, **self._as_dict(item)}.get("style")
+        if self._writer_folder is not None:  # which knows all styles
+            shared, item = ({k: v for k, v in each.items() if k != "style"} for each in (shared, self._as_dict(item)))
+        sample, poses = super().preprocess(item, **shared), []
         for number, picture in enumerate(sample["images"], 1):
             people = self._estimate(picture)
             if not people:
                 raise ValueError(f"Nobody was found in picture {number}; give a box around the person.")
-            poses.append(self._face_viewer(people[0]["pose"])[0])
-        style = {**shared, **self._as_dict(item)}.get("style") or self.processor.text_style
-        return {**sample, "messages": task_messages(self._pose_task, poses=poses, style=style), "poses": poses}
+            poses.append(people[0]["pose"])
+        return sample, poses, style
+
+    def _text_writer(self):
+        if self._writer is None:
+            model, processor = (
+                type(part).from_pretrained(self._writer_folder) for part in (self.model, self.processor)
+            )
+            kind = PoseToTextPipeline if self._pose_task == "pose-to-text" else PoseDiffPipeline
+            self._writer = kind(model=model, processor=processor, device=self.device)
+        return self._writer
 
     def _from_poses(self):
-        return False
+        return self._writer_folder is not None
 
 
 class ImageToPoseTextPipeline(_TextOfImagesPipeline):
     """
     `pipeline("image-to-pose-text")`: an image, or `{"image", "box"}`, -> `{"text": description of the pose}`.
 
-    `from_poses=True` estimates the pose of the largest person first and describes that: it states more, and on renders
-    a little less of it is true (docs/evaluation.md).
+    With the bundled model, the pose of the largest person is estimated first and described by the bundled
+    plain-English model; `from_poses=False` reads the picture's features, as other models do by default.
     """
 
     unipose_task, _pose_task = "image-to-pose-text", "pose-to-text"
@@ -337,8 +374,8 @@ class ImageDiffPipeline(_TextOfImagesPipeline):
     """
     `pipeline("image-diff")`: `{"images": (a, b), "boxes"}` -> `{"text": how to get from a's pose to b's}`.
 
-    With the bundled encoder, both poses are estimated first and compared, which says twice as much, and about as much
-    of it is true (docs/evaluation.md); `from_poses=False` reads the pictures' features, as other models do by default.
+    With the bundled model or its encoder, both poses are estimated first and compared (docs/evaluation.md);
+    `from_poses=False` reads the pictures' features, as other models do by default.
     """
 
     unipose_task, _pose_task = "image-diff", "pose-diff"

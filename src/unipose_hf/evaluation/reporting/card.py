@@ -95,6 +95,16 @@ def described_table(described: dict) -> str:
     return "\n".join([*lines, *(_line([voice, *row.values()]) for voice, row in described.items())])
 
 
+def plain_texts_table(texts: dict) -> str:
+    """A Markdown table of what `evaluate_plain_texts` returned."""
+    names = ("texts", "statements that are true, %", "of the texts of other poses", "statements", "pose found, %")
+    lines = [_line(names), _line(["---"] * len(names))]
+    for task, row in texts.items():
+        shares = (f"{100 * row[key]:.1f}" for key in ("true", "true_of_other_texts"))
+        lines.append(_line([task, *shares, f"{row['statements']:.1f}", f"{row['found']:.0f}"]))
+    return "\n".join(lines)
+
+
 def _line(cells):
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -118,8 +128,8 @@ def eval_results(figures: dict) -> list[EvalResult]:
 
 
 def card_of(template: str | Path, figures: dict, name: str) -> str:
-    """The template with its `{{figures}}`, `{{poses}}`, `{{clips}}` and, for a model of plain English, `{{plain}}` and
-    `{{described}}` filled in, and the figures as the `model-index` of its metadata.
+    """The template with its `{{figures}}`, `{{poses}}`, `{{clips}}` and, for a model of plain English, `{{plain}}`,
+    `{{texts}}` and `{{described}}` filled in, and the figures as the `model-index` of its metadata.
 
     Args:
         template: the file.
@@ -140,6 +150,8 @@ def card_of(template: str | Path, figures: dict, name: str) -> str:
         filled["plain"] = plain_english_table(figures["plain-english"])
     if "described" in figures:
         filled["described"] = described_table(figures["described"])
+    if "texts" in figures:
+        filled["texts"] = plain_texts_table(figures["texts"])
     for key, value in filled.items():
         text = text.replace("{{" + key + "}}", value)
     if "{{" in text:
