@@ -4,7 +4,8 @@
     python examples/benchmarks/texts_of_images.py --output examples/benchmarks/results/texts_of_images.md
 
 The pictures are those of `unipose evaluate`; each shows one person, whose box is the whole picture. Truth and number
-of statements are measured on the true poses. About 25 minutes on one thread.
+of statements are measured on the true poses: those of captions by the caption engine, those in plain English by
+`judge_descriptions` and `judge_changes`, which allow more, so only rows of one kind can be compared. About 25 minutes on one thread.
 """
 
 import argparse
@@ -16,9 +17,10 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
-from unipose_hf.auto import BUNDLED_CHECKPOINT
+from unipose_hf.auto import BUNDLED_CHECKPOINT, PLAIN_CHECKPOINT
 from unipose_hf.body import remove_yaw
 from unipose_hf.captions import caption_poses, instruct_pairs
+from unipose_hf.data.language import describe_changes, describe_poses, judge_changes, judge_descriptions
 from unipose_hf.data.open_poses import load_open_poses
 from unipose_hf.evaluation.metrics.text_truth import caption_truth, instruction_truth
 from unipose_hf.evaluation.protocols.answers import answer_texts
@@ -63,9 +65,29 @@ def main(count: int | None, output: Path | None) -> None:
         report("difference", f"{name}, by the model", instruction_truth(texts, target[sources], target, seed=0))
         texts, _ = instruct_pairs(found[sources], found, seed=0, max_clauses=CLAUSES, steady=STEADY, return_codes=True)
         report("difference", f"{name}, by measuring", instruction_truth(texts, target[sources], target, seed=0))
+        judged_in_plain_english(found, sources, target, name, lines)
     if output is not None:
         head = f"# Texts about pictures\n\n`python {' '.join(sys.argv)}`, one thread, {len(chosen)} renders.\n\n"
         write_file(output, (head + "\n".join(lines) + "\n").encode())
+
+
+def judged_in_plain_english(found, sources, target, name, lines):
+    """Adds the rows of texts in plain English about estimated poses, judged on the true ones."""
+    describe, compare = (pipeline(task, model=str(PLAIN_CHECKPOINT)) for task in ("pose-to-text", "pose-diff"))
+    pairs = list(zip(found[sources].numpy(), found.numpy(), strict=True))
+    described = [answer["text"] for answer in describe(list(found.numpy()), batch_size=32)]
+    compared = [answer["text"] for answer in compare([{"poses": pair} for pair in pairs], batch_size=32)]
+    before = target[sources]
+    for task, source, judged in (
+        ("description", "unipose-plain", judge_descriptions(described, target)),
+        ("description", "measuring", judge_descriptions(describe_poses(found), target)),
+        ("difference", "unipose-plain", judge_changes(compared, before, target)),
+        ("difference", "measuring", judge_changes(describe_changes(found[sources], found), before, target)),
+    ):
+        true = np.mean([statement.true for text in judged for statement in text])
+        count = np.mean([len(text) for text in judged])
+        lines.append(f"| {task} in plain English | {name}, by {source} | {true:.3f} | {count:.2f} |")
+        print(lines[-1], flush=True)
 
 
 if __name__ == "__main__":
