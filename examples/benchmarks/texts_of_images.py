@@ -5,7 +5,8 @@
 
 The pictures are those of `unipose evaluate`; each shows one person, whose box is the whole picture. Truth and number
 of statements are measured on the true poses: those of captions by the caption engine, those in plain English by
-`judge_descriptions` and `judge_changes`, which allow more, so only rows of one kind can be compared. About 25 minutes on one thread.
+`judge_descriptions` and `judge_changes`, which allow more, so only rows of one kind can be compared. About 25 minutes
+on one thread.
 """
 
 import argparse

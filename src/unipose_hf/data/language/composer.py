@@ -297,16 +297,17 @@ class Composer:
 
     def _edit(self, rng):
         kind = rng.random()
-        if kind < 0.08 and self.described_pairs is not None:
+        if kind < 0.06 and self.described_pairs is not None:
             return self._described_pair(rng)
-        if kind < 0.2:  # become an entirely different pose
+        if kind < 0.17:  # become an entirely different pose
             text, goal = self._named(rng)
             lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
             angles, captured = self._source(rng)
             return Draft(lead + text, angles, captured=captured, target=goal)
-        if kind < 0.55:
-            return self._relative(rng)
-        return self._set_parts(rng)
+        draft = self._relative(rng) if rng.random() < 0.45 else self._set_parts(rng)
+        if kind < 0.27:  # the same in the words of `describe_changes`
+            draft.text, draft.style = None, rng.choice(("short", "full"))
+        return draft
 
     def _set_parts(self, rng, style="short"):
         count, commands = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0], rng.random() < 0.85
