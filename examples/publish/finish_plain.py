@@ -4,20 +4,21 @@
     python examples/publish/finish_plain.py runs/plain/mean --logs runs/plain/learn runs/plain/first \\
         --output_dir runs/plain/unipose-plain --prompts ../shared/plain_english
 
-`--prompts` is a folder with `run.py`, which runs prompts and
-checks the answers against measured facts; `--language` is a folder of captured poses with human descriptions, one in
+`--prompts` is a folder with `run.py`, which checks answers to
+its prompts against measured facts; `--language` is a folder of captured poses with human descriptions, one in
 ten of which is held out.
 """
 
 import argparse
-import json
-import subprocess
 import sys
-import tempfile
+from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 from finish_tiny import publish
+from transformers import pipeline
 
+import unipose_hf  # noqa: F401  registers the pipelines
 from unipose_hf.evaluation.protocols.described import evaluate_described_prompts
 from unipose_hf.evaluation.protocols.held_out import evaluate_held_out
 from unipose_hf.evaluation.protocols.plain_texts import evaluate_plain_texts
@@ -31,25 +32,31 @@ CURVES = ("text-to-pose/cross_entropy", "text-to-pose/mpjpe_mm", "pose-editing/c
 
 
 def judged(model: Path, prompts: Path) -> dict:
-    """Correct answers of each kind, for prompts in the language bank and others, and how well limbs are preserved."""
-    with tempfile.TemporaryDirectory() as folder:
-        answers = Path(folder) / "answers.json"
-        command = [sys.executable, "run.py", "--model", str(model.resolve()), "--json", str(answers)]
-        subprocess.run(command, cwd=prompts, check=True)
-        kinds = json.loads(answers.read_text(encoding="utf-8"))
-    asked = json.loads((prompts / "prompts.json").read_text(encoding="utf-8"))
-    in_bank = {item["text"] for group in ("text_to_pose", "pose_editing") for item in asked[group] if item["in_bank"]}
-    figures = {}
-    for kind, group in kinds.items():
-        others = [answer for answer in group if answer["text"] not in in_bank]
-        figures[kind] = {
-            "right": sum(not answer["lacks"] for answer in group),
-            "asked": len(group),
-            "right_not_in_bank": sum(not answer["lacks"] for answer in others),
-            "asked_not_in_bank": len(others),
-        }
-    turns = [turn for answer in kinds["edit"] for turn in answer["turns"].values()]
-    return figures | {"kept_limbs_turned_degrees": round(sum(turns) / len(turns), 1)}
+    """Correct answers of each kind, for prompts in the language bank and others, and how well limbs are preserved.
+
+    The answers are the model's own; for `right_by_name`, `text-to-pose` looked up named poses.
+    """
+    sys.path.insert(0, str(prompts))
+    import run as judge
+
+    texts, edits = judge.PROMPTS["text_to_pose"], judge.PROMPTS["pose_editing"]
+    starts = {name: np.array(pose) for name, pose in judge.PROMPTS["start_poses"].items()}
+    make, edit = (pipeline(task, model=str(model)) for task in ("text-to-pose", "pose-editing"))
+    edited = edit([{"pose": starts[item["start"]], "text": item["text"]} for item in edits])
+    counts, turns = defaultdict(Counter), []
+    for named in (False, True):
+        answers = make([item["text"] for item in texts], named=named) + edited
+        for item, answer in zip(texts + edits, answers, strict=True):
+            judgement = judge.judged(item, np.array(answer["pose"].axis_angle), starts.get(item.get("start")))
+            right, kind = not judgement["lacks"], counts[item.get("kind", "edit")]
+            if named:
+                kind["right_by_name"] += right
+                continue
+            kind.update(right=right, asked=1)
+            kind.update(right_not_in_bank=right and not item["in_bank"], asked_not_in_bank=not item["in_bank"])
+            turns += judgement["turns"].values()
+    turned = round(sum(turns) / len(turns), 1)
+    return {kind: dict(found) for kind, found in counts.items()} | {"kept_limbs_turned_degrees": turned}
 
 
 def main(run: Path, logs: list[Path], output_dir: Path, prompts: Path, language: Path, count: int | None) -> None:

@@ -166,6 +166,7 @@ def test_cards_are_filled_and_unknown_placeholders_refused(tmp_path):
 def test_the_metadata_holds_every_figure_of_the_tables():
     figures = made_up_figures()
     counts = {"right": 3, "asked": 4, "right_not_in_bank": 0, "asked_not_in_bank": 1}
+    counts["right_by_name"] = 4
     figures["plain-english"] = {"command": counts, "edit": counts | {"right": 1}, "kept_limbs_turned_degrees": 2.0}
     figures["described"] = {"short": {"rows": 5, "mpjpe_mm": 9.5, "mpjpe_of_mean_pose_mm": 20.0}}
     results = eval_results(figures)

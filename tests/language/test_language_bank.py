@@ -6,6 +6,7 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import roma
 import torch
@@ -19,6 +20,7 @@ from unipose_hf.data.language import (
     STANDING,
     angles_to_axis_angle,
     axis_angle_to_angles,
+    find_named,
     load_language_bank,
     pack,
     set_angles,
@@ -128,6 +130,33 @@ def test_a_pose_is_found_by_its_names(bank):
     assert "kneeling upright" in [pose.name for pose in search_poses("kneel")]
     with pytest.raises(ValueError, match="no pose named 'warrior seventeen'"):
         named_pose("warrior seventeen")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("tpose", "T-pose"),
+        ("A person in a T pose.", "T-pose"),
+        ("yoga tree pose", "tree pose"),
+        ("a man is doing a handstand", "handstand"),
+        ("sit", "sit"),
+        ("Cobra pose, yoga", "cobra pose"),
+        ("star jump", "star jump"),
+    ],
+)
+def test_a_name_is_found_in_the_words_people_put_around_it(text, name):
+    assert find_named(text)[0] == name
+
+
+def test_a_name_is_found_for_the_other_side_and_never_in_other_texts():
+    (left, on_left), (right, on_right) = (find_named(f"arabesque on the {side} leg") for side in ("left", "right"))
+    assert (left, right) == ("arabesque on the left leg", "arabesque on the right leg")
+    mirrored = mirror_pose(torch.tensor(on_left.axis_angle)[None])[0].numpy()
+    assert np.allclose(on_right.axis_angle, mirrored, atol=1e-4)
+    star = joints(torch.tensor(find_named("star jump")[1].axis_angle))  # also an alias of the jumping jack
+    assert star["left_wrist"][0] > 0.4
+    for text in ("", "a", "pose", "a person", "a green cube", "tree pose with a hat on", "not a handstand"):
+        assert find_named(text) is None
 
 
 def test_the_command_lists_and_writes_poses(tmp_path):

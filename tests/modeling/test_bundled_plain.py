@@ -21,7 +21,7 @@ J = {name: row for row, name in enumerate(JOINT_NAMES)}
 
 @pytest.fixture(scope="module")
 def make():
-    return pipeline("text-to-pose")
+    return pipeline("text-to-pose", named=False)  # the model alone
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +116,18 @@ def test_most_plain_prompts_give_what_they_ask(make):
     assert len(right) >= len(PROMPTS) * 0.6
     nothing = facts(named_pose("standing relaxed"))
     assert sum(ask(nothing) for ask in PROMPTS.values()) <= 1
+
+
+def test_names_of_the_bank_give_its_poses(make):
+    texts = ["T pose", "a person in tree pose", "arabesque on the right leg", "tree pose while juggling"]
+    answers = pipeline("text-to-pose")(texts, batch_size=4)
+    assert [answer.get("name") for answer in answers] == ["T-pose", "tree pose", "arabesque on the right leg", None]
+    assert np.allclose(answers[0]["pose"].axis_angle, named_pose("T-pose").axis_angle)
+    own = make(texts, batch_size=4)
+    assert not any("name" in answer for answer in own)
+    assert np.allclose(own[3]["pose"].axis_angle, answers[3]["pose"].axis_angle)
+    sampled = pipeline("text-to-pose")("T-pose", decoding="sample")
+    assert "name" not in sampled and sampled["pose"].axis_angle.std() > 0
 
 
 def test_answers_are_mirrored_with_their_words(make):

@@ -207,7 +207,9 @@ def _save(answer: dict, output: Path, shown) -> None:
         before = [Cell(pose.render(azimuth=0, elevation=3), "before") for pose in start]
         _draw(output.with_suffix(".png"), title, [*before, Cell(text)], answer["pose"])
         written += ", .png"
-    typer.echo(written + (f" (score {answer['score']:.2g})" if "score" in answer else ""))
+    notes = [f"the named pose {answer['name']!r}"] if "name" in answer else []
+    notes += [f"score {answer['score']:.2g}"] if "score" in answer else []
+    typer.echo(written + (f" ({', '.join(notes)})" if notes else ""))
 
 
 def _draw(path: Path, title: str, given: list, pose) -> None:

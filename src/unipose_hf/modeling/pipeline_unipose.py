@@ -247,12 +247,30 @@ class TextToPosePipeline(UniPosePipeline):
     The score tells how well the pose fits the text: the share of 1,483 named poses that fit it less well, by the
     bundled retrieval model. It needs the package; without it there is no score. Models not trained on plain English
     (no `processor.known_words`) return the score of the generated pose codes instead.
+
+    With the bundled model, a text that names a pose of the language bank ("T-pose", "a person in tree pose") gives
+    that pose, and the result has its `name`. `named=False` lets the model answer, as do options such as
+    `decoding="sample"`; `named=True` looks names up for other models too.
     """
 
     unipose_task = "text-to-pose"
+    more_options = ("named",)
 
-    def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _sanitize_parameters(self, named=None, **kwargs):
+        shared, forward, after = super()._sanitize_parameters(**kwargs)
+        if named is None and forward:  # the options are the model's
+            named = False
+        return shared, forward, after | ({} if named is None else {"named": named})
+
+    def postprocess(
+        self, output: dict[str, Any], sample: dict[str, Any] | None = None, named: bool | None = None
+    ) -> dict[str, Any]:
         result = super().postprocess(output, sample)
+        if named is None:
+            named = Path(self.model.name_or_path) == bundled_folder("unipose-plain")
+        found = _import_from_package("data.language").find_named(sample["text"]) if named and sample else None
+        if found is not None:
+            result["name"], result["pose"] = found
         if sample is not None and self.processor.known_words:
             del result["score"]
             if bundled_folder("pose-text-retrieval-plain") is not None:

@@ -2,7 +2,7 @@
 """The language bank: poses and states of limbs in plain English, and samples composed from them."""
 
 from .angles import ANGLES, STANDING, angles_to_axis_angle, axis_angle_to_angles, set_angles
-from .bank import LanguageBank, load_language_bank, named_pose, search_poses
+from .bank import LanguageBank, find_named, load_language_bank, named_pose, search_poses
 from .changes import describe_changes
 from .describe import describe_poses
 from .fitting import fit_to_text
@@ -17,6 +17,7 @@ __all__ = [
     "axis_angle_to_angles",
     "describe_changes",
     "describe_poses",
+    "find_named",
     "fit_to_text",
     "judge_changes",
     "judge_descriptions",

@@ -17,8 +17,15 @@ from torch import Tensor
 
 from unipose_hf.modeling.pose_unipose import Pose
 
-from .angles import STANDING, angles_to_axis_angle
+from .angles import STANDING, angles_to_axis_angle, mirror_angles
+from .wording import swap_sides
 
+_LEAD = re.compile(
+    r"^(?:(?:show|draw|give|make|do|strike)(?: me)? )?(?:(?:a|an|the|one) )?"
+    r"(?:(?:person|someone|somebody|man|woman|guy|girl|boy|figure|human|character|he|she|yoga)(?:'s)? )?"
+    r"(?:(?:who |that )?(?:is|are) )?(?:(?:in|doing|does|performing|striking|making) )?(?:(?:a|an|the) )?"
+)
+_TAIL = re.compile(r"(?: (?:pose|position|stance))?(?: yoga)?$")
 LOOSE = 5.0  # default tolerance in degrees: how far an angle may vary while the texts stay true
 
 
@@ -85,16 +92,39 @@ def named_pose(name: str) -> Pose:
     Raises:
         ValueError: the bank has no such pose; the message lists similar names.
     """
-    bank = load_language_bank()
-    wanted = _key(name)
-    row = next((row for row, pose in enumerate(bank.named) if _key(pose.name) == wanted), None)
-    if row is None:
-        row = next((row for row, pose in enumerate(bank.named) if wanted in map(_key, pose.aliases)), None)
-    if row is None:
+    found = find_named(name)
+    if found is None:
         near = [found.name for found in search_poses(name)[:5]]
         hint = f"; similar names: {', '.join(near)}" if near else ""
-        raise ValueError(f"There is no pose named {name!r}{hint}. `unipose poses` lists all {len(bank.named)}.")
-    return Pose(angles_to_axis_angle(bank.named_angles[row]).numpy())
+        count = len(load_language_bank().named)
+        raise ValueError(f"There is no pose named {name!r}{hint}. `unipose poses` lists all {count}.")
+    return found[1]
+
+
+def find_named(text: str) -> tuple[str, Pose] | None:
+    """The name or alias in the bank that a text consists of, and its pose; or None.
+
+    Case, hyphens, words around the name ("a person in tree pose", "do a t pose") and sides do not matter; for the
+    other side, name and pose are mirrored.
+
+    ```python
+    >>> from unipose_hf.data.language import find_named
+    >>> find_named("A person in t pose")[0], find_named("arabesque on the right leg")[0]
+    ('T-pose', 'arabesque on the right leg')
+    >>> find_named("a green cube") is None
+    True
+
+    ```
+    """
+    bank, rows = load_language_bank(), _rows_by_name()
+    for swapped in (False, True):
+        for wanted in _names_in(_key(swap_sides(text) if swapped else text)):
+            if (found := rows.get(wanted.replace(" ", ""))) is not None:
+                name, angles = found[1], bank.named_angles[found[0]]
+                if swapped:
+                    name, angles = swap_sides(name), mirror_angles(angles)
+                return name, Pose(angles_to_axis_angle(angles).numpy())
+    return None
 
 
 def search_poses(words: str) -> list[NamedPose]:
@@ -109,6 +139,29 @@ def search_poses(words: str) -> list[NamedPose]:
 
     ranked = [(rank(pose), row, pose) for row, pose in enumerate(load_language_bank().named)]
     return [pose for level, _, pose in sorted((r for r in ranked if r[0] is not None), key=lambda r: r[:2])]
+
+
+@functools.cache
+def _rows_by_name() -> dict[str, tuple[int, str]]:
+    """The row of each name and alias, with its spelling, by the name without spaces.
+
+    Of poses that share one, the pose it is the name of comes first, then a pose whose name contains it.
+    """
+    named = load_language_bank().named
+    ranked = [(0, row, pose.name) for row, pose in enumerate(named)]
+    for row, pose in enumerate(named):
+        ranked += [(1 if _key(alias) in _key(pose.name) else 2, row, alias) for alias in pose.aliases]
+    rows = {}
+    for _, row, name in sorted(ranked, key=lambda each: each[:2]):
+        rows.setdefault(_key(name).replace(" ", ""), (row, name))
+    return rows
+
+
+def _names_in(key: str) -> list[str]:
+    """What may be the name in a text: the whole, then without the words that people put around names."""
+    bare = _LEAD.sub("", key)
+    short = [_TAIL.sub("", text) for text in (key, bare)]
+    return [key, bare, *short, *(f"{text} pose" for text in short if len(text) > 2)]
 
 
 def _key(name: str) -> str:

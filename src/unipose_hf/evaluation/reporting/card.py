@@ -78,13 +78,15 @@ def plain_english_table(judged: dict) -> str:
 
     Args:
         judged: for each kind `right` of `asked`, and of those not in the language bank `right_not_in_bank` of
-            `asked_not_in_bank`; and `kept_limbs_turned_degrees`.
+            `asked_not_in_bank`, and `right_by_name` if names of the bank are looked up; and
+            `kept_limbs_turned_degrees`.
     """
     kinds = {kind: counts for kind, counts in judged.items() if isinstance(counts, dict)}
-    lines = [_line(["prompts", "right", "right, of those not in the language bank"]), _line(["---"] * 3)]
+    names = ("prompts", "right", "of the model alone", "of the model alone, not in the language bank")
+    lines = [_line(names), _line(["---"] * len(names))]
     for kind, counts in kinds.items():
-        others = f"{counts['right_not_in_bank']} of {counts['asked_not_in_bank']}"
-        lines.append(_line([kind, f"{counts['right']} of {counts['asked']}", others]))
+        shares = (f"{counts[key]} of {counts['asked']}" for key in ("right_by_name", "right"))
+        lines.append(_line([kind, *shares, f"{counts['right_not_in_bank']} of {counts['asked_not_in_bank']}"]))
     turned = judged["kept_limbs_turned_degrees"]
     return "\n".join([*lines, "", f"Limbs that an edit should leave alone turned by {turned} degrees on average."])
 
