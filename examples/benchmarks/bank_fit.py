@@ -28,7 +28,7 @@ def main(model: str | None) -> None:
     bank, rng = load_language_bank(), random.Random(0)
     rows = rng.sample(range(len(bank.named)), COUNT)
     texts = [rng.choice([pose.name, *pose.aliases, *pose.texts]) for pose in (bank.named[row] for row in rows)]
-    answers = pipeline("text-to-pose", model=model)(texts, batch_size=BATCH)
+    answers = pipeline("text-to-pose", model=model, named=False)(texts, batch_size=BATCH)
     rest = load_body(size="small").rest_joints
 
     def joints(poses):

@@ -33,7 +33,7 @@ def answered(prompts: Path, model: str | None) -> dict[str, np.ndarray]:
     sys.path.insert(0, str(prompts))
     import run as judge
 
-    make, texts = pipeline("text-to-pose", model=model), judge.PROMPTS["text_to_pose"]
+    make, texts = pipeline("text-to-pose", model=model, named=False), judge.PROMPTS["text_to_pose"]
     made = [make(item["text"]) for item in texts]
     poses = [np.array(answer["pose"].axis_angle) for answer in made]
     right = [not judge.judged(item, pose)["lacks"] for item, pose in zip(texts, poses, strict=True)]

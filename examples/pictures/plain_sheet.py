@@ -93,7 +93,7 @@ VIEW = {"azimuth": 20, "elevation": 8}
 
 def main(output: Path, model: str | None, cell: int) -> None:
     warnings.simplefilter("ignore")
-    made = pipeline("text-to-pose", model=model)(PROMPTS, batch_size=10)
+    made = pipeline("text-to-pose", model=model, named=False)(PROMPTS, batch_size=10)
     pictures = [draw_pose(answer["pose"].axis_angle, size=cell, **VIEW) for answer in made]
     labels = list(PROMPTS)
     asked = [(named_pose(start), start, text) for start, texts in STARTS.items() for text in texts]
