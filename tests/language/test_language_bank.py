@@ -258,6 +258,19 @@ def test_prompts_that_name_no_side_are_right_handed(composer):
     assert left_handed(hands).tolist() == [False, True]
 
 
+def test_edits_that_the_source_gives_a_side_are_drawn_for_both(composer, monkeypatch):
+    deeper = next(edit for edit in composer.edits if edit["kind"] == "lunge_deeper")
+    monkeypatch.setattr(composer, "edits", [deeper])
+    monkeypatch.setattr(composer, "_edit", composer._relative)
+    composed = composer.instructions(64, seed=0)
+    before, after = (axis_angle_to_angles(composed.poses[:, time]) for time in (0, 1))
+    left, right = (ANGLES.index(f"{side}_flex") for side in ("left", "right"))
+    in_front = before[:, left] > before[:, right]
+    assert 0.25 < in_front.float().mean() < 0.75
+    deeper_by = torch.where(in_front, (after - before)[:, left], (after - before)[:, right])
+    assert deeper_by.min() > 5
+
+
 def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):
     part, pose = read_rows("parts.jsonl")[0], read_rows("named.jsonl")[0]
     rows = [

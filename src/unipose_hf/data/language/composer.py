@@ -3,8 +3,8 @@
 
 A description covers a named pose, one to four states that do not share joints, or a captured pose with a written
 description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored, text and
-pose. Prompts that name no side are right-handed: if "throwing a ball" were left-handed half of the time, a model would
-learn to answer with the mean of both hands.
+pose. Prompts that name no side are right-handed, unless the source of an edit tells the side: if "throwing a ball" were
+left-handed half of the time, a model would learn to answer with the mean of both hands.
 """
 
 import functools
@@ -34,7 +34,7 @@ from .angles import (
 from .bank import LanguageBank, load_language_bank, read_rows
 from .changes import changes_of_directions
 from .describe import body_directions, describe_directions
-from .edits import edited_angles, fits
+from .edits import edited_angles, fits, tells_sides_apart
 from .wording import SAME, as_sentence, join_texts, name_as_typed, swap_sides, typing_noise
 
 HELD_OUT = "cmu_01_"
@@ -75,6 +75,7 @@ class Draft:
 
     captured, captured_target: poses `(22, 3)` that replace these angles.
     mirror: the target is the mirror image of the source.
+    either_side: the source tells which side is meant ("bend the front knee"), so that the mirror image is as right.
     mentioned: mask of the angles that the text mentions; None for all.
     """
 
@@ -84,6 +85,7 @@ class Draft:
     target: Tensor | None = None
     captured_target: Tensor | None = None
     mirror: bool = False
+    either_side: bool = False
     mentioned: Tensor | None = None
     style: str = "short"
 
@@ -191,7 +193,7 @@ class Composer:
         ]
         mirrored = torch.tensor([rng.random() < 0.5 and "clock" not in text.lower() for text in texts])
         if typed:
-            sided = torch.tensor([swap_sides(text) != text for text in texts])
+            sided = torch.tensor([swap_sides(t) != t or d.either_side for t, d in zip(texts, drafts, strict=True)])
             mirrored = torch.where(sided, mirrored, left_handed(poses[:, -1]))
         texts = [swap_sides(text) if flip else text for text, flip in zip(texts, mirrored.tolist(), strict=True)]
         poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
@@ -330,8 +332,9 @@ class Composer:
                 return self._set_parts(rng)
             angles, captured = rng.choice(self._fitting(number)), None
         values = edited_angles(edit, angles, rng)
-        mirror = edit.get("op") == "mirror"
-        return Draft(rng.choice(edit["commands"]), angles, captured=captured, target=values, mirror=mirror)
+        text, mirror = rng.choice(edit["commands"]), edit.get("op") == "mirror"
+        either_side = tells_sides_apart(edit)
+        return Draft(text, angles, captured, target=values, mirror=mirror, either_side=either_side)
 
     @functools.cache  # noqa: B019  a composer lives as long as its training
     def _fitting(self, number):

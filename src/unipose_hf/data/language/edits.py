@@ -46,6 +46,13 @@ def fits(edit: dict, angles: Tensor) -> Tensor:
     return found
 
 
+def tells_sides_apart(edit: dict) -> bool:
+    """Whether the poses that an edit is for differ between left and right, such as a left leg in front."""
+    when = edit.get("when", {})
+    sides = [name for name in when if name.startswith(("left_", "right_"))]
+    return any(when.get(_other(name)) != when[name] for name in sides)
+
+
 def edited_angles(edit: dict, angles: Tensor, rng: random.Random) -> Tensor:
     """The angles that an edit changes, `(29,)` degrees, NaN for the others."""
     after, share = angles.clone(), rng.random()
