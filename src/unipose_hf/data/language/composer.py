@@ -3,8 +3,8 @@
 
 A description covers a named pose, one to four states that do not share joints, or a captured pose with a written
 description; an edit sets some angles of a source pose and keeps the others. Half of the samples are mirrored, text and
-pose. Prompts that name no side are right-handed, unless the source of an edit tells the side: if "throwing a ball" were
-left-handed half of the time, a model would learn to answer with the mean of both hands.
+pose. Prompts that name no side are right-handed, unless the source of an edit tells the side: if "throwing a ball"
+were left-handed half of the time, a model would learn to answer with the mean of both hands.
 """
 
 import functools
