@@ -26,6 +26,7 @@ _LEAD = re.compile(
     r"(?:(?:who |that )?(?:is|are) )?(?:(?:in|doing|does|performing|striking|making) )?(?:(?:a|an|the) )?"
 )
 _TAIL = re.compile(r"(?: (?:pose|position|stance))?(?: yoga)?$")
+_ARTICLES = {"a", "an", "the", "his", "her", "their", "your", "my", "its"}
 LOOSE = 5.0  # default tolerance in degrees: how far an angle may vary while the texts stay true
 
 
@@ -119,7 +120,7 @@ def find_named(text: str) -> tuple[str, Pose] | None:
     bank, rows = load_language_bank(), _rows_by_name()
     for swapped in (False, True):
         for wanted in _names_in(_key(swap_sides(text) if swapped else text)):
-            if (found := rows.get(wanted.replace(" ", ""))) is not None:
+            if (found := rows.get(_spelling(wanted))) is not None:
                 name, angles = found[1], bank.named_angles[found[0]]
                 if swapped:
                     name, angles = swap_sides(name), mirror_angles(angles)
@@ -143,7 +144,7 @@ def search_poses(words: str) -> list[NamedPose]:
 
 @functools.cache
 def _rows_by_name() -> dict[str, tuple[int, str]]:
-    """The row of each name and alias, with its spelling, by the name without spaces.
+    """The row of each name and alias, with the name itself, by its `_spelling`.
 
     Of poses that share one, the pose it is the name of comes first, then a pose whose name contains it.
     """
@@ -153,8 +154,14 @@ def _rows_by_name() -> dict[str, tuple[int, str]]:
         ranked += [(1 if _key(alias) in _key(pose.name) else 2, row, alias) for alias in pose.aliases]
     rows = {}
     for _, row, name in sorted(ranked, key=lambda each: each[:2]):
-        rows.setdefault(_key(name).replace(" ", ""), (row, name))
+        rows.setdefault(_spelling(_key(name)), (row, name))
     return rows
+
+
+def _spelling(key: str) -> str:
+    """Without spaces, articles and possessives: "Tpose", "hands on the hips", "lying on her back"."""
+    first, *others = key.split() or [""]
+    return first + "".join(word for word in others if word not in _ARTICLES)
 
 
 def _names_in(key: str) -> list[str]:
