@@ -204,6 +204,8 @@ def test_left_and_right_are_never_confused(composer, bank, monkeypatch):
     rows = one_sided(bank)
     assert len(rows) > 20
     monkeypatch.setattr(composer, "by_part", {"left_arm": rows})
+    everyday = [drawn for drawn in composer.everyday_parts if drawn[0] in rows]
+    monkeypatch.setattr(composer, "everyday_parts", everyday)
     monkeypatch.setattr(composer, "_edit", composer._set_parts)
     composed = composer.instructions(200, 3)
     moved = (composed.poses[:, 1] - composed.poses[:, 0]).abs().amax(-1) > 1e-5
@@ -263,6 +265,7 @@ def test_prompts_that_name_no_side_are_right_handed(composer):
 def test_edits_that_the_source_gives_a_side_are_drawn_for_both(composer, monkeypatch):
     deeper = next(edit for edit in composer.edits if edit["kind"] == "lunge_deeper")
     monkeypatch.setattr(composer, "edits", [deeper])
+    monkeypatch.setattr(composer, "everyday_edits", [(0, text) for text in deeper["commands"]])
     monkeypatch.setattr(composer, "_edit", composer._relative)
     composed = composer.instructions(64, seed=0)
     before, after = (axis_angle_to_angles(composed.poses[:, time]) for time in (0, 1))
@@ -271,6 +274,14 @@ def test_edits_that_the_source_gives_a_side_are_drawn_for_both(composer, monkeyp
     assert 0.25 < in_front.float().mean() < 0.75
     deeper_by = torch.where(in_front, (after - before)[:, left], (after - before)[:, right])
     assert deeper_by.min() > 5
+
+
+def test_everyday_commands_are_drawn_often(composer):
+    known = {text.lower() for _, text in composer.everyday_parts}
+    assert {"raise both arms", "lift your left arm", "kneel down"} <= known and "play the trumpet" not in known
+    drawn = [text.lower() for seed in range(4) for text in composer.instructions(128, seed).texts]
+    known |= {text.lower() for _, text in composer.everyday_edits}
+    assert sum(text in known or swap_sides(text) in known for text in drawn) > 0.15 * len(drawn)
 
 
 def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):

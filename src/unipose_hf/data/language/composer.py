@@ -11,6 +11,7 @@ import functools
 import json
 import random
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,8 @@ HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out fr
 UNMENTIONED_WEIGHT = 0.3  # weight of joints the text does not mention; mentioned joints have weight 1
 _NAME_SHARE = 0.45  # how often a named pose goes by its name, which people type more often than any other text
 _SHORT_NAME, _SHORT_WEIGHT = 3, 2.0  # names of up to three words ("tree pose") are drawn twice as often
+_EVERYDAY = 0.4  # how often an edit is an everyday command such as "raise your arms", which are few among many
+_EVERYDAY_WORDS, _USES = 5, 20  # those of at most so many words, each of which occurs in so many rows of the bank
 _WRITTEN = 0.05  # share of people's own words among descriptions and differences; the rest is measured
 _JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
@@ -154,6 +157,8 @@ class Composer:
         self.named_weights = _named_weights(bank)
         self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
         self.captured_angles = axis_angle_to_angles(captured)
+        commands = [[part.commands for part in bank.parts], [edit["commands"] for edit in self.edits]]
+        self.everyday_parts, self.everyday_edits = _everyday(*commands)
 
     def all_texts(self) -> list[str]:
         """All names, texts, phrases and commands that samples are made of, also with swapped sides."""
@@ -262,15 +267,21 @@ class Composer:
         angles = torch.where(values.isnan(), angles, values)
         return Draft(text, angles, mentioned=None if on_named else ~values.isnan(), style="full" if full else "short")
 
-    def _parts(self, rng, count, commands, groups=None, angles=None):
-        """Texts and values of some states that do not share angles, each on either side.
+    def _parts(self, rng, count, commands, groups=None, angles=None, everyday=False):
+        """Texts and values of some states that do not share angles, each on either side; or one everyday command.
 
         With the `angles` of a source, a state of the trunk describes how its legs follow, not where they are.
         """
         texts, values = [], torch.full((len(ANGLES),), torch.nan)
-        for row in self._compatible_parts(rng, count, groups):
+        if everyday:
+            drawn = [rng.choice(self.everyday_parts)]
+        else:
+            drawn = [
+                (row, rng.choice(self.bank.parts[row].commands if commands else self.bank.parts[row].phrases))
+                for row in self._compatible_parts(rng, count, groups)
+            ]
+        for row, text in drawn:
             part, one = self.bank.parts[row], self._part_values(rng, row)
-            text = rng.choice(part.commands if commands else part.phrases)
             if rng.random() < 0.5:
                 text, one = swap_sides(text), mirror_angles(one)
             if bool((~one.isnan() & ~values.isnan()).any()):
@@ -314,7 +325,7 @@ class Composer:
     def _set_parts(self, rng, style="short"):
         count, commands = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0], rng.random() < 0.85
         angles, captured = self._source(rng)
-        texts, values = self._parts(rng, count, commands, angles=angles)
+        texts, values = self._parts(rng, count, commands, angles=angles, everyday=rng.random() < _EVERYDAY)
         if bool((~values.isnan() & _LEGS).any()) and not _upright(angles):  # legs stand or step from upright poses
             angles, captured = self._standing(rng), None
         text = join_texts(texts, rng, sentences=style == "full")
@@ -322,6 +333,9 @@ class Composer:
 
     def _relative(self, rng):
         number = rng.randrange(len(self.edits))
+        text = rng.choice(self.edits[number]["commands"])
+        if rng.random() < _EVERYDAY:
+            number, text = rng.choice(self.everyday_edits)
         edit = self.edits[number]
         for _ in range(4):
             angles, captured = self._source(rng)
@@ -332,7 +346,7 @@ class Composer:
                 return self._set_parts(rng)
             angles, captured = rng.choice(self._fitting(number)), None
         values = edited_angles(edit, angles, rng)
-        text, mirror = rng.choice(edit["commands"]), edit.get("op") == "mirror"
+        mirror = edit.get("op") == "mirror"
         either_side = tells_sides_apart(edit)
         return Draft(text, angles, captured, target=values, mirror=mirror, either_side=either_side)
 
@@ -406,6 +420,23 @@ class Composer:
 def _describe_limbs(directions, style):
     """Limb by limb if the text is a full one: a name is right or wrong as a whole, and says less of the pose."""
     return describe_directions(directions, style, None, names=style == "short")
+
+
+def _everyday(*tables):
+    """The short commands of common words in each of some tables of commands, lists of (row, command)."""
+    uses = Counter(word for table in tables for texts in table for word in set(_words(" ".join(texts))))
+    return [
+        [(row, text) for row, texts in enumerate(table) for text in texts if _is_everyday(_words(text), uses)]
+        for table in tables
+    ]
+
+
+def _is_everyday(words, uses):
+    return 0 < len(words) <= _EVERYDAY_WORDS and min(uses[word] for word in words) >= _USES
+
+
+def _words(text):
+    return re.findall(r"[a-z']+", text.lower())
 
 
 def _jittered(rng, angles, spread):
