@@ -157,7 +157,7 @@ def take_tabs(page, folder: Path) -> None:
     page.locator("#words textarea").fill("sitting cross-legged with the hands on the knees")
     page.locator("#ask").click()
     changed(page, before)
-    take("generate")
+    take("say")
 
 
 def main(folder: Path, url: str | None) -> None:

@@ -47,6 +47,9 @@ decay first learn 1300 1.5e-3 4e-3 12
 decay second first 1000 1.35e-3 3.5e-3 13
 mean two "$RUN/first" "$RUN/second"
 decay third two 1700 1.35e-3 3.5e-3 14
-mean mean "$RUN/first" "$RUN/second" "$RUN/third"
-[ ! -d "$OPEN_DATA/plain_english" ] || python "$EXAMPLES/publish/finish_plain.py" "$RUN/mean" --logs "$RUN"/{learn,first,second,third} \
+mean three "$RUN/first" "$RUN/second" "$RUN/third"
+decay fourth three 2600 1.35e-3 3.5e-3 15
+decay fifth fourth 500 7e-4 1.8e-3 16
+mean mean "$RUN/fourth" "$RUN/fifth"
+[ ! -d "$OPEN_DATA/plain_english" ] || python "$EXAMPLES/publish/finish_plain.py" "$RUN/mean" --logs "$RUN"/{learn,first,second,third,fourth,fifth} \
     --output_dir "$RUN/unipose-plain" --prompts "$OPEN_DATA/plain_english" --language "$OPEN_DATA/language" $COUNT

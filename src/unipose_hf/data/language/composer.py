@@ -48,9 +48,6 @@ _EVERYDAY_WORDS, _USES = 5, 20  # those of at most so many words, each of which 
 _WRITTEN = 0.05  # share of people's own words among descriptions and differences; the rest is measured
 _JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
-_IMPERATIVE = re.compile(
-    r"^(?:please|now|let|make|have|put|bring|keep|stand|sit|lie|get|go|do|hold|lift|raise|bend)\b", re.I
-)
 _LEGS = torch.tensor([name.split("_", 1)[1] in ("flex", "out", "turn", "knee", "point") for name in ANGLES])
 _TILT = ANGLES.index("root_forward"), ANGLES.index("root_left")
 
