@@ -77,8 +77,8 @@ def plain_english_table(judged: dict) -> str:
     """A Markdown table of correct answers to plain-English prompts, by kind.
 
     Args:
-        judged: for each kind `right` of `asked`, and of those not in the language bank `right_not_in_bank` of
-            `asked_not_in_bank`, and `right_by_name` if names of the bank are looked up; and
+        judged: for each kind `right` of `asked` by the model alone, `right_by_name` of them with names of the bank
+            looked up, and `right_not_in_bank` of `asked_not_in_bank`, those whose words are not in the bank; and
             `kept_limbs_turned_degrees`.
     """
     kinds = {kind: counts for kind, counts in judged.items() if isinstance(counts, dict)}
