@@ -37,7 +37,7 @@ def main(prompts: Path, model: str | None, output: Path | None) -> None:
     starts = {name: np.array(pose) for name, pose in judge.PROMPTS["start_poses"].items()}
     texts, edits = judge.PROMPTS["text_to_pose"], judge.PROMPTS["pose_editing"]
     asked = [{"pose": starts[item["start"]], "text": item["text"]} for item in edits]
-    make, edit = pipeline("text-to-pose", model=model, named=False), pipeline("pose-editing", model=model)
+    make, edit = (pipeline(task, model=model, named=False) for task in ("text-to-pose", "pose-editing"))
 
     def right(item, answer, start=None):
         return not judge.judged(item, np.array(answer["pose"].axis_angle), start)["lacks"]

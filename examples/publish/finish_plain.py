@@ -34,7 +34,7 @@ CURVES = ("text-to-pose/cross_entropy", "text-to-pose/mpjpe_mm", "pose-editing/c
 def judged(model: Path, prompts: Path) -> dict:
     """Correct answers of each kind, for prompts in the language bank and others, and how well limbs are preserved.
 
-    The answers are the model's own; for `right_by_name`, `text-to-pose` looked up named poses.
+    The answers are the model's own; for `right_by_name`, names and commands of the language bank were looked up.
     """
     sys.path.insert(0, str(prompts))
     import run as judge
@@ -42,10 +42,10 @@ def judged(model: Path, prompts: Path) -> dict:
     texts, edits = judge.PROMPTS["text_to_pose"], judge.PROMPTS["pose_editing"]
     starts = {name: np.array(pose) for name, pose in judge.PROMPTS["start_poses"].items()}
     make, edit = (pipeline(task, model=str(model)) for task in ("text-to-pose", "pose-editing"))
-    edited = edit([{"pose": starts[item["start"]], "text": item["text"]} for item in edits])
+    asked = [{"pose": starts[item["start"]], "text": item["text"]} for item in edits]
     counts, turns = defaultdict(Counter), []
     for named in (False, True):
-        answers = make([item["text"] for item in texts], named=named) + edited
+        answers = make([item["text"] for item in texts], named=named) + edit(asked, named=named)
         for item, answer in zip(texts + edits, answers, strict=True):
             judgement = judge.judged(item, np.array(answer["pose"].axis_angle), starts.get(item.get("start")))
             right, kind = not judgement["lacks"], counts[item.get("kind", "edit")]

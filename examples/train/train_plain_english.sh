@@ -21,7 +21,9 @@ COUNT=$([ "$SCALE" = 1 ] && echo "" || echo "--count 8")
 TEXTS=() && POSES=()
 [ ! -d "$OPEN_DATA/language" ] || { TEXTS=(--language_data "$OPEN_DATA/language") && POSES=(--open_data "$OPEN_DATA"); }
 
-LEARN=(--use_lora false --use_muon true --use_cpu true --bf16 false --gradient_checkpointing false --report_to none
+# faster where the processor multiplies matrices in bfloat16
+BF16=$(grep -qsw amx_bf16 /proc/cpuinfo && echo true || echo false)
+LEARN=(--use_lora false --use_muon true --use_cpu true --bf16 "$BF16" --dataloader_num_workers 1 --gradient_checkpointing false --report_to none
     --disable_tqdm true --weight_decay 0.01 --adam_beta2 0.99 --logging_steps 25 --save_steps 100
     --joint_loss_weight 30 --rotation_loss_weight 10 --stated_loss_weight 2 --reading_loss_weight 2 --contact_loss_weight 6
     --given_share 0.3 --templates 0.1 --plain 0.9 --per_device_train_batch_size 64 --image_bank "$RUN/images")

@@ -69,7 +69,7 @@ SOURCES = (
     "; captured poses of the CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu, created with funding from "
     "NSF EIA-0196217), KayKit, MakeHuman and mesh2motion (CC0), DeepMimic and AnimatedDrawings (MIT)"
 )
-PLAIN_TEXTS, PLAIN_STEPS = 36_000, {"pose-text-retrieval": 2000, "pose-pair-text-retrieval": 1500}
+PLAIN_TEXTS, PLAIN_STEPS = 60_000, {"pose-text-retrieval": 2000, "pose-pair-text-retrieval": 1500}
 BUNDLED = {"pose-text-retrieval": draw_captions, "pose-pair-text-retrieval": draw_instructions}
 
 

@@ -12,15 +12,17 @@ import roma
 import torch
 from typer.testing import CliRunner
 
-from unipose_hf import named_pose, search_poses
-from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body, mirror_pose
+from unipose_hf import Pose, named_pose, search_poses
+from unipose_hf.body import JOINT_NAMES, forward_kinematics, load_body, mirror_pose, remove_yaw
 from unipose_hf.cli.app import app
 from unipose_hf.data.language import (
     ANGLES,
     STANDING,
     angles_to_axis_angle,
     axis_angle_to_angles,
+    edit_by_command,
     find_named,
+    find_pose,
     load_language_bank,
     pack,
     set_angles,
@@ -28,8 +30,9 @@ from unipose_hf.data.language import (
 from unipose_hf.data.language.angles import angle_vector, mirror_angles
 from unipose_hf.data.language.bank import read_rows
 from unipose_hf.data.language.composer import Composer, left_handed, swap_sides, typing_noise
-from unipose_hf.data.language.edits import edited_angles, fits
+from unipose_hf.data.language.edits import edited_angles, fits, limb_mask
 from unipose_hf.data.language.reach import solve_reach
+from unipose_hf.data.language.wording import keep_limbs
 from unipose_hf.data.open_poses import load_open_poses
 
 
@@ -230,16 +233,15 @@ def test_what_a_description_does_not_speak_of_counts_less(composer):
 
 def test_edits_change_what_they_say():
     sitting = axis_angle_to_angles(torch.tensor(named_pose("sitting upright on a chair").axis_angle))
-    rng = random.Random(0)
     more = {"delta": {"left_elbow": [20, 20]}, "commands": []}
-    after = edited_angles(more, sitting, rng)
+    after = edited_angles(more, sitting, 0.5)
     assert after[ANGLES.index("left_elbow")] == pytest.approx(float(sitting[ANGLES.index("left_elbow")]) + 20, abs=0.1)
     assert int((~after.isnan()).sum()) == 1
     assert not fits({"when": {"left_flex": [-20, 20]}}, sitting)
     for row in read_rows("edits.jsonl"):
         assert row["commands"]
         assert set(row) & {"op", "set", "delta", "scale"}
-        edited_angles(row, sitting, rng)
+        edited_angles(row, sitting, 0.5)
 
 
 def test_slips_of_the_fingers_leave_sides_alone():
@@ -282,6 +284,106 @@ def test_everyday_commands_are_drawn_often(composer):
     drawn = [text.lower() for seed in range(4) for text in composer.instructions(128, seed).texts]
     known |= {text.lower() for _, text in composer.everyday_edits}
     assert sum(text in known or swap_sides(text) in known for text in drawn) > 0.15 * len(drawn)
+
+
+def test_what_an_edit_keeps_stays(composer, monkeypatch):
+    """Texts that end with what stays are about poses in which it does."""
+    monkeypatch.setattr("unipose_hf.data.language.composer._KEEPING", 1.0)
+    monkeypatch.setattr("unipose_hf.data.language.composer.typing_noise", lambda text, rng: text)
+    composed = composer.instructions(300, 8)
+    before, after = (axis_angle_to_angles(composed.poses[:, time]) for time in (0, 1))
+    turned = (before - after).abs() > 1.0
+    seen = set()
+    for text, angles in zip(composed.texts, turned, strict=True):
+        kept = re.search(
+            r"(?:[;,.]|and|but) the (arms|left arm|right arm|legs|left leg|right leg|head) (?:stays?|d)", text
+        )
+        if kept:
+            assert not angles[limb_mask(kept[1])].any(), text
+            seen.add(kept[1])
+    assert len(seen) >= 5
+    assert keep_limbs("Wave.", [], random.Random(0)) == "Wave"
+
+
+def test_what_an_edit_changes_counts_more(composer, monkeypatch):
+    monkeypatch.setattr(composer, "_edit", composer._relative)
+    composed = composer.instructions(100, 4)
+    poses, weights = remove_yaw(composed.poses), composed.weights
+    before, after = (torch.stack([*joints(poses[:, time]).values()], 1) for time in (0, 1))
+    moved = (before - after).norm(dim=-1)
+    row_weights = weights.amax(1)
+    assert torch.equal(weights < row_weights[:, None], (moved <= 0.02) & (moved.amax(1, keepdim=True) > 0.02))
+    small = (moved.mean(1) < 0.03) & (moved.amax(1) > 0.03)
+    assert small.sum() > 10 and row_weights[small].min() == 4.0 and row_weights[moved.mean(1) > 0.12].max() == 1.0
+
+
+def test_scenes_are_made_of_parts_of_the_bank(composer, bank):
+    assert len(composer.scenes) > 800
+    for scene in composer.scenes:
+        assert len(scene["texts"]) == 3 and len(scene["commands"]) == 2
+    two_arms = {"base": None, "parts": [swap_sides(bank.parts[0].phrases[0])], "texts": [], "commands": []}
+    values = composer._scene_values(random.Random(0), two_arms)
+    low, high = (mirror_angles(bound[0]) for bound in (bank.part_low, bank.part_high))
+    set_by_part = ~low.isnan()
+    assert torch.equal(~values.isnan(), set_by_part)
+    assert (values[set_by_part] >= torch.minimum(low, high)[set_by_part] - 1e-4).all()
+    drawn = {text.lower() for seed in range(3) for text in composer.prompts(128, seed).texts}
+    written = {text.lower() for scene in composer.scenes for text in scene["texts"]}
+    assert len(drawn & written) > 5
+
+
+def changed(before, after):
+    """The angles that differ by more than a degree, with their change."""
+    before, after = (axis_angle_to_angles(torch.tensor(pose.axis_angle)) for pose in (before, after))
+    return {name: float(b - a) for name, a, b in zip(ANGLES, before, after, strict=True) if abs(b - a) > 1}
+
+
+def test_a_command_is_done_as_the_bank_defines_it():
+    t_pose, turn = named_pose("T-pose"), torch.tensor([0.0, 1.0, 0.0])
+    found = changed(t_pose, edit_by_command(t_pose, "Please bend your RIGHT elbow.")[1])
+    assert set(found) == {"right_elbow"} and 60 < found["right_elbow"] < 110
+    sideways = Pose(np.concatenate([turn[None].numpy(), t_pose.axis_angle[1:]]))  # in another heading
+    edited = edit_by_command(sideways, "bend the right elbow")[1]
+    assert edited.axis_angle[0] == pytest.approx(turn, abs=1e-5)
+    assert edited.axis_angle[1:] == pytest.approx(
+        edit_by_command(t_pose, "bend the right elbow")[1].axis_angle[1:], abs=1e-4
+    )
+    warrior = named_pose("warrior two")
+    mirrored = edit_by_command(warrior, "mirror it")[1]
+    assert mirrored.axis_angle == pytest.approx(mirror_pose(torch.tensor(warrior.axis_angle)).numpy(), abs=1e-5)
+    assert edit_by_command(t_pose, "paint it green") is None and edit_by_command(t_pose, "raise and paint it") is None
+
+
+def test_the_clauses_of_a_command_are_done_one_after_the_other():
+    t_pose = named_pose("T-pose")
+    name, after = edit_by_command(
+        t_pose, "raise the left arm and bend the right knee, then look up; the right arm stays"
+    )
+    assert name == "raise your left arm; bend the right knee; look up"
+    found = changed(t_pose, after)
+    assert found["left_raise"] > 30 and found["right_knee"] > 50 and found["nod_down"] < -10
+    assert not any(angle.startswith("right_") and "knee" not in angle and "flex" not in angle for angle in found)
+    kneeling = edit_by_command(t_pose, "keep your arms where they are and kneel down")[1]
+    found = changed(t_pose, kneeling)
+    assert found["left_knee"] > 60 and not any(angle.endswith(("raise", "plane", "elbow")) for angle in found)
+
+
+def test_a_command_without_a_side_is_right_handed_unless_the_pose_tells():
+    standing = named_pose("standing relaxed")
+    wave = changed(standing, edit_by_command(standing, "wave")[1])
+    assert any(name.startswith("right_") for name in wave) and not any(name.startswith("left_") for name in wave)
+    lunge = edit_by_command(standing, "deep step on the left, right leg back")[1]
+    for pose, front in ((lunge, "left"), (edit_by_command(lunge, "mirror it")[1], "right")):
+        found = changed(pose, edit_by_command(pose, "straighten the front leg")[1])
+        assert found[f"{front}_knee"] < -30
+
+
+def test_a_pose_is_found_by_name_or_made_of_commands():
+    assert find_pose("do a t pose")[0] == "T-pose"
+    name, pose = find_pose("Raise your left arm straight up.")
+    found = axis_angle_to_angles(torch.tensor(pose.axis_angle))
+    assert name == "Raise your left arm straight up." and found[ANGLES.index("left_raise")] > 160
+    assert find_pose("a green cube") is None
 
 
 def test_rows_of_other_files_are_merged_once(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ def make():
 
 @pytest.fixture(scope="module")
 def edit():
-    return pipeline("pose-editing")
+    return pipeline("pose-editing", named=False)
 
 
 def bend(joints, *names):
@@ -142,6 +142,22 @@ def test_the_first_edits_of_a_standing_figure_do_what_they_say(edit):
     answers = edit([{"pose": standing, "text": text} for text in EDITS], batch_size=8)
     wrong = [text for text, answer in zip(EDITS, answers, strict=True) if not EDITS[text](facts(answer["pose"]))]
     assert len(wrong) <= 0.2 * len(EDITS), wrong
+
+
+def test_commands_of_the_bank_are_done_exactly(edit):
+    standing, warrior = named_pose("standing relaxed"), named_pose("warrior two")
+    look_up = pipeline("pose-editing")
+    answers = look_up([{"pose": standing, "text": text} for text in EDITS], batch_size=8)
+    wrong = [text for text, answer in zip(EDITS, answers, strict=True) if not EDITS[text](facts(answer["pose"]))]
+    assert len(wrong) <= 1, wrong
+    answer = look_up({"pose": warrior, "text": "Raise the left arm and look up; the legs stay."})
+    assert answer["name"] == "raise your left arm; look up"
+    legs = [row for name, row in J.items() if name.endswith(("hip", "knee", "ankle", "foot"))]
+    assert answer["pose"].axis_angle[legs] == pytest.approx(warrior.axis_angle[legs], abs=1e-5)
+    # what the bank does not know, and what comes with options of the model, is the model's
+    assert "name" not in look_up({"pose": warrior, "text": "juggle three oranges"})
+    assert "name" not in edit({"pose": warrior, "text": "mirror it"})
+    assert "name" not in look_up({"pose": warrior, "text": "mirror it"}, decoding="sample")
 
 
 def test_samples_of_one_prompt_differ(make):

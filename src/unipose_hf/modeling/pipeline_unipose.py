@@ -240,20 +240,9 @@ class ImageToPosePipeline(UniPosePipeline):
         return {**person, "box": tuple(float(edge) for edge in box)}
 
 
-class TextToPosePipeline(UniPosePipeline):
-    """
-    `pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`.
+class _LookUpPipeline(UniPosePipeline):
+    """Answers from the language bank where a text is one of its names or commands."""
 
-    The score tells how well the pose fits the text: the share of 1,483 named poses that fit it less well, by the
-    bundled retrieval model. It needs the package; without it there is no score. Models not trained on plain English
-    (no `processor.known_words`) return the score of the generated pose codes instead.
-
-    With the bundled model, a text that names a pose of the language bank ("T-pose", "a person in tree pose") gives
-    that pose, and the result has its `name`. `named=False` lets the model answer, as do options such as
-    `decoding="sample"`; `named=True` looks names up for other models too.
-    """
-
-    unipose_task = "text-to-pose"
     more_options = ("named",)
 
     def _sanitize_parameters(self, named=None, **kwargs):
@@ -262,15 +251,34 @@ class TextToPosePipeline(UniPosePipeline):
             named = False
         return shared, forward, after | ({} if named is None else {"named": named})
 
+    def _looks_up(self, named):
+        return Path(self.model.name_or_path) == bundled_folder("unipose-plain") if named is None else named
+
+
+class TextToPosePipeline(_LookUpPipeline):
+    """
+    `pipeline("text-to-pose")`: a description, or `{"text"}`, -> `{"pose": Pose, "score": float}`.
+
+    The score tells how well the pose fits the text: the share of 1,483 named poses that fit it less well, by the
+    bundled retrieval model. It needs the package; without it there is no score. Models not trained on plain English
+    (no `processor.known_words`) return the score of the generated pose codes instead.
+
+    With the bundled model, a text that names a pose of the language bank ("T-pose", "a person in tree pose"), or
+    consists of its commands ("raise your left arm and look up"), gives exactly that pose, and the result has its
+    `name`. `named=False` lets the model answer, as do options such as `decoding="sample"`; `named=True` looks texts up
+    for other models too.
+    """
+
+    unipose_task = "text-to-pose"
+
     def postprocess(
         self, output: dict[str, Any], sample: dict[str, Any] | None = None, named: bool | None = None
     ) -> dict[str, Any]:
         result = super().postprocess(output, sample)
-        if named is None:
-            named = Path(self.model.name_or_path) == bundled_folder("unipose-plain")
-        found = _import_from_package("data.language").find_named(sample["text"]) if named and sample else None
-        if found is not None:
-            result["name"], result["pose"] = found
+        if sample is not None and self._looks_up(named):
+            found = _import_from_package("data.language").find_pose(sample["text"])
+            if found is not None:
+                result["name"], result["pose"] = found
         if sample is not None and self.processor.known_words:
             del result["score"]
             if bundled_folder("pose-text-retrieval-plain") is not None:
@@ -279,17 +287,30 @@ class TextToPosePipeline(UniPosePipeline):
         return result
 
 
-class PoseEditingPipeline(UniPosePipeline):
+class PoseEditingPipeline(_LookUpPipeline):
     """
     `pipeline("pose-editing")`: `{"pose", "text": instruction}` -> `{"pose": Pose}`.
 
     There is no score: neither code probabilities nor describing the change separate good edits from bad ones.
+
+    With the bundled model, a text made of commands of the language bank ("mirror it", "raise your left arm and bend
+    the right knee, but leave the head as it is") is done exactly as the bank defines them, and the result has these
+    commands as its `name`. `named` works as in [`TextToPosePipeline`].
     """
 
     unipose_task = "pose-editing"
 
-    def postprocess(self, output: dict[str, Any], sample: dict[str, Any] | None = None) -> dict[str, Any]:
-        return {"pose": super().postprocess(output, sample)["pose"]}
+    def postprocess(
+        self, output: dict[str, Any], sample: dict[str, Any] | None = None, named: bool | None = None
+    ) -> dict[str, Any]:
+        result = {"pose": super().postprocess(output, sample)["pose"]}
+        if sample is not None and self._looks_up(named) and not isinstance(sample["poses"][0], list):  # codes
+            before = output | {"rotations": torch.as_tensor(sample["poses"][0])}
+            source = super().postprocess(before, sample)["pose"]
+            found = _import_from_package("data.language").edit_by_command(source, sample["text"])
+            if found is not None:
+                result["name"], result["pose"] = found
+        return result
 
 
 class PoseToTextPipeline(UniPosePipeline):

@@ -84,7 +84,7 @@ def draw_siblings(pool: torch.Tensor, rows: int, generator: torch.Generator) -> 
 class PlainTable:
     """
     Plain-English texts of the language bank with their poses, composed once: composing a text takes as long as a step
-    of training on it. Two thirds are requests as people type them, the others descriptions.
+    of training on it. Half of them are requests as people type them, the others descriptions.
 
     Args:
         composer: composes the poses and texts.
@@ -96,7 +96,7 @@ class PlainTable:
     def __init__(self, composer: Composer, count: int, pairs: bool = False, seed: int = 0):
         make_prompts = composer.instructions if pairs else composer.prompts
         make_descriptions = composer.differences if pairs else composer.descriptions
-        parts = [make_prompts(count - count // 3, seed), make_descriptions(count // 3, seed)]
+        parts = [make_prompts(count - count // 2, seed), make_descriptions(count // 2, seed)]
         self.texts = [text for part in parts for text in part.texts]
         poses = torch.cat([part.poses for part in parts])  # (count, 1 or 2, 22, 3)
         self.poses = poses if pairs else poses[:, 0]

@@ -37,7 +37,7 @@ TASK_SHARES = {
     },
 }
 # The same for samples in plain English.
-PLAIN_SHARES = {"text-to-pose": 6, "pose-editing": 4.5, "pose-to-text": 4, "pose-diff": 2.5}
+PLAIN_SHARES = {"text-to-pose": 6, "pose-editing": 7, "pose-to-text": 2.2, "pose-diff": 1.8}
 BAND = 4  # blocks of prompts hold texts of similar length, cut from this many times the rows, sorted by length
 ANSWER_CLAUSES = 9  # maximum number of statements in an answer, as in the evaluation
 # Answers only state what would still hold if joints were rotated by STEADY radians, and prefer poses with at least

@@ -4,6 +4,7 @@
 from .angles import ANGLES, STANDING, angles_to_axis_angle, axis_angle_to_angles, set_angles
 from .bank import LanguageBank, find_named, load_language_bank, named_pose, search_poses
 from .changes import describe_changes
+from .commands import edit_by_command, find_pose
 from .describe import describe_poses
 from .fitting import fit_to_text
 from .statements import Statement, judge_changes, judge_descriptions
@@ -17,7 +18,9 @@ __all__ = [
     "axis_angle_to_angles",
     "describe_changes",
     "describe_poses",
+    "edit_by_command",
     "find_named",
+    "find_pose",
     "fit_to_text",
     "judge_changes",
     "judge_descriptions",

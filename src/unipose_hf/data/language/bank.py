@@ -158,6 +158,11 @@ def _rows_by_name() -> dict[str, tuple[int, str]]:
     return rows
 
 
+def spelling(text: str) -> str:
+    """What texts share that differ in case, punctuation, spaces, articles and possessives only."""
+    return _spelling(_key(text))
+
+
 def _spelling(key: str) -> str:
     """Without spaces, articles and possessives: "Tpose", "hands on the hips", "lying on her back"."""
     first, *others = key.split() or [""]

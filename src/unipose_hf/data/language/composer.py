@@ -20,7 +20,7 @@ import roma
 import torch
 from torch import Tensor
 
-from unipose_hf.body import JOINT_NAMES, MIRROR, forward_kinematics, load_body, mirror_pose
+from unipose_hf.body import JOINT_NAMES, MIRROR, forward_kinematics, load_body, mirror_pose, remove_yaw
 from unipose_hf.data.instructions import draw
 
 from .angles import (
@@ -35,21 +35,32 @@ from .angles import (
 from .bank import LanguageBank, load_language_bank, read_rows
 from .changes import changes_of_directions
 from .describe import body_directions, describe_directions
-from .edits import edited_angles, fits, tells_sides_apart
-from .wording import SAME, as_sentence, join_texts, name_as_typed, swap_sides, typing_noise
+from .edits import (
+    LEGS,
+    edited_angles,
+    fits,
+    is_upright,
+    limb_mask,
+    moves_legs,
+    tells_sides_apart,
+    untouched_limbs,
+)
+from .wording import SAME, as_sentence, join_texts, keep_limbs, name_as_typed, swap_sides, typing_noise
 
 HELD_OUT = "cmu_01_"
 HOLD_OUT_EVERY = 10  # one in this many described poses and pairs is held out from training
 UNMENTIONED_WEIGHT = 0.3  # weight of joints the text does not mention; mentioned joints have weight 1
+_KEPT_WEIGHT = 0.5  # weight of joints that an edit leaves alone
+_USUAL_MOVE, _MOST_WEIGHT = 0.12, 4.0  # metres; edits that move the joints less than this on average weigh more
+_MOVED = 0.02  # metres
 _NAME_SHARE = 0.45  # how often a named pose goes by its name, which people type more often than any other text
 _SHORT_NAME, _SHORT_WEIGHT = 3, 2.0  # names of up to three words ("tree pose") are drawn twice as often
 _EVERYDAY = 0.4  # how often an edit is an everyday command such as "raise your arms", which are few among many
 _EVERYDAY_WORDS, _USES = 5, 20  # those of at most so many words, each of which occurs in so many rows of the bank
+_KEEPING = 0.2  # how often an edit says what stays as it is
 _WRITTEN = 0.05  # share of people's own words among descriptions and differences; the rest is measured
 _JITTER = 0.6  # share of the tolerance of a named pose
 _STANDING_SPREAD = 4.0  # degrees
-_LEGS = torch.tensor([name.split("_", 1)[1] in ("flex", "out", "turn", "knee", "point") for name in ANGLES])
-_TILT = ANGLES.index("root_forward"), ANGLES.index("root_left")
 
 
 @dataclass
@@ -145,14 +156,18 @@ class Composer:
     def __init__(self, captured: Tensor, described: Described | None = None, described_pairs: Described | None = None):
         self.bank: LanguageBank = load_language_bank()
         self.captured, self.described, self.described_pairs = captured, described, described_pairs
-        self.edits = read_rows("edits.jsonl")
+        self.edits, self.scenes = read_rows("edits.jsonl"), read_rows("scenes.jsonl")
         bank = self.bank
         self.part_mask = ~bank.part_low.isnan()  # (parts, 29)
         self.by_part = {}
         for row, part in enumerate(bank.parts):
             self.by_part.setdefault(part.part, []).append(row)
+        # the first phrase of a part is its key; with its sides swapped, that of its mirror image
+        self.part_rows = {swap_sides(part.phrases[0]): (row, True) for row, part in enumerate(bank.parts)}
+        self.part_rows |= {part.phrases[0]: (row, False) for row, part in enumerate(bank.parts)}
+        self.named_rows = {pose.name: row for row, pose in enumerate(bank.named)}
         self.named_weights = _named_weights(bank)
-        self.upright_named = [row for row, angles in enumerate(bank.named_angles) if _upright(angles)]
+        self.upright_named = [row for row, angles in enumerate(bank.named_angles) if is_upright(angles)]
         self.captured_angles = axis_angle_to_angles(captured)
         commands = [[part.commands for part in bank.parts], [edit["commands"] for edit in self.edits]]
         self.everyday_parts, self.everyday_edits = _everyday(*commands)
@@ -163,6 +178,7 @@ class Composer:
         texts = [text for pose in bank.named for text in (pose.name, *pose.aliases, *pose.texts)]
         texts += [text for part in bank.parts for text in (*part.phrases, *part.commands)]
         texts += [text for edit in self.edits for text in edit["commands"]]
+        texts += [text for scene in self.scenes for text in (*scene["texts"], *scene["commands"])]
         texts += [text for described in known for voices in described.texts for text in voices.values()]
         return [*texts, *map(str.lower, map(swap_sides, texts)), *SAME]
 
@@ -199,8 +215,11 @@ class Composer:
             mirrored = torch.where(sided, mirrored, left_handed(poses[:, -1]))
         texts = [swap_sides(text) if flip else text for text, flip in zip(texts, mirrored.tolist(), strict=True)]
         poses = torch.where(mirrored[:, None, None, None], mirror_pose(poses), poses)
-        weights = torch.stack([_ONES if d.mentioned is None else _weights(d.mentioned) for d in drafts])
-        weights = torch.where(mirrored[:, None], weights[:, _MIRROR_JOINTS], weights)
+        if poses.shape[1] == 2:
+            weights = _edit_weights(poses)
+        else:
+            weights = torch.stack([_ONES if d.mentioned is None else _weights(d.mentioned) for d in drafts])
+            weights = torch.where(mirrored[:, None], weights[:, _MIRROR_JOINTS], weights)
         return Composed(texts, poses, weights, [d.style for d in drafts])
 
     def _poses(self, drafts):
@@ -232,11 +251,17 @@ class Composer:
 
     def _prompt(self, rng):
         kind = rng.random()
-        if kind < 0.62:
+        if kind < 0.56:
             return Draft(*self._named(rng))
-        if kind < 0.85:
+        if kind < 0.76:
             return self._composed(rng)
-        return self._captured(rng) if kind < 0.93 or self.described is None else self._described(rng)
+        if kind < 0.88:
+            scene = rng.choice(self.scenes)
+            angles = self._standing(rng)
+            values = self._scene_values(rng, scene)
+            text = rng.choice([*scene["texts"], *scene["commands"]])
+            return Draft(text, torch.where(values.isnan(), angles, values), mentioned=~values.isnan())
+        return self._captured(rng) if kind < 0.94 or self.described is None else self._described(rng)
 
     def _named(self, rng):
         """A text of a named pose, and the pose's angles."""
@@ -284,10 +309,22 @@ class Composer:
             if bool((~one.isnan() & ~values.isnan()).any()):
                 continue
             if angles is not None and part.part == "torso":
-                one = torch.where(_LEGS, one - STANDING + angles, one)
+                one = torch.where(LEGS, one - STANDING + angles, one)
             texts.append(text)
             values = torch.where(one.isnan(), values, one)
         return texts, values
+
+    def _scene_values(self, rng, scene):
+        """The angles that a row of `scenes.jsonl` sets: those of its named pose, if any, and of its parts."""
+        values = torch.full((len(ANGLES),), torch.nan)
+        if scene["base"] is not None:
+            values = self._named_angles(rng, self.named_rows[scene["base"]])
+        for key in scene["parts"]:
+            row, mirrored = self.part_rows[key]
+            one = self._part_values(rng, row)
+            one = mirror_angles(one) if mirrored else one
+            values = torch.where(one.isnan(), values, one)
+        return values
 
     def _described(self, rng):
         row, style = rng.randrange(len(self.described.texts)), rng.choice(("short", "full"))
@@ -309,30 +346,53 @@ class Composer:
         kind = rng.random()
         if kind < 0.06 and self.described_pairs is not None:
             return self._described_pair(rng)
-        if kind < 0.17:  # become an entirely different pose
-            text, goal = self._named(rng)
-            lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
+        if kind < 0.22:
+            return self._become(rng)
+        if kind < 0.3:
+            scene = rng.choice(self.scenes)
+            values = self._scene_values(rng, scene)
             angles, captured = self._source(rng)
-            return Draft(lead + text, angles, captured=captured, target=goal)
-        draft = self._relative(rng) if rng.random() < 0.45 else self._set_parts(rng)
-        if kind < 0.27:  # the same in the words of `describe_changes`
+            if scene["base"] is None and moves_legs(values) and not is_upright(angles):
+                angles, captured = self._standing(rng), None
+            return Draft(rng.choice(scene["commands"]), angles, captured=captured, target=values)
+        draft = self._relative(rng) if rng.random() < 0.6 else self._set_parts(rng)
+        if kind < 0.4:  # the same in the words of `describe_changes`
             draft.text, draft.style = None, rng.choice(("short", "full"))
+        elif rng.random() < _KEEPING and not draft.mirror:
+            draft.text = keep_limbs(draft.text, untouched_limbs(draft.target), rng)
         return draft
+
+    def _become(self, rng):
+        """Become a named pose, as a whole or except for what stays as it is."""
+        text, goal = self._named(rng)
+        lead = rng.choice(("", "", "now ", "make it ", "change to ", "do ", "turn this into ", "instead: "))
+        angles, captured = self._source(rng)
+        text = lead + text
+        if rng.random() < 0.3:
+            kept = rng.choice(("arms", "arms", "legs"))
+            if kept == "arms" or (is_upright(angles) and is_upright(goal)):
+                stays = limb_mask(kept)
+                if kept == "legs":  # and so does the pelvis that they carry
+                    stays = stays | torch.tensor([name.startswith("root_") for name in ANGLES])
+                goal = torch.where(stays, torch.nan, goal)
+                text = keep_limbs(text, [kept], rng)
+        return Draft(text, angles, captured=captured, target=goal)
 
     def _set_parts(self, rng, style="short"):
         count, commands = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0], rng.random() < 0.85
         angles, captured = self._source(rng)
         texts, values = self._parts(rng, count, commands, angles=angles, everyday=rng.random() < _EVERYDAY)
-        if bool((~values.isnan() & _LEGS).any()) and not _upright(angles):  # legs stand or step from upright poses
+        if moves_legs(values) and not is_upright(angles):
             angles, captured = self._standing(rng), None
         text = join_texts(texts, rng, sentences=style == "full")
         return Draft(text, angles, captured=captured, target=values, style=style)
 
     def _relative(self, rng):
-        number = rng.randrange(len(self.edits))
-        text = rng.choice(self.edits[number]["commands"])
         if rng.random() < _EVERYDAY:
             number, text = rng.choice(self.everyday_edits)
+        else:
+            number = rng.randrange(len(self.edits))
+            text = rng.choice(self.edits[number]["commands"])
         edit = self.edits[number]
         for _ in range(4):
             angles, captured = self._source(rng)
@@ -342,7 +402,7 @@ class Composer:
             if not len(self._fitting(number)):
                 return self._set_parts(rng)
             angles, captured = rng.choice(self._fitting(number)), None
-        values = edited_angles(edit, angles, rng)
+        values = edited_angles(edit, angles, rng.random())
         mirror = edit.get("op") == "mirror"
         either_side = tells_sides_apart(edit)
         return Draft(text, angles, captured, target=values, mirror=mirror, either_side=either_side)
@@ -453,14 +513,22 @@ def _named_weights(bank):
     return weights.cumsum(0).tolist()
 
 
-def _upright(angles):
-    return bool(angles[list(_TILT)].abs().max() < 35)
-
-
 def _weights(mentioned):
     """(29,) mask of mentioned angles -> (22,) joint weights"""
     moved = (mentioned.float() @ MOVES.float()) > 0
     return torch.where(moved, 1.0, UNMENTIONED_WEIGHT)
+
+
+def _edit_weights(pairs):
+    """(rows, 2, 22, 3), source and target -> (rows, 22) joint weights
+
+    A model that leaves the source as it is has nearly no loss on "a bit higher", so edits weigh more the less they
+    move.
+    """
+    joints, _ = forward_kinematics(roma.rotvec_to_rotmat(remove_yaw(pairs)), _rest_joints())
+    moved = (joints[:, 1] - joints[:, 0]).norm(dim=-1)
+    row_weights = (_USUAL_MOVE / moved.mean(-1, keepdim=True).clamp(min=_MOVED)).clamp(1.0, _MOST_WEIGHT)
+    return row_weights * torch.where(moved > _MOVED, 1.0, _KEPT_WEIGHT)
 
 
 @functools.cache

@@ -10,10 +10,8 @@ A row of `edits.jsonl` has `commands` and defines their effect by some of these 
 * `delta` {angle: range}, added;
 * `scale` {angle, "all", "arms", "legs" or "torso": range}, times the distance from relaxed standing.
 
-All ranges of an edit use the same random fraction, so coupled joints stay coupled. One-sided rows are for one side.
+All ranges of an edit use the same fraction, so coupled joints stay coupled. One-sided rows are for one side.
 """
-
-import random
 
 import torch
 from torch import Tensor
@@ -37,6 +35,46 @@ _EDGES = [_LIMITS.get(name.split("_", 1)[1], _BODY.get(name, (-360, 360))) for n
 _LOWEST, _HIGHEST = (torch.tensor([float(edge[end]) for edge in _EDGES]) for end in (0, 1))
 
 
+# limbs that an edit may leave as they are
+_LIMBS = {name: _GROUPS[name] for name in ("arms", "legs")}
+_LIMBS |= {f"{side} arm": [f"{side}_{name}" for name in _ARM] for side in ("left", "right")}
+_LIMBS |= {f"{side} leg": [f"{side}_{name}" for name in _LEG] for side in ("left", "right")}
+_LIMBS["head"] = ["nod_down", "turn_left", "tilt_left"]
+
+
+LEGS: Tensor = torch.tensor([name.split("_", 1)[1] in _LEG for name in ANGLES])
+"""The angles of both legs, `(29,)` bool."""
+_TILT = ANGLES.index("root_forward"), ANGLES.index("root_left")
+
+
+def is_upright(angles: Tensor) -> bool:
+    """Whether the pelvis of a pose with angles `(29,)` is roughly upright."""
+    return bool(angles[list(_TILT)].abs().max() < 35)
+
+
+def moves_legs(values: Tensor) -> bool:
+    """Whether an edit moves a leg, given the angles `(29,)` that it sets, NaN for the others.
+
+    It stands or steps, which it does from upright poses.
+    """
+    return bool((~values.isnan() & LEGS).any())
+
+
+def limb_mask(limb: str) -> Tensor:
+    """The angles of a limb such as `"left arm"`, `"arms"` or `"head"`: `(29,)` bool."""
+    return torch.tensor([name in _LIMBS[limb] for name in ANGLES])
+
+
+def untouched_limbs(values: Tensor) -> list[str]:
+    """The limbs that an edit leaves alone, given the angles `(29,)` that it sets, NaN for the others.
+
+    Legs do not stay where they are if the pelvis turns.
+    """
+    turns = bool((~values[[name.startswith("root_") for name in ANGLES]].isnan()).any())
+    limbs = [limb for limb in _LIMBS if bool(values[limb_mask(limb)].isnan().all())]
+    return [limb for limb in limbs if not (turns and limb.endswith(("leg", "legs")))]
+
+
 def fits(edit: dict, angles: Tensor) -> Tensor:
     """Whether an edit makes sense for poses of these angles `(..., 29)`: `(...)` bool."""
     found = torch.ones(angles.shape[:-1], dtype=torch.bool)
@@ -53,9 +91,13 @@ def tells_sides_apart(edit: dict) -> bool:
     return any(when.get(_other(name)) != when[name] for name in sides)
 
 
-def edited_angles(edit: dict, angles: Tensor, rng: random.Random) -> Tensor:
-    """The angles that an edit changes, `(29,)` degrees, NaN for the others."""
-    after, share = angles.clone(), rng.random()
+def edited_angles(edit: dict, angles: Tensor, share: float) -> Tensor:
+    """The angles that an edit changes, `(29,)` degrees, NaN for the others.
+
+    Args:
+        share: where to go in the ranges of the edit, from 0 (lowest) to 1 (highest).
+    """
+    after = angles.clone()
     op = edit.get("op", {})
     if op == "mirror":
         after = mirror_angles(after)

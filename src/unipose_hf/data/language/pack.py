@@ -3,8 +3,9 @@
 
     python -m unipose_hf.data.language.pack [MORE.jsonl ...]
 
-Rows of the given files are added to `named.jsonl`, `parts.jsonl` (rows with `part`) and `edits.jsonl` (rows with
-`kind`); texts of an existing row are merged into it. Then `solved.safetensors` is rebuilt.
+Rows of the given files are added to `named.jsonl`, `parts.jsonl` (rows with `part`), `edits.jsonl` (rows with `kind`)
+and `scenes.jsonl` (rows with `base`); texts of an existing row are merged into it. Then `solved.safetensors` is
+rebuilt.
 """
 
 import json
@@ -30,6 +31,7 @@ def merge(files: list[str]) -> None:
         "named.jsonl": (lambda row: row["name"], ("aliases", "texts")),
         "parts.jsonl": (lambda row: (row["part"], row["phrases"][0]), ("phrases", "commands")),
         "edits.jsonl": (lambda row: row["kind"], ("commands",)),
+        "scenes.jsonl": (lambda row: (row["base"], *row["parts"]), ("texts", "commands")),
     }
     for file, (key, texts) in bank.items():
         rows = {}
@@ -47,7 +49,8 @@ def _rows(files):
 
 
 def _home(row):
-    return "edits.jsonl" if "kind" in row else "parts.jsonl" if "part" in row else "named.jsonl"
+    homes = {"kind": "edits.jsonl", "part": "parts.jsonl", "base": "scenes.jsonl"}
+    return next((file for key, file in homes.items() if key in row), "named.jsonl")
 
 
 def _add_texts(known, row, keys):

@@ -13,6 +13,41 @@ SAME = (
 )
 
 
+_KEEP_ONE = (
+    "the {} stays where it is",
+    "{} stays as it is",
+    "the {} stays",
+    "keep the {} where it is",
+    "keep your {} still",
+    "leave the {} alone",
+    "leave your {} as it is",
+    "don't move the {}",
+    "without moving the {}",
+    "the {} doesn't move",
+    "same {} as before",
+)
+_KEEP_BOTH = (
+    "the {} stay where they are",
+    "{} stay as they are",
+    "{} stay",
+    "keep the {} where they are",
+    "keep your {} still",
+    "leave the {} alone",
+    "leave your {} as they are",
+    "don't move the {}",
+    "without moving the {}",
+    "the {} don't move",
+    "same {} as before",
+)
+_KEEP_REST = (
+    "nothing else",
+    "nothing else moves",
+    "the rest stays",
+    "leave the rest as it is",
+    "everything else as before",
+)
+
+
 def swap_sides(text: str) -> str:
     """Swaps left and right (the bank uses these words only for sides)."""
     return re.sub(
@@ -50,6 +85,24 @@ def join_texts(texts: list[str], rng: random.Random, *, sentences: bool) -> str:
     comma = rng.choice((", ", ", ", "; ", " with ", " and ", ". "))
     last = rng.choice((comma, " and ", ", and "))
     return comma.join(parts[:-1]) + last + parts[-1]
+
+
+def keep_limbs(text: str, limbs: list[str], rng: random.Random) -> str:
+    """An instruction that also says what stays: one of some limbs, such as `"left arm"` or `"legs"`, or the rest."""
+    text = text.rstrip(". ")
+    if not limbs:
+        return text
+    if len(limbs) > 1 and rng.random() < 0.2:
+        return text + rng.choice((", ", "; ", ". ")) + rng.choice(_KEEP_REST)
+    limb = rng.choice(limbs)
+    clause = rng.choice(_KEEP_BOTH if limb.endswith("s") else _KEEP_ONE).format(limb)
+    if limb.endswith((" arm", " leg")) and rng.random() < 0.2:
+        clause = re.sub(r"(?:your |the )?(?:left|right) ", "the other ", clause)
+        if limbs.count(limb) and sum(other.endswith(limb[-4:]) for other in limbs) > 1:
+            clause = rng.choice(_KEEP_REST)  # neither of the two moves, so there is no other
+    if rng.random() < 0.15:
+        return f"{clause}, {text[:1].lower()}{text[1:]}"
+    return text + rng.choice((", ", ", ", "; ", ", but ", " and ", ". ")) + clause
 
 
 def name_as_typed(name: str, rng: random.Random) -> str:
