@@ -52,6 +52,10 @@ decay third two 1700 1.35e-3 3.5e-3 14
 mean three "$RUN/first" "$RUN/second" "$RUN/third"
 decay fourth three 2600 1.35e-3 3.5e-3 15
 decay fifth fourth 500 7e-4 1.8e-3 16
-mean mean "$RUN/fourth" "$RUN/fifth"
-[ ! -d "$OPEN_DATA/plain_english" ] || python "$EXAMPLES/publish/finish_plain.py" "$RUN/mean" --logs "$RUN"/{learn,first,second,third,fourth,fifth} \
+mean five "$RUN/fourth" "$RUN/fifth"
+decay sixth five 3800 1.35e-3 3.5e-3 17
+mean six "$RUN/five" "$RUN/sixth"
+decay seventh six 600 8e-4 2e-3 18
+mean mean "$RUN/six" "$RUN/seventh"
+[ ! -d "$OPEN_DATA/plain_english" ] || python "$EXAMPLES/publish/finish_plain.py" "$RUN/mean" --logs "$RUN"/{learn,first,second,third,fourth,fifth,sixth,seventh} \
     --output_dir "$RUN/unipose-plain" --prompts "$OPEN_DATA/plain_english" --language "$OPEN_DATA/language" $COUNT

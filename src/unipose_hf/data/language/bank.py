@@ -179,7 +179,7 @@ def _names_in(key: str) -> list[str]:
 def _key(name: str) -> str:
     """Lower case, words only, Roman numerals and digits of "warrior 2" spelled out."""
     numbers = {"i": "one", "1": "one", "ii": "two", "2": "two", "iii": "three", "3": "three"}
-    words = re.findall(r"[a-z0-9']+", name.lower())
+    words = re.findall(r"[a-z0-9']+", name.lower().replace("’", "'"))
     return " ".join(words[:1] + [numbers.get(word, word) for word in words[1:]])
 
 

@@ -65,7 +65,7 @@ def edit_by_command(pose: Pose, text: str) -> tuple[str, Pose] | None:
     """
     source = torch.tensor(pose.axis_angle)
     facing = remove_yaw(source)
-    words = text.lower().strip(" .!?")
+    words = text.lower().replace("’", "'").strip(" .!?")
     found = _by_one_command(words, facing) or _by_clauses(words, facing)
     if found is None:
         return None

@@ -98,7 +98,7 @@ def keep_limbs(text: str, limbs: list[str], rng: random.Random) -> str:
     clause = rng.choice(_KEEP_BOTH if limb.endswith("s") else _KEEP_ONE).format(limb)
     if limb.endswith((" arm", " leg")) and rng.random() < 0.2:
         clause = re.sub(r"(?:your |the )?(?:left|right) ", "the other ", clause)
-        if limbs.count(limb) and sum(other.endswith(limb[-4:]) for other in limbs) > 1:
+        if sum(other.endswith(limb[-4:]) for other in limbs) > 1:
             clause = rng.choice(_KEEP_REST)  # neither of the two moves, so there is no other
     if rng.random() < 0.15:
         return f"{clause}, {text[:1].lower()}{text[1:]}"
