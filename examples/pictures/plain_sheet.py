@@ -97,7 +97,9 @@ def main(output: Path, model: str | None, cell: int) -> None:
     pictures = [draw_pose(answer["pose"].axis_angle, size=cell, **VIEW) for answer in made]
     labels = list(PROMPTS)
     asked = [(named_pose(start), start, text) for start, texts in STARTS.items() for text in texts]
-    edited = pipeline("pose-editing", model=model, named=False)([{"pose": pose, "text": text} for pose, _, text in asked])
+    edited = pipeline("pose-editing", model=model, named=False)(
+        [{"pose": pose, "text": text} for pose, _, text in asked]
+    )
     for (pose, start, text), answer in zip(asked, edited, strict=True):
         both = Image.new("RGB", (cell, cell), "white")
         for place, one in enumerate((pose, answer["pose"])):

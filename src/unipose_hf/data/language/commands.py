@@ -26,6 +26,8 @@ _KEEPING = re.compile(
     r"|nothing else.*|(?:leave )?(?:the rest|everything else)\b.*)$"
 )
 _LIMBS = re.compile(r"\b(?:(left|right) )?(arm|hand|leg|foot)\b|\b(arms|hands|legs|feet)\b|\b(head)\b")
+# degrees
+_STANDS = {"root_forward": 20, "root_left": 20, "left_flex": 20, "right_flex": 20, "left_knee": 25, "right_knee": 25}
 _OF_LIMB = {"hand": "arm", "foot": "leg", "hands": "arms", "feet": "legs"}
 
 
@@ -49,7 +51,8 @@ def edit_by_command(pose: Pose, text: str) -> tuple[str, Pose] | None:
     None.
 
     Case, punctuation, articles and "please" do not matter, and clauses may say what stays ("the arms stay"). A command
-    that names no side is done with the right hand or foot, unless the pose tells the side ("bend the front knee").
+    that names no side is done with the right hand or foot, unless the pose tells the side ("bend the front knee"). A
+    figure that stands can also take up a named pose ("run").
 
     ```python
     >>> from unipose_hf import named_pose
@@ -117,7 +120,15 @@ def _by_one_command(words: str, pose: Tensor) -> tuple[str, Tensor] | None:
         if swap_sides(words) != words or either_side or not bool(left_handed(after[None])):
             return command, after
         either_hand = either_hand or (command, after)
+    if either_hand is None and _stands(pose) and (found := find_named(words)) is not None:
+        return found[0], torch.tensor(found[1].axis_angle)
     return either_hand
+
+
+def _stands(pose: Tensor) -> bool:
+    """Whether a pose `(22, 3)` stands on straight legs, from where one can take up any other."""
+    angles = dict(zip(ANGLES, axis_angle_to_angles(pose).abs().tolist(), strict=True))
+    return all(angles[name] <= bound for name, bound in _STANDS.items())
 
 
 def _edited(words: str, pose: Tensor) -> tuple[str, Tensor, bool] | None:

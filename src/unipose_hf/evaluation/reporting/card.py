@@ -99,11 +99,19 @@ def described_table(described: dict) -> str:
 
 def plain_texts_table(texts: dict) -> str:
     """A Markdown table of what `evaluate_plain_texts` returned."""
-    names = ("texts", "statements that are true, %", "of the texts of other poses", "statements", "pose found, %")
+    names = (
+        "texts",
+        "statements that are true, %",
+        "of the texts of other poses",
+        "statements",
+        "pose found, %",
+        "top-1",
+    )
     lines = [_line(names), _line(["---"] * len(names))]
     for task, row in texts.items():
         shares = (f"{100 * row[key]:.1f}" for key in ("true", "true_of_other_texts"))
-        lines.append(_line([task, *shares, f"{row['statements']:.1f}", f"{row['found']:.0f}"]))
+        top1 = f"{row['top1']:.1f}" if "top1" in row else ""
+        lines.append(_line([task, *shares, f"{row['statements']:.1f}", f"{row['found']:.0f}", top1]))
     return "\n".join(lines)
 
 
