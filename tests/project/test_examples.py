@@ -98,7 +98,7 @@ def test_tasks_are_served():
     try:
         request = json.dumps({"text": "hands on hips"}).encode()
         answer = json.load(urllib.request.urlopen(f"{address}/text-to-pose", request))
-        assert Pose(answer["pose"]).joints.shape == (22, 3) and 0 < answer["score"] < 1
+        assert Pose(answer["pose"]).joints.shape == (22, 3) and 0 < answer["score"] <= 1
         with pytest.raises(urllib.error.HTTPError, match="400") as refused:
             urllib.request.urlopen(f"{address}/text-to-song", request)
         assert "text-to-song" in json.load(refused.value)["error"]
